@@ -1,0 +1,1 @@
+//! The loops: the node pipeline on one screen, and the cluster's.

@@ -1,0 +1,1 @@
+//! Tell neighbours on the wire that a LoadBalancer address moved here.

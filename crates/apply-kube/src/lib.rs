@@ -1,0 +1,1 @@
+//! Write statuses, objects and Events; the only writer of the Kubernetes API.

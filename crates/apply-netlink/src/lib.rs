@@ -1,0 +1,1 @@
+//! Links, addresses, routes, neighbours: read back, diff, write.

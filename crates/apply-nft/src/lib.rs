@@ -1,0 +1,1 @@
+//! Load ruleset transactions into the kernel and read our table back.

@@ -1,0 +1,1 @@
+//! The CNI plugin: parse, allocate, plumb, answer.

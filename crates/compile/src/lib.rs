@@ -1,0 +1,1 @@
+//! Snapshot to plan: one total, deterministic function per feature.

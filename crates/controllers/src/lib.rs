@@ -1,0 +1,1 @@
+//! Objects to wanted objects: what a lab runs and a real cluster already has.

@@ -1,0 +1,1 @@
+//! HTTP routing decisions from the plan: host, path, filters, backend.

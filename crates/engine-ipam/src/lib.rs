@@ -1,0 +1,1 @@
+//! Which address comes next: one allocator for Pods and for LoadBalancer addresses.

@@ -1,0 +1,1 @@
+//! NetworkPolicy verdicts with the rule that gave them; the oracle for the ruleset.

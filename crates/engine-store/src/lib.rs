@@ -1,0 +1,1 @@
+//! The Kubernetes API as a state machine: revisioned objects, selectors, patches, validation, defaults, watch.

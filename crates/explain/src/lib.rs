@@ -1,0 +1,1 @@
+//! Why a connection works or fails, hop by hop, from the plans alone.

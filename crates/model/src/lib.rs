@@ -1,0 +1,1 @@
+//! What the cluster says: one snapshot, typed changes, and the lowering of each Kubernetes kind.

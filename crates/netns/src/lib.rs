@@ -1,0 +1,1 @@
+//! Create, enter and join network namespaces; the rootless world that tests and the lab live in.

@@ -1,0 +1,81 @@
+//! Names of the cluster domain and what they stand for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+use types::{Port, Protocol, ServiceName};
+
+/// Everything a DNS server of the cluster needs to answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsPlan {
+    /// Cluster domain without trailing dot, lower case, such as `cluster.local`.
+    pub cluster_domain: String,
+    /// The cluster DNS addresses (a node holds them locally).
+    pub addresses: BTreeSet<IpAddr>,
+    /// Namespaces that exist.
+    pub namespaces: BTreeSet<String>,
+    /// Services by namespace and name.
+    pub services: BTreeMap<ServiceName, DnsService>,
+    /// Pod addresses and the Pod's namespace, for `pod` records (CoreDNS `pods verified`).
+    pub pods: BTreeMap<IpAddr, String>,
+    /// Where other names are asked.
+    pub upstreams: Vec<SocketAddr>,
+    /// Time to live of answers, in seconds; CoreDNS's default is 5.
+    pub ttl_seconds: u32,
+}
+
+/// One Service as DNS sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsService {
+    /// Which answers it gives.
+    pub kind: DnsServiceKind,
+    /// Endpoints with names of their own: all ready ones (all, with `publishNotReadyAddresses`).
+    pub endpoints: Vec<DnsEndpoint>,
+}
+
+/// What a Service's own name answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DnsServiceKind {
+    /// Its cluster addresses.
+    ClusterIp {
+        /// `spec.clusterIPs`.
+        addresses: BTreeSet<IpAddr>,
+        /// Named ports, with the Service's port numbers.
+        ports: Vec<DnsPort>,
+    },
+    /// Its endpoints' addresses; with no endpoint the name does not exist (CoreDNS).
+    Headless,
+    /// A CNAME to this name, without trailing dot.
+    ExternalName {
+        /// `spec.externalName`.
+        target: String,
+    },
+}
+
+/// An endpoint of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsEndpoint {
+    /// First label of the endpoint's name: its hostname, or its address with dashes.
+    pub hostname: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Named ports, with the endpoint's port numbers.
+    pub ports: Vec<DnsPort>,
+}
+
+/// A named port, for SRV records.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsPort {
+    /// Port name.
+    pub name: String,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Port number.
+    pub port: Port,
+}

@@ -1,0 +1,55 @@
+//! What should be true on a node and in the cluster: plain, ordered, printable data.
+//!
+//! `compile` writes plans; `ruleset`, the engines, `apply-*` and `serve-*` read them. Nothing here acts, and
+//! nothing here knows how a plan is brought about. Plans are serialized outwards only, never read back.
+
+pub mod cluster;
+pub mod dns;
+pub mod finding;
+pub mod gateway;
+pub mod lb;
+pub mod podnet;
+pub mod policy;
+pub mod report;
+pub mod services;
+
+pub use cluster::{ClusterPlan, StatusWrite};
+pub use dns::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
+pub use finding::{Finding, Severity};
+pub use gateway::{Certificate, GatewayPlan, HostMatch, HttpAction, HttpRoute, PathMatch, VirtualHost};
+pub use lb::LbPlan;
+pub use podnet::{LocalAddress, Masquerade, Peer, PeerPath, PodNetwork, Vxlan};
+pub use policy::{
+    IpBlock, Isolation, PeerSet, Peers, PodPolicy, PolicyPorts, PolicyRule, PolicyTable, PortRange,
+};
+pub use report::{Failure, Report};
+pub use services::{
+    Backend, BackendState, Candidate, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope,
+    Outcome, ServiceTable, SourceAddress,
+};
+
+use serde::Serialize;
+use types::NodeName;
+
+/// Counts the plans a node agent has made; named by every explain answer, metric and CNI reply.
+pub type Revision = u64;
+
+/// Everything that should be true on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodePlan {
+    /// The node this plan is for.
+    pub node: NodeName,
+    /// Routes, tunnels, addresses and masquerading.
+    pub podnet: PodNetwork,
+    /// Service addresses and where they lead.
+    pub services: ServiceTable,
+    /// NetworkPolicy for this node's Pods.
+    pub policy: PolicyTable,
+    /// Names and their answers.
+    pub dns: DnsPlan,
+    /// HTTP and TLS entry.
+    pub gateway: GatewayPlan,
+    /// LoadBalancer addresses this node answers for.
+    pub lb: LbPlan,
+}

@@ -1,0 +1,191 @@
+//! Service addresses and where they lead, as this node must forward them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+use types::{NodeName, PodName, Port, Prefix, Protocol, ServiceName};
+
+/// All frontends of the cluster, seen from one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceTable {
+    /// What clients aim at, and what becomes of it.
+    #[serde(serialize_with = "as_entries")]
+    pub frontends: BTreeMap<Frontend, FrontendRule>,
+    /// This node's addresses on which NodePorts answer.
+    pub node_addresses: BTreeSet<IpAddr>,
+    /// Pod ranges of the whole cluster: a source outside them, and not this node, is an external client.
+    pub pod_cidrs: BTreeSet<Prefix>,
+    /// Ranges of ClusterIPs; an address in them that no frontend has is dropped.
+    pub service_cidrs: BTreeSet<Prefix>,
+    /// Addresses in `service_cidrs` that this node answers itself, such as the cluster DNS address.
+    pub local_vips: BTreeSet<IpAddr>,
+}
+
+/// What a client aims at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frontend {
+    /// Where.
+    pub address: FrontendAddress,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Service port, or the NodePort.
+    pub port: Port,
+}
+
+/// The address half of a [`Frontend`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FrontendAddress {
+    /// A virtual address.
+    Vip(IpAddr),
+    /// Any of [`ServiceTable::node_addresses`].
+    NodePort,
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            FrontendAddress::Vip(address @ IpAddr::V6(_)) => {
+                write!(f, "[{address}]:{}/{}", self.port, self.protocol)
+            }
+            FrontendAddress::Vip(address) => write!(f, "{address}:{}/{}", self.port, self.protocol),
+            FrontendAddress::NodePort => write!(f, "nodePort {}/{}", self.port, self.protocol),
+        }
+    }
+}
+
+/// What becomes of traffic to one [`Frontend`] on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontendRule {
+    /// The Service.
+    pub service: ServiceName,
+    /// `spec.ports[].name`, empty when unnamed.
+    pub port_name: String,
+    /// Which kind of address this is.
+    pub scope: FrontendScope,
+    /// For clients inside the cluster: Pods of any node, and this node itself.
+    pub internal: Outcome,
+    /// For all other clients.
+    pub external: Outcome,
+    /// `sessionAffinity: ClientIP` with this timeout in seconds, 1 to 86400.
+    pub affinity_seconds: Option<u32>,
+    /// `loadBalancerSourceRanges` of this address family; `None` lets every client in.
+    pub source_ranges: Option<BTreeSet<Prefix>>,
+    /// Every endpoint that was considered, and why it is or is not used; for explain.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Which field a frontend's address comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum FrontendScope {
+    /// `spec.clusterIPs`.
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// `spec.ports[].nodePort`.
+    NodePort,
+    /// `status.loadBalancer.ingress[].ip`.
+    LoadBalancer,
+    /// `spec.externalIPs`.
+    #[serde(rename = "ExternalIP")]
+    ExternalIp,
+}
+
+/// What becomes of a connection to a frontend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// Sent to one of `backends`, chosen at random for each connection.
+    Forward {
+        /// Never empty.
+        backends: BTreeSet<Backend>,
+        /// What the backend sees as the source address.
+        source: SourceAddress,
+    },
+    /// No endpoint anywhere: refused (TCP reset, ICMP port unreachable).
+    Reject,
+    /// A `Local` traffic policy and no endpoint on this node: dropped.
+    Drop,
+}
+
+/// What a backend sees as the source address. A Pod that reaches itself always sees the node's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SourceAddress {
+    /// The client's, always.
+    Kept,
+    /// The client's if it is a Pod, else this node's.
+    KeptForPods,
+    /// This node's.
+    Node,
+}
+
+/// An address and port a frontend may send to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backend {
+    /// Endpoint address.
+    pub address: IpAddr,
+    /// Endpoint port.
+    pub port: Port,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", std::net::SocketAddr::new(self.address, self.port.number()))
+    }
+}
+
+/// An endpoint that was considered for a frontend.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// Where it is.
+    pub backend: Backend,
+    /// `targetRef`, when it is a Pod.
+    pub pod: Option<PodName>,
+    /// `nodeName`.
+    pub node: Option<NodeName>,
+    /// Conditions of the endpoint.
+    pub state: BackendState,
+    /// Why it is not used for internal clients; `None` means it is used.
+    pub excluded_internal: Option<Exclusion>,
+    /// Why it is not used for external clients; `None` means it is used.
+    pub excluded_external: Option<Exclusion>,
+}
+
+/// Conditions of an endpoint, as in EndpointSlice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendState {
+    /// `conditions.ready`.
+    pub ready: bool,
+    /// `conditions.serving`.
+    pub serving: bool,
+    /// `conditions.terminating`.
+    pub terminating: bool,
+}
+
+/// Why an endpoint is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Exclusion {
+    /// `conditions.ready` is false.
+    NotReady,
+    /// It is terminating, and others are ready.
+    Terminating,
+    /// On another node, while the traffic policy is `Local`.
+    OtherNode,
+    /// Topology hints prefer endpoints in another place.
+    OtherZone,
+}
+
+fn as_entries<S: serde::Serializer>(
+    frontends: &BTreeMap<Frontend, FrontendRule>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(frontends.iter().map(|(frontend, rule)| (frontend.to_string(), rule)))
+}

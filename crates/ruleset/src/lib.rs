@@ -1,0 +1,1 @@
+//! The node plan as an nftables ruleset value: render, diff, print, parse, trace.

@@ -1,0 +1,1 @@
+//! Health, metrics and the current plan over HTTP.

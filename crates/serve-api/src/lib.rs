@@ -1,0 +1,1 @@
+//! The lab's Kubernetes-compatible API server: transport around engine-store.

@@ -1,0 +1,1 @@
+//! UDP and TCP sockets around engine-dns, and forwarding of other names.

@@ -1,0 +1,1 @@
+//! HTTP and TLS listeners around engine-http.

@@ -1,0 +1,1 @@
+//! For tests only: object builders, scenario files, and the rule for skipping.

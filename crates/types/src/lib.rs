@@ -1,0 +1,17 @@
+//! Value types with invariants, shared by every stage: addresses, ports, names, selectors, verdicts.
+//!
+//! Nothing here knows Kubernetes objects, plans or the kernel; nothing here acts.
+
+mod address;
+mod attachment;
+mod name;
+mod port;
+mod selector;
+mod verdict;
+
+pub use address::{IpFamily, Mac, Prefix, PrefixError};
+pub use attachment::{AgentAnswer, AgentRequest, Attachment, NetworkMode, NodeNetwork};
+pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
+pub use port::{Port, PortError, PortProto, Protocol, ProtocolError};
+pub use selector::{LabelSelector, Operator, Requirement};
+pub use verdict::Verdict;
