@@ -1,0 +1,151 @@
+//! EndpointSlices: addresses behind a Service, with their conditions, places and hints.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::discovery::v1;
+use types::{IpFamily, NamespacedName, NodeName, ObjectRef, PodName, Port, Protocol, ServiceName};
+
+use crate::field::{FieldError, Read, namespaced_name_of, read_address, read_port, read_protocol};
+use crate::services::HEADLESS_LABEL;
+use crate::{Kind, Lower, Object, Rejected};
+
+/// Label with the name of the Service a slice belongs to (k8s.io/api/discovery/v1 `LabelServiceName`).
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// An EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// Namespace and name.
+    pub name: NamespacedName,
+    /// The Service it belongs to; `None` without the label, and then nobody uses the slice.
+    pub service: Option<ServiceName>,
+    /// `addressType`; `None` for FQDN, which no Service routes to.
+    pub family: Option<IpFamily>,
+    /// `ports`.
+    pub ports: Vec<EndpointPort>,
+    /// `endpoints`; empty for FQDN.
+    pub endpoints: Vec<Endpoint>,
+    /// Labelled as headless: for DNS only.
+    pub headless: bool,
+}
+
+/// One of `ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointPort {
+    /// `name`, empty when unnamed.
+    pub name: String,
+    /// `protocol`.
+    pub protocol: Protocol,
+    /// `port`; `None` means every port, which no Service uses.
+    pub port: Option<Port>,
+}
+
+/// One of `endpoints`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The first of `addresses`; the others have no meaning to Services (k8s.io/api/discovery/v1 `Endpoint`).
+    pub address: IpAddr,
+    /// `conditions.ready`; true when not given.
+    pub ready: bool,
+    /// `conditions.serving`; as `ready` when not given.
+    pub serving: bool,
+    /// `conditions.terminating`; false when not given.
+    pub terminating: bool,
+    /// `hostname`.
+    pub hostname: Option<String>,
+    /// `nodeName`.
+    pub node: Option<NodeName>,
+    /// `targetRef`, when it is a Pod.
+    pub pod: Option<PodName>,
+    /// `hints.forZones`.
+    pub hint_zones: BTreeSet<String>,
+    /// `hints.forNodes`.
+    pub hint_nodes: BTreeSet<NodeName>,
+}
+
+impl Lower for v1::EndpointSlice {
+    const KIND: Kind = Kind::EndpointSlice;
+
+    fn lower(&self) -> Result<Object, Rejected> {
+        let name = namespaced_name_of(&self.metadata);
+        read_slice(self)
+            .map(Object::EndpointSlice)
+            .map_err(|error| error.of(ObjectRef::namespaced("EndpointSlice", &name)))
+    }
+}
+
+fn read_slice(slice: &v1::EndpointSlice) -> Read<EndpointSlice> {
+    let name = namespaced_name_of(&slice.metadata);
+    let family = match slice.address_type.as_str() {
+        "IPv4" => Some(IpFamily::V4),
+        "IPv6" => Some(IpFamily::V6),
+        "FQDN" => None,
+        other => return Err(FieldError::invalid("addressType", format!("`{other}` is not an address type"))),
+    };
+    let labels = slice.metadata.labels.as_ref();
+    let service = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)).filter(|name| !name.is_empty());
+    Ok(EndpointSlice {
+        service: service.map(|service| ServiceName::new(name.namespace.as_str(), service.as_str())),
+        family,
+        ports: slice.ports.iter().flatten().enumerate().map(read_endpoint_port).collect::<Read<_>>()?,
+        endpoints: match family {
+            Some(family) => read_endpoints(slice, family)?,
+            None => Vec::new(),
+        },
+        headless: labels.is_some_and(|labels| labels.contains_key(HEADLESS_LABEL)),
+        name,
+    })
+}
+
+fn read_endpoint_port((index, port): (usize, &v1::EndpointPort)) -> Read<EndpointPort> {
+    let at = |leaf: &str| format!("ports[{index}].{leaf}");
+    Ok(EndpointPort {
+        name: port.name.clone().unwrap_or_default(),
+        protocol: read_protocol(|| at("protocol"), port.protocol.as_deref())?,
+        port: port.port.map(|port| read_port(|| at("port"), port)).transpose()?,
+    })
+}
+
+fn read_endpoints(slice: &v1::EndpointSlice, family: IpFamily) -> Read<Vec<Endpoint>> {
+    let mut endpoints = Vec::new();
+    for (index, endpoint) in slice.endpoints.iter().enumerate() {
+        let Some(text) = endpoint.addresses.first() else { continue };
+        let at = || format!("endpoints[{index}].addresses[0]");
+        let address = read_address(at, text)?;
+        if IpFamily::of(address) != family {
+            return Err(FieldError::invalid(at(), format!("{address} is not an {family} address")));
+        }
+        endpoints.push(lower_endpoint(slice, endpoint, address));
+    }
+    Ok(endpoints)
+}
+
+fn lower_endpoint(slice: &v1::EndpointSlice, endpoint: &v1::Endpoint, address: IpAddr) -> Endpoint {
+    let conditions = endpoint.conditions.as_ref();
+    let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
+    let hints = endpoint.hints.as_ref();
+    let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
+    Endpoint {
+        address,
+        ready,
+        serving: conditions.and_then(|conditions| conditions.serving).unwrap_or(ready),
+        terminating: conditions.and_then(|conditions| conditions.terminating).unwrap_or(false),
+        hostname: endpoint.hostname.clone().filter(|name| !name.is_empty()),
+        node: endpoint.node_name.clone().filter(|name| !name.is_empty()).map(NodeName),
+        pod: target.and_then(|target| {
+            let namespace = target.namespace.clone().or_else(|| slice.metadata.namespace.clone())?;
+            Some(PodName::new(namespace, target.name.clone()?))
+        }),
+        hint_zones: hints
+            .iter()
+            .flat_map(|hints| hints.for_zones.iter().flatten())
+            .map(|zone| zone.name.clone())
+            .collect(),
+        hint_nodes: hints
+            .iter()
+            .flat_map(|hints| hints.for_nodes.iter().flatten())
+            .map(|node| NodeName(node.name.clone()))
+            .collect(),
+    }
+}

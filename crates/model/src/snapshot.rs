@@ -1,0 +1,151 @@
+//! One consistent view of the cluster, and how changes are folded into it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use types::{NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
+
+use crate::{
+    Change, EndpointSlice, Ingress, IngressClass, Kind, Namespace, NetworkPolicy, Node, Object, Pod,
+    Rejected, Secret, Service,
+};
+
+/// Every watched object, by name.
+///
+/// The same set of objects gives an equal snapshot, whatever the order of the changes that led to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Nodes.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// Namespaces.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Pods.
+    pub pods: BTreeMap<PodName, Pod>,
+    /// Services.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// EndpointSlices.
+    pub endpoint_slices: BTreeMap<NamespacedName, EndpointSlice>,
+    /// NetworkPolicies.
+    pub network_policies: BTreeMap<NamespacedName, NetworkPolicy>,
+    /// Ingresses.
+    pub ingresses: BTreeMap<NamespacedName, Ingress>,
+    /// IngressClasses.
+    pub ingress_classes: BTreeMap<String, IngressClass>,
+    /// Secrets of type `kubernetes.io/tls`.
+    pub secrets: BTreeMap<NamespacedName, Secret>,
+    /// Objects that could not be read as meant; each may have a stand-in above.
+    pub rejected: BTreeMap<ObjectRef, Rejected>,
+}
+
+/// Puts `value` under `key` and says whether that made a difference.
+fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+    if map.get(&key) == Some(&value) {
+        return false;
+    }
+    map.insert(key, value);
+    true
+}
+
+impl Snapshot {
+    /// Folds in one change and says whether anything is different.
+    pub fn apply(&mut self, change: Change) -> bool {
+        match change {
+            Change::Put(object) => {
+                let was_rejected = self.rejected.remove(&object.object_ref()).is_some();
+                self.put(object) || was_rejected
+            }
+            Change::Remove(object) => {
+                let was_rejected = self.rejected.remove(&object).is_some();
+                self.remove(&object) || was_rejected
+            }
+            Change::Rejected(rejected) => self.reject(rejected),
+            Change::Replace { kind, objects, rejected } => self.replace(kind, objects, rejected),
+        }
+    }
+
+    fn put(&mut self, object: Object) -> bool {
+        match object {
+            Object::Node(node) => put(&mut self.nodes, node.name.clone(), node),
+            Object::Namespace(namespace) => put(&mut self.namespaces, namespace.name.clone(), namespace),
+            Object::Pod(pod) => put(&mut self.pods, pod.name.clone(), pod),
+            Object::Service(service) => put(&mut self.services, service.name.clone(), service),
+            Object::EndpointSlice(slice) => put(&mut self.endpoint_slices, slice.name.clone(), slice),
+            Object::NetworkPolicy(policy) => put(&mut self.network_policies, policy.name.clone(), policy),
+            Object::Ingress(ingress) => put(&mut self.ingresses, ingress.name.clone(), ingress),
+            Object::IngressClass(class) => put(&mut self.ingress_classes, class.name.clone(), class),
+            Object::Secret(secret) => put(&mut self.secrets, secret.name.clone(), secret),
+        }
+    }
+
+    fn remove(&mut self, object: &ObjectRef) -> bool {
+        let Some(kind) = Kind::parse(&object.kind) else { return false };
+        let name = NamespacedName::new(object.namespace.as_deref().unwrap_or_default(), object.name.as_str());
+        match kind {
+            Kind::Node => self.nodes.remove(&NodeName(name.name)).is_some(),
+            Kind::Namespace => self.namespaces.remove(&name.name).is_some(),
+            Kind::Pod => self.pods.remove(&name).is_some(),
+            Kind::Service => self.services.remove(&name).is_some(),
+            Kind::EndpointSlice => self.endpoint_slices.remove(&name).is_some(),
+            Kind::NetworkPolicy => self.network_policies.remove(&name).is_some(),
+            Kind::Ingress => self.ingresses.remove(&name).is_some(),
+            Kind::IngressClass => self.ingress_classes.remove(&name.name).is_some(),
+            Kind::Secret => self.secrets.remove(&name).is_some(),
+        }
+    }
+
+    fn reject(&mut self, rejected: Rejected) -> bool {
+        let changed = match &rejected.stand_in {
+            Some(stand_in) => self.put((**stand_in).clone()),
+            None => self.remove(&rejected.object),
+        };
+        put(&mut self.rejected, rejected.object.clone(), rejected) || changed
+    }
+
+    fn replace(&mut self, kind: Kind, objects: Vec<Object>, rejected: Vec<Rejected>) -> bool {
+        let listed: BTreeSet<ObjectRef> = objects
+            .iter()
+            .map(Object::object_ref)
+            .chain(rejected.iter().map(|rejected| rejected.object.clone()))
+            .collect();
+        let gone = self.names_of(kind).into_iter().filter(|name| !listed.contains(name));
+        let mut changed = false;
+        for name in gone {
+            changed |= self.apply(Change::Remove(name));
+        }
+        for object in objects {
+            changed |= self.apply(Change::Put(object));
+        }
+        for rejected in rejected {
+            changed |= self.reject(rejected);
+        }
+        changed
+    }
+
+    /// Every object of a kind, accepted or rejected.
+    fn names_of(&self, kind: Kind) -> BTreeSet<ObjectRef> {
+        fn namespaced<'a>(
+            kind: Kind,
+            names: impl Iterator<Item = &'a NamespacedName>,
+        ) -> BTreeSet<ObjectRef> {
+            names.map(|name| ObjectRef::namespaced(kind.as_str(), name)).collect()
+        }
+        fn cluster<'a>(kind: Kind, names: impl Iterator<Item = &'a str>) -> BTreeSet<ObjectRef> {
+            names.map(|name| ObjectRef::cluster(kind.as_str(), name)).collect()
+        }
+        let mut names = match kind {
+            Kind::Node => cluster(kind, self.nodes.keys().map(NodeName::as_str)),
+            Kind::Namespace => cluster(kind, self.namespaces.keys().map(String::as_str)),
+            Kind::Pod => namespaced(kind, self.pods.keys()),
+            Kind::Service => namespaced(kind, self.services.keys()),
+            Kind::EndpointSlice => namespaced(kind, self.endpoint_slices.keys()),
+            Kind::NetworkPolicy => namespaced(kind, self.network_policies.keys()),
+            Kind::Ingress => namespaced(kind, self.ingresses.keys()),
+            Kind::IngressClass => cluster(kind, self.ingress_classes.keys().map(String::as_str)),
+            Kind::Secret => namespaced(kind, self.secrets.keys()),
+        };
+        names.extend(self.rejected.keys().filter(|name| name.kind == kind.as_str()).cloned());
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Snapshots: order has no meaning, rejected objects fail closed.
