@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
-use types::{Port, Protocol, ServiceName};
+use types::{Port, Prefix, Protocol, ServiceName};
 
 /// Everything a DNS server of the cluster needs to answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,6 +20,9 @@ pub struct DnsPlan {
     pub services: BTreeMap<ServiceName, DnsService>,
     /// Pod addresses and the Pod's namespace, for `pod` records (CoreDNS `pods verified`).
     pub pods: BTreeMap<IpAddr, String>,
+    /// Ranges whose reverse names are answered here alone (Pod and Service ranges): an unknown address in them
+    /// does not exist, instead of being asked elsewhere.
+    pub reverse_ranges: BTreeSet<Prefix>,
     /// Where other names are asked.
     pub upstreams: Vec<SocketAddr>,
     /// Time to live of answers, in seconds; CoreDNS's default is 5.
@@ -72,7 +75,8 @@ pub struct DnsEndpoint {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsPort {
-    /// Port name.
+    /// Port name; empty when unnamed, which gives no `_port._protocol` name but an SRV record of the Service's own
+    /// name (CoreDNS).
     pub name: String,
     /// Protocol.
     pub protocol: Protocol,
