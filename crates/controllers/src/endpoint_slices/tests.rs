@@ -1,0 +1,126 @@
+//! Slices as the specification of the EndpointSlice controller wants them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
+
+use super::*;
+use crate::test_world::{at, mk_node, mk_pod, mk_service};
+
+fn world() -> World {
+    let mut world = World::default();
+    world.put(mk_node("node-a"));
+    world.put(mk_service("shop", "web"));
+    world
+}
+
+fn pod_at(name: &str, address: &str) -> Pod {
+    let mut pod = mk_pod("shop", name);
+    let status = pod.status.as_mut().unwrap();
+    status.pod_ip = Some(address.to_owned());
+    status.pod_ips.as_mut().unwrap()[0].ip = address.to_owned();
+    pod
+}
+
+/// Takes slices in as the API would store them.
+fn settle(world: &mut World, writes: Vec<Write>) {
+    for (index, write) in writes.into_iter().enumerate() {
+        match write {
+            Write::Create(mut object) => {
+                object["metadata"]["name"] = format!("web-{}-{index}", world.endpoint_slices.len()).into();
+                world.put(serde_json::from_value::<EndpointSlice>(object).unwrap());
+            }
+            Write::Replace(object) => world.put(serde_json::from_value::<EndpointSlice>(object).unwrap()),
+            Write::Delete { name, .. } => {
+                world.endpoint_slices.remove(&name);
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+}
+
+fn created(writes: &[Write]) -> &Value {
+    let [Write::Create(slice)] = writes else { panic!("one creation: {writes:?}") };
+    slice
+}
+
+#[test]
+fn es1_to_es5_one_ready_pod() {
+    let mut world = world();
+    world.put(pod_at("web-1", "10.244.0.9"));
+    let writes = reconcile(&world, at(0));
+    let slice = created(&writes);
+    assert_eq!(slice["metadata"]["generateName"], "web-");
+    assert_eq!(slice["metadata"]["labels"][MANAGED_BY], CONTROLLER);
+    assert_eq!(slice["ports"][0]["port"], 8080, "targetPort http is the container's 8080");
+    let endpoint = &slice["endpoints"][0];
+    assert_eq!(endpoint["addresses"][0], "10.244.0.9");
+    assert_eq!(endpoint["nodeName"], "node-a");
+    assert_eq!(endpoint["zone"], "a");
+    assert_eq!(endpoint["conditions"]["ready"], true);
+    assert_eq!(endpoint["targetRef"]["name"], "web-1");
+}
+
+#[test]
+fn es3_terminating_pods_serve_but_are_not_ready() {
+    let mut world = world();
+    let mut pod = pod_at("web-1", "10.244.0.9");
+    pod.metadata.deletion_timestamp = Some(Time(at(0)));
+    world.put(pod);
+    let writes = reconcile(&world, at(0));
+    let conditions = &created(&writes)["endpoints"][0]["conditions"];
+    assert_eq!(conditions["ready"], false);
+    assert_eq!(conditions["serving"], true);
+    assert_eq!(conditions["terminating"], true);
+}
+
+#[test]
+fn es6_slices_hold_a_hundred_and_change_little() {
+    let mut world = world();
+    for index in 0..250 {
+        world.put(pod_at(&format!("web-{index}"), &format!("10.244.1.{index}")));
+    }
+    let writes = reconcile(&world, at(0));
+    settle(&mut world, writes);
+    let mut sizes: Vec<_> = world.endpoint_slices.values().map(|slice| slice.endpoints.len()).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [50, 100, 100]);
+    assert_eq!(reconcile(&world, at(1)), [], "nothing to do twice");
+    world.put(pod_at("web-new", "10.244.2.1"));
+    let writes = reconcile(&world, at(2));
+    assert!(matches!(writes.as_slice(), [Write::Replace(_)]), "one write for one Pod: {}", writes.len());
+}
+
+#[test]
+fn es7_a_service_without_pods_has_one_placeholder() {
+    let mut world = world();
+    let writes = reconcile(&world, at(0));
+    let slice = created(&writes);
+    assert_eq!(slice["endpoints"], serde_json::json!([]));
+    assert_eq!(slice["ports"], serde_json::json!([]));
+    settle(&mut world, writes);
+    assert_eq!(reconcile(&world, at(1)), []);
+    world.put(pod_at("web-1", "10.244.0.9"));
+    let writes = reconcile(&world, at(2));
+    settle(&mut world, writes);
+    assert_eq!(world.endpoint_slices.len(), 1, "the placeholder went");
+    assert_eq!(reconcile(&world, at(3)), []);
+}
+
+#[test]
+fn es5_pods_with_other_port_numbers_get_their_own_slice() {
+    let mut world = world();
+    world.put(pod_at("web-1", "10.244.0.9"));
+    let mut other = pod_at("web-2", "10.244.0.10");
+    other.spec.as_mut().unwrap().containers[0].ports.as_mut().unwrap()[0].container_port = 9090;
+    world.put(other);
+    assert_eq!(reconcile(&world, at(0)).len(), 2);
+}
+
+#[test]
+fn es11_services_without_selector_are_left_alone() {
+    let mut world = world();
+    let mut service = mk_service("shop", "web");
+    service.spec.as_mut().unwrap().selector = None;
+    world.put(service);
+    assert_eq!(reconcile(&world, at(0)), []);
+}

@@ -1,0 +1,127 @@
+//! Endpoints, the older form of EndpointSlices, which older clients still read (semantics ES13).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Pod, Service, ServiceSpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::endpoint_slices::{SlicePort, addresses, is_selecting, members, pod_reference, ports_of};
+use crate::owner::{controller_reference, is_deleting};
+use crate::pod_state::is_ready;
+use crate::world::{World, Write, name_of, to_value};
+
+const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+/// Most addresses in one Endpoints object (`pkg/controller/endpoint/endpoints_controller.go`).
+const MAX_ADDRESSES: usize = 1000;
+
+pub(crate) fn reconcile(world: &World, _now: Timestamp) -> Vec<Write> {
+    world.services.values().filter_map(|service| reconcile_one(world, service)).collect()
+}
+
+fn reconcile_one(world: &World, service: &Service) -> Option<Write> {
+    let spec = service.spec.as_ref()?;
+    if is_deleting(&service.metadata) || !is_selecting(spec) {
+        return None;
+    }
+    let (subsets, truncated) = subsets(world, service, spec);
+    let existing = world.endpoints.get(&name_of(&service.metadata));
+    let mut endpoints = existing.cloned().unwrap_or_else(|| new_endpoints(service));
+    endpoints.subsets = (!subsets.is_empty()).then_some(subsets);
+    let annotations = endpoints.metadata.annotations.get_or_insert_default();
+    if truncated {
+        annotations.insert(OVER_CAPACITY.to_owned(), "truncated".to_owned());
+    } else {
+        annotations.remove(OVER_CAPACITY);
+    }
+    if annotations.is_empty() {
+        endpoints.metadata.annotations = None;
+    }
+    endpoints.metadata.labels.clone_from(&service.metadata.labels);
+    match existing {
+        None => Some(Write::Create(to_value(&endpoints))),
+        Some(existing) if *existing == endpoints => None,
+        Some(_) => Some(Write::Replace(to_value(&endpoints))),
+    }
+}
+
+fn new_endpoints(service: &Service) -> Endpoints {
+    Endpoints {
+        metadata: ObjectMeta {
+            name: service.metadata.name.clone(),
+            namespace: service.metadata.namespace.clone(),
+            owner_references: Some(vec![controller_reference(service)]),
+            ..ObjectMeta::default()
+        },
+        subsets: None,
+    }
+}
+
+/// Pods grouped by the ports they serve; ready ones apart from the others.
+fn subsets(world: &World, service: &Service, spec: &ServiceSpec) -> (Vec<EndpointSubset>, bool) {
+    let mut groups: BTreeMap<Vec<SlicePort>, EndpointSubset> = BTreeMap::new();
+    let mut count = 0;
+    for pod in members(world, service, spec) {
+        let terminating = is_deleting(&pod.metadata);
+        let ready = spec.publish_not_ready_addresses == Some(true) || (is_ready(pod) && !terminating);
+        if terminating && !ready {
+            continue;
+        }
+        let Some(address) = address(service, pod) else { continue };
+        count += 1;
+        if count > MAX_ADDRESSES {
+            break;
+        }
+        let subset = groups.entry(ports_of(spec, pod)).or_default();
+        let list = if ready { &mut subset.addresses } else { &mut subset.not_ready_addresses };
+        list.get_or_insert_default().push(address);
+    }
+    let with_ports = groups.into_iter().map(|(ports, mut subset)| {
+        let ports = ports.into_iter().map(|port| EndpointPort {
+            name: (!port.name.is_empty()).then_some(port.name),
+            port: port.port,
+            protocol: Some(port.protocol),
+            app_protocol: port.app_protocol,
+        });
+        let ports: Vec<_> = ports.collect();
+        subset.ports = (!ports.is_empty()).then_some(ports);
+        subset
+    });
+    (with_ports.collect(), count > MAX_ADDRESSES)
+}
+
+fn address(service: &Service, pod: &Pod) -> Option<EndpointAddress> {
+    let spec = pod.spec.as_ref()?;
+    let hostname = spec.hostname.clone().filter(|_| spec.subdomain == service.metadata.name);
+    Some(EndpointAddress {
+        ip: addresses(pod).into_iter().next()?,
+        hostname: hostname.filter(|name| !name.is_empty()),
+        node_name: spec.node_name.clone(),
+        target_ref: Some(pod_reference(pod)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_world::{at, mk_node, mk_pod, mk_service};
+
+    #[test]
+    fn ready_and_unready_pods_stand_apart() {
+        let mut world = World::default();
+        world.put(mk_node("node-a"));
+        world.put(mk_service("shop", "web"));
+        world.put(mk_pod("shop", "web-1"));
+        let mut unready = mk_pod("shop", "web-2");
+        unready.status.as_mut().unwrap().conditions = None;
+        world.put(unready);
+        let writes = reconcile(&world, at(0));
+        let [Write::Create(endpoints)] = writes.as_slice() else { panic!("{writes:?}") };
+        assert_eq!(endpoints["subsets"][0]["addresses"][0]["targetRef"]["name"], "web-1");
+        assert_eq!(endpoints["subsets"][0]["notReadyAddresses"][0]["targetRef"]["name"], "web-2");
+        world.put(serde_json::from_value::<Endpoints>(endpoints.clone()).unwrap());
+        assert_eq!(reconcile(&world, at(1)), []);
+    }
+}
