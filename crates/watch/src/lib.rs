@@ -1,1 +1,14 @@
 //! List and watch the Kubernetes API into batches of changes; the only reader.
+//!
+//! Nothing here decides what an object means: `model` lowers it, this crate only carries it. A relist is one batch,
+//! an object that cannot be decoded is one [`model::Change::Rejected`], and a lost connection is taken up again for
+//! as long as the stream is polled.
+
+#![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the Kubernetes API is read")]
+
+mod connect;
+mod objects;
+
+pub use connect::{Access, Error, connect};
+pub use kube::Client;
+pub use objects::{ObjectBatch, Selection, Watched, objects};
