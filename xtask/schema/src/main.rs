@@ -1,0 +1,71 @@
+//! Writes `crates/engine-store/src/schema/v1.34.json.gz`: the OpenAPI schemas of every kind the store knows.
+//!
+//! Run from the repository's root: `cargo run --manifest-path xtask/schema/Cargo.toml`.
+//! Names, types and descriptions come from the k8s-openapi crate; merge keys, list types and
+//! group-version-kinds are not in there and are kept by hand in `engine-store` (`schema/overlay.rs`).
+
+use std::io::Write;
+
+use k8s_openapi::api::{
+    admissionregistration::v1 as admission, apps::v1 as apps, authentication::v1 as authentication,
+    authorization::v1 as authorization, autoscaling::v1 as autoscaling, autoscaling::v2 as autoscaling_v2,
+    batch::v1 as batch, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery,
+    events::v1 as events, networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac,
+    scheduling::v1 as scheduling, storage::v1 as storage,
+};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+/// Where the file goes, from the repository's root.
+const OUTPUT: &str = "crates/engine-store/src/schema/v1.34.json.gz";
+
+macro_rules! add_all {
+    ($generator:expr, $($kind:ty),+ $(,)?) => { $( $generator.subschema_for::<$kind>(); )+ };
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    add_all!(
+        generator,
+        core::Binding, core::ConfigMap, core::Endpoints, core::Event, core::LimitRange, core::Namespace, core::Node,
+        core::PersistentVolume, core::PersistentVolumeClaim, core::Pod, core::PodTemplate,
+        core::ReplicationController, core::ResourceQuota, core::Secret, core::Service, core::ServiceAccount,
+        apps::ControllerRevision, apps::DaemonSet, apps::Deployment, apps::ReplicaSet, apps::StatefulSet,
+        batch::CronJob, batch::Job, coordination::Lease, discovery::EndpointSlice, events::Event,
+        networking::IPAddress, networking::Ingress, networking::IngressClass, networking::NetworkPolicy,
+        networking::ServiceCIDR, node::RuntimeClass, policy::Eviction, policy::PodDisruptionBudget,
+        rbac::ClusterRole, rbac::ClusterRoleBinding, rbac::Role, rbac::RoleBinding, scheduling::PriorityClass,
+        storage::CSIDriver, storage::CSINode, storage::StorageClass, storage::VolumeAttachment,
+        autoscaling::Scale, autoscaling::HorizontalPodAutoscaler, autoscaling_v2::HorizontalPodAutoscaler,
+        admission::MutatingWebhookConfiguration, admission::ValidatingAdmissionPolicy,
+        admission::ValidatingAdmissionPolicyBinding, admission::ValidatingWebhookConfiguration,
+        authentication::SelfSubjectReview, authentication::TokenRequest, authentication::TokenReview,
+        authorization::LocalSubjectAccessReview, authorization::SelfSubjectAccessReview,
+        authorization::SelfSubjectRulesReview, authorization::SubjectAccessReview,
+        apiextensions::CustomResourceDefinition, meta::DeleteOptions, meta::Status,
+    );
+    let mut schemas: Map<String, Value> = generator.take_definitions(true);
+    schemas.values_mut().for_each(tidy);
+    let text = serde_json::to_vec(&schemas)?;
+    let mut encoder = flate2::GzBuilder::new()
+        .mtime(0)
+        .write(std::fs::File::create(OUTPUT)?, flate2::Compression::best());
+    encoder.write_all(&text)?;
+    encoder.finish()?;
+    println!("{} schemas, {} bytes before compression, written to {OUTPUT}", schemas.len(), text.len());
+    Ok(())
+}
+
+/// Drops what no reader uses and keeps references in the form `OpenAPI` v3 asks for.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.remove("$schema");
+            map.values_mut().for_each(tidy);
+        }
+        Value::Array(list) => list.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
