@@ -56,6 +56,14 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// One object cannot be read.
+    #[error("{object} cannot be read")]
+    Read {
+        /// The object.
+        object: types::ObjectRef,
+        /// Why.
+        source: Box<kube::Error>,
+    },
 }
 
 /// A client; no request is sent yet.

@@ -6,9 +6,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the Kubernetes API is read")]
 
+mod changes;
 mod connect;
+mod identity;
+mod kinds;
 mod objects;
 
+pub use changes::{Batch, changes, list_all};
 pub use connect::{Access, Error, connect};
+pub use identity::{Identity, identity};
 pub use kube::Client;
 pub use objects::{ObjectBatch, Selection, Watched, objects};
