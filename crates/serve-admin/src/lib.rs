@@ -1,1 +1,81 @@
 //! Health, metrics and the current plan over HTTP.
+//!
+//! Answers from what was last published and never asks anybody: a stuck loop still shows its last plan. Everything
+//! is read-only, and nothing secret is in a plan (keys are not serialized).
+
+#![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the admin socket is served")]
+
+mod answer;
+mod metrics;
+mod server;
+
+pub use metrics::{Metrics, Stage};
+pub use server::{Error, Server, serve};
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use plan::{ClusterPlan, Finding, NodePlan, Report, Revision};
+
+/// What the loop says about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Revision of the plan in force; 0 before the first.
+    pub revision: Revision,
+    /// The plan in force.
+    pub plan: Option<Plan>,
+    /// What in the input could not be honoured.
+    pub findings: BTreeSet<Finding>,
+    /// What the last converge did and could not do.
+    pub report: Report,
+}
+
+/// A plan of either loop.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// Of one node.
+    Node(Arc<NodePlan>),
+    /// Of the cluster.
+    Cluster(Arc<ClusterPlan>),
+}
+
+/// Holds what is published, and the metrics.
+pub struct Admin {
+    status: ArcSwap<Status>,
+    metrics: Metrics,
+}
+
+impl Admin {
+    /// Not ready, with nothing published.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { status: ArcSwap::default(), metrics: Metrics::new() })
+    }
+
+    /// Shows this from now on.
+    pub fn publish(&self, status: Status) {
+        self.metrics.show(&status);
+        self.status.store(Arc::new(status));
+    }
+
+    /// What was published last.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// The metrics, to count into.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+impl Status {
+    /// Ready once a plan has been brought about, even if parts of it failed and are retried.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.plan.is_some()
+    }
+}
