@@ -1,1 +1,25 @@
 //! Cluster DNS answers from the plan: the Kubernetes DNS specification and nothing else.
+//!
+//! [`Zone::build`] turns a plan into an index of names, [`answer()`] turns a query packet into a response packet,
+//! and [`resolve()`] and [`search()`] answer the same questions with the object that gave the answer, for people.
+//! Sockets, clocks and upstream servers are the caller's.
+
+mod answer;
+mod forward;
+mod message;
+mod name;
+mod record;
+mod reply;
+mod resolve;
+mod reverse;
+mod search;
+mod zone;
+
+pub use answer::{Answer, Limits, Transport, answer, fail};
+pub use forward::{Exchange, Fit, chase_query, finish_chase, fit, is_reply_to, is_truncated, with_id};
+pub use message::Rcode;
+pub use name::{Name, NameError};
+pub use record::{Record, RecordData, RecordType};
+pub use resolve::{Outcome, Reason, Resolution, resolve};
+pub use search::{Search, SearchEnd, search};
+pub use zone::{Source, Zone};

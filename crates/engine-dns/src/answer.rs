@@ -1,0 +1,233 @@
+//! From a query packet to a response packet.
+
+use crate::message::{Query, Rcode, Unanswerable};
+use crate::reply::{Reply, Section, bare};
+use crate::zone::{Node, Place};
+use crate::{Name, RecordData, RecordType, Zone};
+
+/// How many names of ExternalName Services may lead to each other; more is a circle.
+const MAX_CHAIN: usize = 8;
+/// The UDP response every client takes (RFC 1035 section 2.3.4).
+const SMALLEST_PAYLOAD: u16 = 512;
+
+/// How large a response may be, and which record comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How the query came.
+    pub transport: Transport,
+    /// The largest UDP response to send, whatever the client says it takes.
+    pub udp_payload: u16,
+    /// A random number: records of one name and type start at a random place, so that clients spread.
+    pub draw: u64,
+}
+
+/// How a query came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// In a datagram: the response is truncated where it does not fit.
+    Udp,
+    /// On a connection.
+    Tcp,
+}
+
+/// What to do with a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Send the response that was written.
+    Respond,
+    /// The name is not of this cluster: ask an upstream server the same.
+    Forward,
+    /// An ExternalName Service leads out of the cluster: ask an upstream server for `target` (see
+    /// [`crate::chase_query`]), then complete what was written with [`crate::finish_chase`].
+    Chase {
+        /// The name to ask for.
+        target: Name,
+        /// The type to ask for.
+        kind: RecordType,
+    },
+    /// Say nothing.
+    Drop,
+}
+
+/// Where a question leads, through CNAME records of the zone.
+pub(crate) struct Walk<'z> {
+    /// The ExternalName Services on the way, in order.
+    pub(crate) aliases: Vec<(&'z Node, &'z Name)>,
+    /// Where it ended.
+    pub(crate) end: End<'z>,
+}
+
+/// Where a [`Walk`] ended.
+pub(crate) enum End<'z> {
+    /// At an existing name, which may have no record of the wanted type.
+    Node(&'z Node),
+    /// At a name that would be here and does not exist; its zone has so many labels.
+    Missing { zone_labels: usize },
+    /// At a name that others know.
+    Elsewhere,
+    /// Nowhere: ExternalName Services lead to each other.
+    Circle,
+}
+
+/// Answers a query packet. A response is written to `out`, whose earlier content is lost.
+pub fn answer(zone: &Zone, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> Answer {
+    let query = match Query::parse(packet) {
+        Ok(query) => query,
+        Err(Unanswerable::Silent) => return Answer::Drop,
+        Err(Unanswerable::Refused(rcode)) => {
+            bare(packet, rcode, out);
+            return Answer::Respond;
+        }
+    };
+    if let Some(rcode) = refusal(&query) {
+        Reply::start(&query, limits.size(&query), out).finish(rcode);
+        return Answer::Respond;
+    }
+    let walk = walk(zone, query.name(), query.kind);
+    if walk.aliases.is_empty() && matches!(walk.end, End::Elsewhere) {
+        return Answer::Forward;
+    }
+    respond(zone, &query, &walk, limits, out)
+}
+
+/// Writes a response without records, for a query that cannot be answered; `Drop` when there is nobody to tell.
+pub fn fail(packet: &[u8], rcode: Rcode, out: &mut Vec<u8>) -> Answer {
+    match Query::parse(packet) {
+        Ok(query) => Reply::start(&query, usize::from(SMALLEST_PAYLOAD), out).finish(rcode),
+        Err(Unanswerable::Silent) => return Answer::Drop,
+        Err(Unanswerable::Refused(rcode)) => bare(packet, rcode, out),
+    }
+    Answer::Respond
+}
+
+/// Why a well-formed query is not looked up.
+fn refusal(query: &Query<'_>) -> Option<Rcode> {
+    if query.edns.is_some_and(|edns| edns.version > 0) {
+        return Some(Rcode::BadVers);
+    }
+    let is_transfer = query.kind == RecordType::AXFR || query.kind == RecordType::IXFR;
+    (is_transfer || !query.is_internet).then_some(Rcode::Refused)
+}
+
+/// Follows a name through the zone.
+pub(crate) fn walk<'z>(zone: &'z Zone, name: &[u8], kind: RecordType) -> Walk<'z> {
+    let mut aliases = Vec::new();
+    let mut place = zone.place(name);
+    let end = loop {
+        let node = match place {
+            Place::Here(node) => node,
+            Place::Missing { zone_labels } => break End::Missing { zone_labels },
+            Place::Elsewhere => break End::Elsewhere,
+        };
+        let alias = node.records.iter().find_map(|record| match record {
+            RecordData::Cname(target) if kind != RecordType::CNAME => Some(target),
+            _ => None,
+        });
+        let Some(target) = alias else { break End::Node(node) };
+        if aliases.len() == MAX_CHAIN {
+            break End::Circle;
+        }
+        aliases.push((node, target));
+        place = zone.place(target.as_wire());
+    };
+    Walk { aliases, end }
+}
+
+fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out: &mut Vec<u8>) -> Answer {
+    let mut reply = Reply::start(query, limits.size(query), out);
+    reply.set_authoritative();
+    let mut owner = query.name();
+    let mut rcode = Rcode::NoError;
+    for (node, target) in &walk.aliases {
+        for record in &node.records {
+            if !reply.add(Section::Answer, owner, record, zone) {
+                reply.set_truncated();
+            }
+        }
+        owner = target.as_wire();
+    }
+    match walk.end {
+        End::Node(node) => {
+            if !add_records(zone, &mut reply, owner, (node, query.kind), limits.draw) {
+                let zone_labels = zone.zone_labels(query.name());
+                reply.add_soa(Section::Authority, zone_labels, zone);
+            }
+        }
+        End::Missing { zone_labels } => {
+            rcode = Rcode::NxDomain;
+            // An alias may lead from the cluster domain to a reverse name; the SOA is the question's zone.
+            let labels =
+                if walk.aliases.is_empty() { zone_labels } else { zone.zone_labels(query.name()) };
+            reply.add_soa(Section::Authority, labels, zone);
+        }
+        End::Elsewhere => {
+            if zone.upstreams().next().is_some()
+                && let Some((_, target)) = walk.aliases.last()
+            {
+                reply.pause();
+                return Answer::Chase { target: (*target).clone(), kind: query.kind };
+            }
+        }
+        End::Circle => {}
+    }
+    reply.finish(rcode);
+    Answer::Respond
+}
+
+/// Adds a name's records of the wanted type and what helps to use them; `false` when there is none.
+fn add_records(
+    zone: &Zone,
+    reply: &mut Reply<'_>,
+    owner: &[u8],
+    (node, kind): (&Node, RecordType),
+    draw: u64,
+) -> bool {
+    let wanted = || node.records.iter().filter(move |record| record.record_type() == kind);
+    let number = wanted().count();
+    if number == 0 {
+        return false;
+    }
+    let first = usize::try_from(draw % number as u64).unwrap_or(0);
+    for record in wanted().skip(first).chain(wanted().take(first)) {
+        if !reply.add(Section::Answer, owner, record, zone) {
+            reply.set_truncated();
+            return true;
+        }
+    }
+    add_glue(zone, reply, wanted());
+    true
+}
+
+/// Adds the addresses of the names that records point to, as far as they fit; without them nothing is truncated
+/// (RFC 2181 section 9).
+fn add_glue<'z>(zone: &'z Zone, reply: &mut Reply<'_>, records: impl Iterator<Item = &'z RecordData>) {
+    let mut last = None;
+    for record in records {
+        let (RecordData::Srv { target, .. } | RecordData::Ns(target)) = record else { continue };
+        // Records of one endpoint's several ports follow each other.
+        if last == Some(target) {
+            continue;
+        }
+        last = Some(target);
+        let Place::Here(node) = zone.place(target.as_wire()) else { continue };
+        for data in &node.records {
+            let is_address = matches!(data, RecordData::A(_) | RecordData::Aaaa(_));
+            if is_address && !reply.add(Section::Additional, target.as_wire(), data, zone) {
+                return;
+            }
+        }
+    }
+}
+
+impl Limits {
+    /// The largest response to `query`.
+    pub(crate) fn size(self, query: &Query<'_>) -> usize {
+        match self.transport {
+            Transport::Tcp => usize::from(u16::MAX),
+            Transport::Udp => {
+                let asked = query.edns.map_or(SMALLEST_PAYLOAD, |edns| edns.payload);
+                usize::from(asked.min(self.udp_payload).max(SMALLEST_PAYLOAD))
+            }
+        }
+    }
+}
