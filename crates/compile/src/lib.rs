@@ -1,1 +1,67 @@
 //! Snapshot to plan: one total, deterministic function per feature.
+//!
+//! Two entry points: [`node_plan`] says what should be true on one node, [`cluster_plan`] what should be true once
+//! for the cluster. Nothing fails here: what cannot be honoured is left out, closed rather than open, and becomes a
+//! [`plan::Finding`].
+
+mod context;
+mod dns;
+mod endpoints;
+mod findings;
+mod gateway;
+mod lb;
+mod podnet;
+mod pods;
+mod policy;
+mod services;
+mod status;
+
+pub use context::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
+
+use std::collections::BTreeSet;
+
+use model::Snapshot;
+use plan::{ClusterPlan, Finding, NodePlan};
+
+use crate::endpoints::SlicesByService;
+use crate::pods::PodDirectory;
+
+/// Everything that should be true on the context's node, and what of the cluster could not be honoured.
+///
+/// The findings are sorted and without repetition.
+#[must_use]
+pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<Finding>) {
+    let mut findings = BTreeSet::new();
+    let slices = SlicesByService::new(snapshot);
+    let pods = PodDirectory::new(snapshot, context);
+    let lb = lb::announcements(snapshot, &slices, context);
+    let plan = NodePlan {
+        node: context.node.clone(),
+        podnet: podnet::compile(snapshot, context, &pods, &lb, &mut findings),
+        services: services::compile(snapshot, &slices, context, &mut findings),
+        policy: policy::compile(snapshot, context, &pods),
+        dns: dns::compile(snapshot, &slices, context),
+        gateway: gateway::compile(snapshot, &slices, context, &mut findings),
+        lb,
+    };
+    findings::of_input(snapshot, &mut findings);
+    (plan, findings.into_iter().collect())
+}
+
+/// Everything that should be true once for the cluster.
+#[must_use]
+pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPlan {
+    let mut findings = BTreeSet::new();
+    let slices = SlicesByService::new(snapshot);
+    let pod_cidrs = podnet::assign_pod_cidrs(snapshot, context, &mut findings);
+    let mut statuses = status::of_services(snapshot, context, &mut findings);
+    statuses.extend(status::of_ingresses(snapshot, context));
+    services::check(snapshot, &context.local_vips(), &mut findings);
+    gateway::check(snapshot, &slices, &context.ingress_controllers, &mut findings);
+    podnet::check_pod_cidrs(snapshot, &mut findings);
+    findings::of_input(snapshot, &mut findings);
+    ClusterPlan { pod_cidrs, statuses, findings }
+}
+
+#[cfg(test)]
+mod tests;

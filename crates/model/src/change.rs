@@ -174,5 +174,6 @@ pub trait Lower: Sized {
     ///
     /// # Errors
     /// The object cannot be read as meant.
+    #[allow(clippy::result_large_err, reason = "an accepted object is larger still")]
     fn lower(&self) -> Result<Object, Rejected>;
 }

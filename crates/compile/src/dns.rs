@@ -1,0 +1,102 @@
+//! Names of the cluster domain: Services, their endpoints, Pods.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use model::{Endpoint, EndpointSlice, Service, ServiceType, Snapshot};
+use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
+use types::ServiceName;
+
+use crate::NodeContext;
+use crate::endpoints::SlicesByService;
+use crate::pods::has_own_network;
+
+/// Time to live of answers (CoreDNS, plugin kubernetes, `ttl`).
+const TTL_SECONDS: u32 = 5;
+
+pub(crate) fn compile(snapshot: &Snapshot, slices: &SlicesByService<'_>, context: &NodeContext) -> DnsPlan {
+    DnsPlan {
+        cluster_domain: without_final_dot(&context.cluster_domain),
+        addresses: context.dns_addresses.clone(),
+        namespaces: snapshot.namespaces.keys().cloned().collect(),
+        services: services(snapshot, slices),
+        pods: pods(snapshot),
+        reverse_ranges: context.pod_cidrs.union(&context.service_cidrs).copied().collect(),
+        upstreams: context.upstreams.clone(),
+        ttl_seconds: TTL_SECONDS,
+    }
+}
+
+fn without_final_dot(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn services(snapshot: &Snapshot, slices: &SlicesByService<'_>) -> BTreeMap<ServiceName, DnsService> {
+    let mut services = BTreeMap::new();
+    for service in snapshot.services.values() {
+        let Some(kind) = kind_of(service) else { continue };
+        let endpoints = match kind {
+            DnsServiceKind::ExternalName { .. } => Vec::new(),
+            DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => {
+                endpoints(slices.of(&service.name))
+            }
+        };
+        services.insert(service.name.clone(), DnsService { kind, endpoints });
+    }
+    services
+}
+
+/// What the name answers; nothing yet for a Service that still waits for its address.
+fn kind_of(service: &Service) -> Option<DnsServiceKind> {
+    if service.kind == ServiceType::ExternalName {
+        let target = without_final_dot(service.external_name.as_deref()?);
+        return Some(DnsServiceKind::ExternalName { target });
+    }
+    if service.headless {
+        return Some(DnsServiceKind::Headless);
+    }
+    if service.cluster_ips.is_empty() {
+        return None;
+    }
+    let ports = service.ports.iter().map(|port| DnsPort {
+        name: port.name.clone(),
+        protocol: port.protocol,
+        port: port.port,
+    });
+    Some(DnsServiceKind::ClusterIp {
+        addresses: service.cluster_ips.iter().copied().collect(),
+        ports: ports.collect(),
+    })
+}
+
+/// Ready endpoints, each address once per hostname, in order.
+fn endpoints(slices: &[&EndpointSlice]) -> Vec<DnsEndpoint> {
+    let mut endpoints: BTreeMap<(String, IpAddr), Vec<DnsPort>> = BTreeMap::new();
+    for slice in slices {
+        for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.ready) {
+            let ports = endpoints.entry((hostname(endpoint), endpoint.address)).or_default();
+            ports.extend(slice.ports.iter().filter_map(|port| {
+                Some(DnsPort { name: port.name.clone(), protocol: port.protocol, port: port.port? })
+            }));
+        }
+    }
+    let endpoint = |((hostname, address), mut ports): ((String, IpAddr), Vec<DnsPort>)| {
+        ports.sort();
+        ports.dedup();
+        DnsEndpoint { hostname, address, ports }
+    };
+    endpoints.into_iter().map(endpoint).collect()
+}
+
+/// The endpoint's own hostname, else its address with dashes.
+fn hostname(endpoint: &Endpoint) -> String {
+    match &endpoint.hostname {
+        Some(hostname) => hostname.to_ascii_lowercase(),
+        None => endpoint.address.to_string().replace(['.', ':'], "-"),
+    }
+}
+
+fn pods(snapshot: &Snapshot) -> BTreeMap<IpAddr, String> {
+    let pods = snapshot.pods.values().filter(|pod| has_own_network(pod));
+    pods.flat_map(|pod| pod.addresses.iter().map(|address| (*address, pod.name.namespace.clone()))).collect()
+}

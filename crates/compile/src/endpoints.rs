@@ -1,0 +1,246 @@
+//! Endpoints of one Service port: the union over its slices, and which of them a client may reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use model::{EndpointSlice, Snapshot};
+use plan::{Backend, BackendState, Candidate, Exclusion};
+use types::{IpFamily, NodeName, PodName, Protocol, ServiceName};
+
+/// EndpointSlices by the Service they belong to.
+pub(crate) struct SlicesByService<'a>(BTreeMap<&'a ServiceName, Vec<&'a EndpointSlice>>);
+
+impl<'a> SlicesByService<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for slice in snapshot.endpoint_slices.values() {
+            if let Some(service) = &slice.service {
+                slices.entry(service).or_default().push(slice);
+            }
+        }
+        Self(slices)
+    }
+
+    /// The slices of one Service, in order of their names.
+    pub(crate) fn of(&self, service: &ServiceName) -> &[&'a EndpointSlice] {
+        self.0.get(service).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// One endpoint of one Service port.
+#[derive(Clone, Debug)]
+pub(crate) struct PortEndpoint<'a> {
+    pub(crate) backend: Backend,
+    pub(crate) state: BackendState,
+    pub(crate) node: Option<&'a NodeName>,
+    pub(crate) pod: Option<&'a PodName>,
+    hint_zones: &'a BTreeSet<String>,
+    hint_nodes: &'a BTreeSet<NodeName>,
+}
+
+/// Name and protocol of a Service port, as slices name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PortKey<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) protocol: Protocol,
+}
+
+/// All endpoints of one port and family, without repetition (semantics SD17).
+///
+/// An address and port that two slices list, as happens while an endpoint moves between slices, counts once, with
+/// the better conditions.
+pub(crate) fn of_port<'a>(
+    slices: &[&'a EndpointSlice],
+    family: IpFamily,
+    port: PortKey<'_>,
+) -> Vec<PortEndpoint<'a>> {
+    let mut endpoints: BTreeMap<Backend, PortEndpoint<'a>> = BTreeMap::new();
+    for slice in slices.iter().filter(|slice| slice.family == Some(family)) {
+        let matching =
+            slice.ports.iter().find(|entry| entry.name == port.name && entry.protocol == port.protocol);
+        let Some(number) = matching.and_then(|entry| entry.port) else { continue };
+        for endpoint in &slice.endpoints {
+            let backend = Backend { address: endpoint.address, port: number };
+            let state = BackendState {
+                ready: endpoint.ready,
+                serving: endpoint.serving,
+                terminating: endpoint.terminating,
+            };
+            let better = |known: &PortEndpoint<'_>| {
+                (state.ready, state.serving) > (known.state.ready, known.state.serving)
+            };
+            if endpoints.get(&backend).is_none_or(better) {
+                let endpoint = PortEndpoint {
+                    backend: backend.clone(),
+                    state,
+                    node: endpoint.node.as_ref(),
+                    pod: endpoint.pod.as_ref(),
+                    hint_zones: &endpoint.hint_zones,
+                    hint_nodes: &endpoint.hint_nodes,
+                };
+                endpoints.insert(backend, endpoint);
+            }
+        }
+    }
+    endpoints.into_values().collect()
+}
+
+/// Where a node is, for `Local` policies and topology hints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) node: &'a NodeName,
+    pub(crate) zone: Option<&'a str>,
+}
+
+/// Which endpoints a traffic policy leaves over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choice {
+    /// Those a connection may go to.
+    pub(crate) usable: BTreeSet<Backend>,
+    /// Why the others are not used.
+    excluded: BTreeMap<Backend, Exclusion>,
+}
+
+impl Choice {
+    fn new<'a>(
+        endpoints: &[PortEndpoint<'a>],
+        judge: impl Fn(&PortEndpoint<'a>) -> Option<Exclusion>,
+    ) -> Self {
+        let mut choice = Self::default();
+        for endpoint in endpoints {
+            match judge(endpoint) {
+                None => {
+                    choice.usable.insert(endpoint.backend.clone());
+                }
+                Some(exclusion) => {
+                    choice.excluded.insert(endpoint.backend.clone(), exclusion);
+                }
+            }
+        }
+        choice
+    }
+}
+
+impl PortEndpoint<'_> {
+    fn is_last_resort(&self) -> bool {
+        !self.state.ready && self.state.serving && self.state.terminating
+    }
+
+    /// Whether any traffic at all may go here.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state.ready || self.is_last_resort()
+    }
+
+    /// Why an endpoint's conditions rule it out, given whether terminating ones have their turn.
+    fn condition(&self, terminating_turn: TerminatingTurn) -> Option<Exclusion> {
+        match (self.state.ready, self.is_last_resort(), terminating_turn) {
+            (true, _, _) | (false, true, TerminatingTurn::Yes) => None,
+            (false, true, TerminatingTurn::No) => Some(Exclusion::Terminating),
+            (false, false, _) => Some(Exclusion::NotReady),
+        }
+    }
+}
+
+/// Whether serving but terminating endpoints are used, because no ready one is there (semantics SD2).
+#[derive(Clone, Copy)]
+enum TerminatingTurn {
+    Yes,
+    No,
+}
+
+impl TerminatingTurn {
+    fn among<'a>(mut endpoints: impl Iterator<Item = &'a PortEndpoint<'a>>) -> Self {
+        if endpoints.any(|endpoint| endpoint.state.ready) { Self::No } else { Self::Yes }
+    }
+}
+
+/// The endpoints for policy `Cluster`: ready ones, near ones if hints allow it; else serving and terminating ones.
+pub(crate) fn choose_cluster(endpoints: &[PortEndpoint<'_>], place: Place<'_>) -> Choice {
+    let turn = TerminatingTurn::among(endpoints.iter());
+    let near = Nearness::of(endpoints, place);
+    Choice::new(endpoints, |endpoint| {
+        endpoint.condition(turn).or_else(|| {
+            (endpoint.state.ready && !near.includes(endpoint, place)).then_some(Exclusion::OtherZone)
+        })
+    })
+}
+
+/// The endpoints for policy `Local`: those of this node, whatever the hints.
+pub(crate) fn choose_local(endpoints: &[PortEndpoint<'_>], place: Place<'_>) -> Choice {
+    let is_local = |endpoint: &PortEndpoint<'_>| endpoint.node == Some(place.node);
+    let turn = TerminatingTurn::among(endpoints.iter().filter(|endpoint| is_local(endpoint)));
+    Choice::new(endpoints, |endpoint| {
+        if !is_local(endpoint) && endpoint.is_usable() {
+            return Some(Exclusion::OtherNode);
+        }
+        endpoint.condition(turn)
+    })
+}
+
+/// What topology hints ask for (semantics SD16).
+#[derive(Clone, Copy)]
+enum Nearness {
+    SameNode,
+    SameZone,
+    Everywhere,
+}
+
+impl Nearness {
+    fn of(endpoints: &[PortEndpoint<'_>], place: Place<'_>) -> Self {
+        let ready = || endpoints.iter().filter(|endpoint| endpoint.state.ready);
+        if ready().next().is_none() {
+            return Self::Everywhere;
+        }
+        let node_hinted = ready().all(|endpoint| !endpoint.hint_nodes.is_empty());
+        if node_hinted && ready().any(|endpoint| endpoint.hint_nodes.contains(place.node)) {
+            return Self::SameNode;
+        }
+        let zone_hinted = ready().all(|endpoint| !endpoint.hint_zones.is_empty());
+        match place.zone {
+            Some(zone) if zone_hinted && ready().any(|endpoint| endpoint.hint_zones.contains(zone)) => {
+                Self::SameZone
+            }
+            _ => Self::Everywhere,
+        }
+    }
+
+    fn includes(self, endpoint: &PortEndpoint<'_>, place: Place<'_>) -> bool {
+        match self {
+            Self::SameNode => endpoint.hint_nodes.contains(place.node),
+            Self::SameZone => place.zone.is_some_and(|zone| endpoint.hint_zones.contains(zone)),
+            Self::Everywhere => true,
+        }
+    }
+}
+
+/// Every endpoint with the reason why it is or is not used, for explain.
+pub(crate) fn candidates(
+    endpoints: &[PortEndpoint<'_>],
+    internal: &Choice,
+    external: &Choice,
+) -> Vec<Candidate> {
+    let candidate = |endpoint: &PortEndpoint<'_>| Candidate {
+        backend: endpoint.backend.clone(),
+        pod: endpoint.pod.cloned(),
+        node: endpoint.node.cloned(),
+        state: endpoint.state,
+        excluded_internal: internal.excluded.get(&endpoint.backend).copied(),
+        excluded_external: external.excluded.get(&endpoint.backend).copied(),
+    };
+    endpoints.iter().map(candidate).collect()
+}
+
+/// Backends that are ready, for an HTTP entry that picks among them itself.
+pub(crate) fn ready_backends(slices: &[&EndpointSlice], port: PortKey<'_>) -> BTreeSet<Backend> {
+    [IpFamily::V4, IpFamily::V6]
+        .into_iter()
+        .flat_map(|family| of_port(slices, family, port))
+        .filter(|endpoint| endpoint.state.ready)
+        .map(|endpoint| endpoint.backend)
+        .collect()
+}
+
+/// Families of a list of addresses.
+pub(crate) fn families<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> BTreeSet<IpFamily> {
+    addresses.into_iter().map(|address| IpFamily::of(*address)).collect()
+}
