@@ -1,15 +1,20 @@
 //! The loops: the node pipeline on one screen, and the cluster's.
+//!
+//! [`node::run`] and [`cluster::run`] have the same shape: take the next events, fold them, compile, bring the plan
+//! about, remember. All decisions are made in `compile`; what is decided here is only when to look again.
 
 #![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the parts are put together")]
 
+mod attachments;
+mod blocking;
+pub mod cluster;
+mod due;
+mod epoch;
+mod event;
+mod herald;
+mod inbox;
+pub mod node;
+mod observed;
+mod report;
 mod settings;
-
-/// The loop of one node.
-pub mod node {
-    pub use crate::settings::{Settings, Tunnel};
-}
-
-/// The loop of the cluster.
-pub mod cluster {
-    pub use crate::settings::ClusterSettings;
-}
+mod socket;

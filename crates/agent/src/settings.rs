@@ -1,20 +1,12 @@
 //! What a node agent and a cluster loop are told when they start, as meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use compile::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
+use engine_ipam::IpRange;
 use types::{LinkName, NodeName, Port, Prefix};
-
-/// How Pods of different nodes reach each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tunnel {
-    /// Through VXLAN.
-    #[default]
-    Vxlan,
-    /// By routes; the nodes share a subnet.
-    Direct,
-}
 
 /// What a node agent is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +30,17 @@ pub struct Settings {
     /// The link that faces the other nodes.
     pub underlay_link: LinkName,
     /// How Pods of other nodes are reached.
-    pub tunnel: Tunnel,
+    pub tunnel: TunnelMode,
     /// Port of the HTTP entry; none turns it off.
     pub http_port: Option<Port>,
     /// Port of the HTTPS entry; none turns it off.
     pub https_port: Option<Port>,
+    /// `spec.controller` of the IngressClasses to serve; see [`ingress_controllers`].
+    pub ingress_controllers: BTreeSet<String>,
+    /// LoadBalancer addresses that are ours to announce.
+    pub lb_pools: Vec<IpRange>,
+    /// `spec.loadBalancerClass` that is ours besides none at all.
+    pub lb_class: Option<String>,
     /// Where health, metrics and the plan are served; none turns them off.
     pub admin: Option<SocketAddr>,
 }
@@ -52,12 +50,65 @@ pub struct Settings {
 pub struct ClusterSettings {
     /// The kubeconfig file; none means the service account of the Pod it runs in.
     pub kubeconfig: Option<PathBuf>,
-    /// Pod ranges from which Nodes without one get theirs.
+    /// Pod ranges from which Nodes without one get theirs; empty leaves that to somebody else.
     pub pod_cidrs: BTreeSet<Prefix>,
     /// Prefix length of a Node's Pod range; kube-controller-manager's `--node-cidr-mask-size` is 24 for IPv4.
     pub node_prefix_len: u8,
-    /// Ranges of LoadBalancer addresses; a single address is a /32.
-    pub load_balancer_pool: Vec<(IpAddr, IpAddr)>,
+    /// The cluster DNS addresses, which no Service may take as its own.
+    pub dns_addresses: BTreeSet<IpAddr>,
+    /// `spec.controller` of the IngressClasses to serve; see [`ingress_controllers`].
+    pub ingress_controllers: BTreeSet<String>,
+    /// Addresses for Services of type LoadBalancer.
+    pub lb_pools: Vec<IpRange>,
+    /// `spec.loadBalancerClass` that is ours besides none at all.
+    pub lb_class: Option<String>,
     /// Where health, metrics and the plan are served; none turns them off.
     pub admin: Option<SocketAddr>,
+}
+
+/// `spec.controller` of the IngressClasses that are served unless told otherwise: ours, and ingress-nginx's (its
+/// `--controller-class` default), so that manifests written for it work unchanged.
+#[must_use]
+pub fn ingress_controllers() -> BTreeSet<String> {
+    ["sealane.dev/ingress", "k8s.io/ingress-nginx"].map(str::to_owned).into()
+}
+
+impl Settings {
+    /// What `compile` is to know, given the node's place on the underlay.
+    pub(crate) fn context(&self, underlay: Underlay) -> NodeContext {
+        NodeContext {
+            node: self.node.clone(),
+            underlay,
+            tunnel: self.tunnel,
+            cluster_domain: self.cluster_domain.clone(),
+            dns_addresses: self.dns_addresses.clone(),
+            pod_cidrs: self.pod_cidrs.clone(),
+            service_cidrs: self.service_cidrs.clone(),
+            upstreams: self.upstream_dns.clone(),
+            http_entry: self.http_entry(),
+            ingress_controllers: self.ingress_controllers.clone(),
+            lb_pools: self.lb_pools.clone(),
+            lb_class: self.lb_class.clone(),
+            attachments: BTreeMap::new(),
+        }
+    }
+
+    fn http_entry(&self) -> Option<HttpEntry> {
+        let is_on = self.http_port.is_some() || self.https_port.is_some();
+        is_on.then_some(HttpEntry { http: self.http_port, https: self.https_port })
+    }
+}
+
+impl ClusterSettings {
+    /// What `compile` is to know.
+    pub(crate) fn context(&self) -> ClusterContext {
+        ClusterContext {
+            pod_cidrs: self.pod_cidrs.clone(),
+            node_prefix_len: self.node_prefix_len,
+            dns_addresses: self.dns_addresses.clone(),
+            ingress_controllers: self.ingress_controllers.clone(),
+            lb_pools: self.lb_pools.clone(),
+            lb_class: self.lb_class.clone(),
+        }
+    }
 }

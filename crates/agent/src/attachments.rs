@@ -1,0 +1,111 @@
+//! The files shared with the CNI plugin: reads what it has given out, writes what it needs to know.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use types::{Attachment, NodeNetwork};
+
+/// Every attachment in the state directory, by file name; a file that cannot be read is logged and left out.
+pub(crate) fn read(state_dir: &Path) -> Vec<Attachment> {
+    let directory = state_dir.join("attachments");
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        // The plugin makes the directory with the first attachment.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            tracing::warn!(directory = %directory.display(), %error, "attachments cannot be read");
+            return Vec::new();
+        }
+    };
+    files.sort();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.iter().filter_map(|file| read_one(file)).collect()
+}
+
+fn read_one(file: &Path) -> Option<Attachment> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        tracing::warn!(file = %file.display(), %error, "attachment cannot be read");
+    };
+    let text = match std::fs::read(file) {
+        Ok(text) => text,
+        // Removed by the plugin since the directory was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            unreadable(&error);
+            return None;
+        }
+    };
+    serde_json::from_slice(&text).inspect_err(|error| unreadable(error)).ok()
+}
+
+/// Writes `network.json`, so that a reader sees the old file or the new one and never half of one. An equal file is
+/// left alone.
+pub(crate) fn write_network(state_dir: &Path, network: &NodeNetwork) -> io::Result<()> {
+    let file = state_dir.join("network.json");
+    let text = serde_json::to_vec(network)?;
+    if std::fs::read(&file).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    let unfinished = state_dir.join(".network.json.new");
+    std::fs::create_dir_all(state_dir)?;
+    std::fs::write(&unfinished, text)?;
+    std::fs::rename(&unfinished, &file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{Mac, NetworkMode};
+
+    fn mk_directory(name: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("sealane-agent-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("attachments")).expect("temporary directory");
+        directory
+    }
+
+    fn mk_attachment(container_id: &str) -> Attachment {
+        Attachment {
+            container_id: container_id.into(),
+            ifname: "eth0".into(),
+            netns: "/run/netns/x".into(),
+            pod: None,
+            addresses: vec!["192.0.2.1".parse().expect("address")],
+            host_link: "sl1".into(),
+            host_mac: Mac::derived("host"),
+            pod_mac: Mac::derived("pod"),
+        }
+    }
+
+    #[test]
+    fn attachments_come_in_order_and_broken_files_are_left_out() {
+        let directory = mk_directory("read");
+        for id in ["b", "a"] {
+            let text = serde_json::to_vec(&mk_attachment(id)).expect("json");
+            std::fs::write(directory.join(format!("attachments/{id}-eth0.json")), text).expect("written");
+        }
+        std::fs::write(directory.join("attachments/c-eth0.json"), "{").expect("written");
+        std::fs::write(directory.join("attachments/d.tmp"), "{}").expect("written");
+        assert_eq!(read(&directory), [mk_attachment("a"), mk_attachment("b")]);
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[test]
+    fn no_directory_means_no_attachments() {
+        assert!(read(Path::new("/nonexistent/sealane")).is_empty());
+    }
+
+    #[test]
+    fn the_network_file_is_written_once() {
+        let directory = mk_directory("network");
+        let prefix = "192.0.2.0/24".to_owned().try_into().expect("prefix");
+        let network = NodeNetwork { pod_cidrs: vec![prefix], mtu: 1450, mode: NetworkMode::Routed };
+        write_network(&directory, &network).expect("written");
+        let modified = || std::fs::metadata(directory.join("network.json")).and_then(|file| file.modified());
+        let before = modified().expect("there");
+        write_network(&directory, &network).expect("unchanged");
+        assert_eq!(modified().expect("there"), before);
+        let text = std::fs::read(directory.join("network.json")).expect("there");
+        assert_eq!(serde_json::from_slice::<NodeNetwork>(&text).expect("json"), network);
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+}

@@ -1,0 +1,100 @@
+//! The order in which one plan becomes visible: never a name whose rules are not there.
+//!
+//! New rules go in before the names that lead to them, and names that go away do so before their rules. Between two
+//! plans the DNS server therefore answers with [`common_names`]: what holds under both.
+
+use std::collections::BTreeMap;
+
+use plan::{DnsPlan, DnsService, DnsServiceKind};
+
+/// The names of `old` that `new` has too, each with the addresses that both give it; everything else as in `old`.
+pub(crate) fn common_names(old: &DnsPlan, new: &DnsPlan) -> DnsPlan {
+    let services: BTreeMap<_, _> = old
+        .services
+        .iter()
+        .filter_map(|(name, service)| Some((name.clone(), common_service(service, new.services.get(name)?)?)))
+        .collect();
+    let pods = old.pods.iter().filter(|(address, _)| new.pods.contains_key(address));
+    let pods = pods.map(|(address, namespace)| (*address, namespace.clone())).collect();
+    DnsPlan { services, pods, ..old.clone() }
+}
+
+fn common_service(old: &DnsService, new: &DnsService) -> Option<DnsService> {
+    let kind = match (&old.kind, &new.kind) {
+        (
+            DnsServiceKind::ClusterIp { addresses: old, ports },
+            DnsServiceKind::ClusterIp { addresses: new, ports: new_ports },
+        ) => DnsServiceKind::ClusterIp {
+            addresses: old.intersection(new).copied().collect(),
+            ports: ports.iter().filter(|port| new_ports.contains(port)).cloned().collect(),
+        },
+        (old, new) if old == new => old.clone(),
+        _ => return None,
+    };
+    let endpoints =
+        old.endpoints.iter().filter(|endpoint| new.endpoints.contains(endpoint)).cloned().collect();
+    Some(DnsService { kind, endpoints })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::DnsEndpoint;
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+    use types::ServiceName;
+
+    fn mk_address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn mk_cluster_ip(last: u8) -> DnsService {
+        let addresses = BTreeSet::from([mk_address(last)]);
+        DnsService { kind: DnsServiceKind::ClusterIp { addresses, ports: Vec::new() }, endpoints: Vec::new() }
+    }
+
+    fn mk_headless(last: &[u8]) -> DnsService {
+        let endpoints = last
+            .iter()
+            .map(|last| DnsEndpoint {
+                hostname: format!("h{last}"),
+                address: mk_address(*last),
+                ports: Vec::new(),
+            })
+            .collect();
+        DnsService { kind: DnsServiceKind::Headless, endpoints }
+    }
+
+    fn mk_plan(services: &[(&str, DnsService)]) -> DnsPlan {
+        let services =
+            services.iter().map(|(name, service)| (ServiceName::new("shop", *name), service.clone()));
+        DnsPlan { services: services.collect(), ..DnsPlan::default() }
+    }
+
+    #[test]
+    fn between_two_plans_only_what_holds_under_both_is_answered() {
+        let old = mk_plan(&[
+            ("gone", mk_cluster_ip(1)),
+            ("kept", mk_cluster_ip(2)),
+            ("pods", mk_headless(&[3, 4])),
+        ]);
+        let new =
+            mk_plan(&[("kept", mk_cluster_ip(2)), ("new", mk_cluster_ip(9)), ("pods", mk_headless(&[4, 5]))]);
+        let expected = mk_plan(&[("kept", mk_cluster_ip(2)), ("pods", mk_headless(&[4]))]);
+        assert_eq!(common_names(&old, &new), expected);
+    }
+
+    #[test]
+    fn additions_alone_change_nothing_before_their_rules() {
+        let old = mk_plan(&[("kept", mk_cluster_ip(2))]);
+        let new = mk_plan(&[("kept", mk_cluster_ip(2)), ("new", mk_cluster_ip(9))]);
+        assert_eq!(common_names(&old, &new), old);
+    }
+
+    #[test]
+    fn a_service_that_changes_its_kind_is_not_answered_in_between() {
+        let old = mk_plan(&[("web", mk_cluster_ip(2))]);
+        let new = mk_plan(&[("web", mk_headless(&[3]))]);
+        assert_eq!(common_names(&old, &new), mk_plan(&[]));
+    }
+}

@@ -1,0 +1,27 @@
+//! Everything a loop can be woken by.
+
+use tokio::sync::oneshot;
+use types::{AgentAnswer, AgentRequest, Attachment};
+use watch::Batch;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The cluster changed.
+    Changes(Batch),
+    /// The CNI plugin told or asked something.
+    Notice(Notice),
+    /// What the CNI plugin has given out, read after a notice.
+    Attachments(Vec<Attachment>),
+    /// The time is up that the loop wanted to be woken at.
+    Timer,
+    /// The process was asked to end.
+    Stop,
+}
+
+/// A request of the CNI plugin and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    pub(crate) request: AgentRequest,
+    pub(crate) answer: oneshot::Sender<AgentAnswer>,
+}

@@ -1,0 +1,95 @@
+//! One queue for everything that can wake a loop, so that what arrives together is worked on together.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::attachments;
+use crate::event::Event;
+use crate::socket::AgentSocket;
+
+/// Events taken at a time, and events that may wait; a source that is faster waits for the loop.
+const MOST_EVENTS: usize = 256;
+
+/// Where a loop's events come from.
+pub(crate) struct Inbox {
+    events: mpsc::Receiver<Event>,
+    /// With attachments, for a node.
+    node: Option<(PathBuf, AgentSocket)>,
+    /// Ends the sources with the inbox.
+    _sources: JoinSet<()>,
+}
+
+impl Inbox {
+    /// Changes of the cluster, and signals.
+    pub(crate) fn open(client: &watch::Client) -> io::Result<Self> {
+        Ok(Self::open_sources(client)?.0)
+    }
+
+    /// Also requests of the CNI plugin.
+    pub(crate) fn open_for_node(client: &watch::Client, state_dir: &Path) -> io::Result<Self> {
+        let (mut inbox, sender) = Self::open_sources(client)?;
+        let known = Event::Attachments(attachments::read(state_dir));
+        sender.try_send(known).expect("the queue is new and has room");
+        inbox.node = Some((state_dir.to_owned(), AgentSocket::open(state_dir, sender)?));
+        Ok(inbox)
+    }
+
+    fn open_sources(client: &watch::Client) -> io::Result<(Self, mpsc::Sender<Event>)> {
+        let (sender, events) = mpsc::channel(MOST_EVENTS);
+        let mut sources = JoinSet::new();
+        sources.spawn(pass_changes(client.clone(), sender.clone()));
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+            let mut signal = signal(kind)?;
+            let sender = sender.clone();
+            sources.spawn(async move {
+                if signal.recv().await.is_some() {
+                    // A loop that ended already needs no signal.
+                    let _ = sender.send(Event::Stop).await;
+                }
+            });
+        }
+        Ok((Self { events, node: None, _sources: sources }, sender))
+    }
+
+    /// Waits for an event, or until `deadline`, and takes along whatever else is there.
+    pub(crate) async fn next(&mut self, deadline: Option<Instant>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let arrival = self.events.recv_many(&mut events, MOST_EVENTS);
+        match deadline {
+            None => _ = arrival.await,
+            Some(deadline) => {
+                // recv_many loses nothing when it is dropped.
+                let _ = tokio::time::timeout_at(deadline.into(), arrival).await;
+            }
+        }
+        if events.is_empty() {
+            events.push(Event::Timer);
+        }
+        if let Some((state_dir, _)) = &self.node
+            && events.iter().any(is_about_attachments)
+        {
+            events.push(Event::Attachments(attachments::read(state_dir)));
+        }
+        events
+    }
+}
+
+/// Also when the time is up: a DEL whose notice was lost shows here.
+fn is_about_attachments(event: &Event) -> bool {
+    matches!(event, Event::Notice(_) | Event::Timer)
+}
+
+async fn pass_changes(client: watch::Client, sender: mpsc::Sender<Event>) {
+    let mut changes = Box::pin(watch::changes(&client));
+    while let Some(batch) = changes.next().await {
+        if sender.send(Event::Changes(batch)).await.is_err() {
+            return;
+        }
+    }
+}

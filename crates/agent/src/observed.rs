@@ -1,0 +1,109 @@
+//! What a loop knows: events folded into one state, and which waiting requests that state answers.
+
+use std::collections::BTreeMap;
+
+use model::Snapshot;
+use types::{AgentAnswer, AgentRequest, Attachment, LinkName};
+
+use crate::event::{Event, Notice};
+
+/// Attachments by container ID and name.
+type Attachments = BTreeMap<(String, LinkName), Attachment>;
+
+/// All that has been seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    /// What the cluster says.
+    pub(crate) snapshot: Snapshot,
+    /// What the CNI plugin has given out on this node.
+    pub(crate) attachments: Attachments,
+    is_synced: bool,
+    is_stopping: bool,
+    waiting: Vec<Notice>,
+}
+
+/// What is true in the kernel, as far as waiting requests care.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InForce {
+    /// Revision of the plan.
+    pub(crate) revision: u64,
+    /// Whether every part of it was written.
+    pub(crate) is_whole: bool,
+    /// Whether this node has a Pod range.
+    pub(crate) has_pod_cidr: bool,
+}
+
+impl Observed {
+    pub(crate) fn fold(&mut self, event: Event) {
+        match event {
+            Event::Changes(batch) => {
+                for change in batch.changes {
+                    self.snapshot.apply(change);
+                }
+                self.is_synced |= batch.is_synced;
+            }
+            Event::Notice(notice) => self.waiting.push(notice),
+            Event::Attachments(attachments) => self.attachments = by_key(attachments),
+            Event::Timer => {}
+            Event::Stop => self.is_stopping = true,
+        }
+    }
+
+    /// Whether every kind has been listed once; before that nothing may be written, let alone pruned.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.is_synced
+    }
+
+    /// Whether the process was asked to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+
+    /// Answers the requests that can be answered now; the others wait for a later plan, or give up.
+    pub(crate) fn answer_waiting(&mut self, in_force: InForce) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for notice in waiting {
+            match self.answer(&notice.request, in_force) {
+                // Nobody listens any more when the plugin gave up; that is its right.
+                Some(answer) => drop(notice.answer.send(answer)),
+                None if notice.answer.is_closed() => {}
+                None => self.waiting.push(notice),
+            }
+        }
+    }
+
+    fn answer(&self, request: &AgentRequest, in_force: InForce) -> Option<AgentAnswer> {
+        let ready = AgentAnswer::Ready { revision: in_force.revision };
+        match request {
+            AgentRequest::Removed { .. } => Some(ready),
+            AgentRequest::Status if in_force.has_pod_cidr => Some(ready),
+            AgentRequest::Status => {
+                let reason = "the Node has no podCIDR yet".to_owned();
+                Some(AgentAnswer::TryLater { reason })
+            }
+            AgentRequest::Added { container_id, ifname } => {
+                match self.attachments.get(&(container_id.clone(), ifname.clone())) {
+                    Some(attachment) if self.is_covered(attachment) => in_force.is_whole.then_some(ready),
+                    Some(_) => None,
+                    None => {
+                        let reason = format!("no attachment {container_id}-{ifname} in the state directory");
+                        Some(AgentAnswer::TryLater { reason })
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a plan made from this state isolates the attachment's Pod: without its labels no policy selects it.
+    fn is_covered(&self, attachment: &Attachment) -> bool {
+        attachment.pod.as_ref().is_none_or(|pod| self.snapshot.pods.contains_key(pod))
+    }
+}
+
+fn by_key(attachments: Vec<Attachment>) -> Attachments {
+    let key = |attachment: &Attachment| (attachment.container_id.clone(), attachment.ifname.clone());
+    attachments.into_iter().map(|attachment| (key(&attachment), attachment)).collect()
+}
+
+#[cfg(test)]
+mod tests;

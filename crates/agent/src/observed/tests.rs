@@ -1,0 +1,114 @@
+//! Folding of events, and answers to the CNI plugin.
+
+use k8s_openapi::api::core::v1::Pod;
+use model::{Change, Kind};
+use tokio::sync::oneshot;
+use types::{Mac, PodName};
+use watch::Batch;
+
+use super::*;
+
+const IN_FORCE: InForce = InForce { revision: 5, is_whole: true, has_pod_cidr: true };
+
+fn mk_attachment(pod: Option<&str>) -> Attachment {
+    Attachment {
+        container_id: "c1".into(),
+        ifname: "eth0".into(),
+        netns: "/run/netns/x".into(),
+        pod: pod.map(|name| PodName::new("shop", name)),
+        addresses: vec!["192.0.2.1".parse().expect("address")],
+        host_link: "sl1".into(),
+        host_mac: Mac::derived("host"),
+        pod_mac: Mac::derived("pod"),
+    }
+}
+
+fn mk_pod(name: &str) -> Change {
+    let text = format!(
+        r#"{{"metadata":{{"name":"{name}","namespace":"shop"}},"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}"#
+    );
+    Change::put(&serde_json::from_str::<Pod>(&text).expect("a Pod"))
+}
+
+fn mk_batch(changes: Vec<Change>, is_synced: bool) -> Event {
+    Event::Changes(Batch { changes, is_synced })
+}
+
+fn mk_added() -> AgentRequest {
+    AgentRequest::Added { container_id: "c1".into(), ifname: "eth0".into() }
+}
+
+fn ask(observed: &mut Observed, request: AgentRequest) -> oneshot::Receiver<AgentAnswer> {
+    let (answer, receiver) = oneshot::channel();
+    observed.fold(Event::Notice(Notice { request, answer }));
+    receiver
+}
+
+#[test]
+fn synced_stays_once_reached() {
+    let mut observed = Observed::default();
+    observed.fold(mk_batch(Vec::new(), false));
+    assert!(!observed.is_synced());
+    observed.fold(mk_batch(Vec::new(), true));
+    observed.fold(mk_batch(Vec::new(), false));
+    assert!(observed.is_synced());
+}
+
+#[test]
+fn changes_are_folded_in_order() {
+    let mut observed = Observed::default();
+    let gone = Change::Replace { kind: Kind::Pod, objects: Vec::new(), rejected: Vec::new() };
+    observed.fold(mk_batch(vec![mk_pod("web"), gone, mk_pod("db")], false));
+    assert_eq!(observed.snapshot.pods.keys().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["db"]);
+}
+
+#[test]
+fn a_pod_may_start_only_when_its_labels_are_known_and_its_rules_are_in() {
+    let mut observed = Observed::default();
+    let mut answer = ask(&mut observed, mk_added());
+    observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))]));
+    observed.answer_waiting(IN_FORCE);
+    assert!(answer.try_recv().is_err(), "the Pod's labels are not known");
+    observed.fold(mk_batch(vec![mk_pod("web")], true));
+    observed.answer_waiting(InForce { is_whole: false, ..IN_FORCE });
+    assert!(answer.try_recv().is_err(), "its rules failed to load");
+    observed.answer_waiting(IN_FORCE);
+    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 5 }));
+}
+
+#[test]
+fn an_attachment_without_a_pod_waits_for_rules_only() {
+    let mut observed = Observed::default();
+    let mut answer = ask(&mut observed, mk_added());
+    observed.fold(Event::Attachments(vec![mk_attachment(None)]));
+    observed.answer_waiting(IN_FORCE);
+    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 5 }));
+}
+
+#[test]
+fn an_unknown_attachment_is_not_waited_for() {
+    let mut observed = Observed::default();
+    let mut answer = ask(&mut observed, mk_added());
+    observed.answer_waiting(IN_FORCE);
+    assert!(matches!(answer.try_recv(), Ok(AgentAnswer::TryLater { .. })));
+}
+
+#[test]
+fn status_needs_a_pod_range() {
+    let mut observed = Observed::default();
+    let mut answer = ask(&mut observed, AgentRequest::Status);
+    observed.answer_waiting(InForce { has_pod_cidr: false, ..IN_FORCE });
+    assert!(matches!(answer.try_recv(), Ok(AgentAnswer::TryLater { .. })));
+    let mut answer = ask(&mut observed, AgentRequest::Status);
+    observed.answer_waiting(IN_FORCE);
+    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 5 }));
+}
+
+#[test]
+fn a_plugin_that_gave_up_is_forgotten() {
+    let mut observed = Observed::default();
+    observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))]));
+    drop(ask(&mut observed, mk_added()));
+    observed.answer_waiting(IN_FORCE);
+    assert!(observed.waiting.is_empty());
+}

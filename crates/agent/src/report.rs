@@ -1,0 +1,24 @@
+//! Where reports go besides the next decision: the log and the metrics.
+
+use std::time::Instant;
+
+use plan::{Report, Revision};
+use serve_admin::{Admin, Stage};
+
+/// Runs one stage and counts its time and outcome.
+pub(crate) async fn timed(admin: &Admin, stage: Stage, work: impl Future<Output = Report>) -> Report {
+    let start = Instant::now();
+    let report = work.await;
+    admin.metrics().observe(stage, start.elapsed(), &report);
+    report
+}
+
+/// One line for what was written, one for each failure.
+pub(crate) fn log_report(revision: Revision, report: &Report) {
+    if report.written > 0 {
+        tracing::info!(revision, written = report.written, "converged");
+    }
+    for failure in &report.failures {
+        tracing::warn!(revision, what = failure.what, why = failure.why, "failed; will be tried again");
+    }
+}
