@@ -1,0 +1,196 @@
+//! One Pod's link: made by ADD, verified by CHECK, removed by DEL.
+//!
+//! The Pod's side has its addresses and a default route through an address that nobody has, whose link-layer address is
+//! written down; so the Pod never asks for a neighbour. The node's side has a route to each address and no address.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+
+use netns::{Netns, run_in};
+use types::{Attachment, IpFamily, LinkName, Mac, Prefix};
+
+use crate::address::{LinkAddress, UseAsSource};
+use crate::error::unless;
+use crate::link::{Change, Link, VethEnd};
+use crate::neighbour::Neighbour;
+use crate::route::{KernelRoute, Nexthop};
+use crate::sysctl::{self, ReversePath};
+use crate::underlay::everything;
+use crate::{Netlink, NetlinkError};
+
+/// The gateway that a Pod sees for IPv4: link-local (RFC 3927), the same in every Pod.
+pub const POD_GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+/// The gateway that a Pod sees for IPv6: link-local (RFC 4291 section 2.5.6), the same in every Pod.
+pub const POD_GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+impl Netlink {
+    /// Makes the link between this namespace, the node's, and a Pod's, complete or not at all.
+    ///
+    /// # Errors
+    /// [`NetlinkError::ForeignLink`] when the Pod has a link of that name already; otherwise what the kernel refused.
+    pub fn attach(&mut self, netns: &Netns, attachment: &Attachment, mtu: u32) -> Result<(), NetlinkError> {
+        run_in(netns, || refuse_existing(&attachment.ifname))??;
+        let attached = self.make_pair(netns, attachment, mtu).and_then(|()| self.route_pod(attachment));
+        if attached.is_err() {
+            // The first error counts; DEL or GC comes again for what cannot be removed now.
+            let _ = self.detach(&attachment.host_link);
+        }
+        attached
+    }
+
+    /// Removes the link of a Pod with its routes; succeeds when it is gone already.
+    ///
+    /// # Errors
+    /// When a link of that name is not a Pod's, or the kernel refuses.
+    pub fn detach(&mut self, host_link: &LinkName) -> Result<(), NetlinkError> {
+        match self.channel.link(host_link)? {
+            None => Ok(()),
+            Some(link) if link.is_pod_link() => unless(self.channel.delete_link(&link), &[libc::ENODEV]),
+            Some(_) => Err(NetlinkError::ForeignLink {
+                name: host_link.0.clone(),
+                reason: "it is not one end of a veth pair".into(),
+            }),
+        }
+    }
+
+    /// Host links of all Pods of this node.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn pod_links(&mut self) -> Result<Vec<LinkName>, NetlinkError> {
+        let links = self.channel.links()?;
+        Ok(links
+            .into_iter()
+            .filter(|link| link.is_pod_link() && link.is_ours())
+            .map(|link| link.name)
+            .collect())
+    }
+
+    /// Compares the link of a Pod with what [`Netlink::attach`] made; an empty answer means that all is there.
+    ///
+    /// What others added to the Pod is not looked at.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked or the namespace is gone.
+    pub fn verify(&mut self, netns: &Netns, attachment: &Attachment) -> Result<Vec<String>, NetlinkError> {
+        let mut missing = Vec::new();
+        match self.channel.link(&attachment.host_link)? {
+            None => missing.push(format!("link {} of the node is missing", attachment.host_link)),
+            Some(link) => self.verify_host(&link, attachment, &mut missing)?,
+        }
+        missing.extend(run_in(netns, || verify_inside(attachment))??);
+        Ok(missing)
+    }
+
+    fn make_pair(&mut self, netns: &Netns, attachment: &Attachment, mtu: u32) -> Result<(), NetlinkError> {
+        let end = |name, mac: Mac| VethEnd { name, mac: Some(mac), mtu: Some(mtu) };
+        let host = end(&attachment.host_link, attachment.host_mac);
+        let pod = end(&attachment.ifname, attachment.pod_mac);
+        self.channel.make_veth(host, pod, netns.as_raw_fd())?;
+        // The Pod is configured before the host's end comes up, so nothing gets in before its routes are complete.
+        run_in(netns, || configure_inside(attachment))?
+    }
+
+    fn route_pod(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {
+        let name = &attachment.host_link;
+        let link = self.channel.existing_link(name)?;
+        // Strict: a Pod cannot send with a source address that is not its own.
+        sysctl::reverse_path(name, ReversePath::Strict).put()?;
+        sysctl::forward_from(name).put()?;
+        self.channel.change_link(&link, Change::default().alias().up())?;
+        for address in &attachment.addresses {
+            let (link, address, mac) = (link.index, *address, attachment.pod_mac);
+            self.channel.put_neighbour(Neighbour { link, address, mac })?;
+            let route = KernelRoute { destination: Prefix::host(address), nexthop: Nexthop::Link(link) };
+            self.channel.add_route(&route)?;
+        }
+        Ok(())
+    }
+
+    fn verify_host(
+        &mut self,
+        link: &Link,
+        attachment: &Attachment,
+        missing: &mut Vec<String>,
+    ) -> Result<(), NetlinkError> {
+        if !link.is_up {
+            missing.push(format!("link {} of the node is down", link.name));
+        }
+        if link.mac != Some(attachment.host_mac) {
+            missing.push(format!("link {} of the node has another link-layer address", link.name));
+        }
+        for address in &attachment.addresses {
+            let nexthop = Nexthop::Link(link.index);
+            let route = KernelRoute { destination: Prefix::host(*address), nexthop };
+            if !self.channel.routes(IpFamily::of(*address))?.iter().any(|actual| route.is(actual)) {
+                missing.push(format!("the node has no route to {address}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The gateway a Pod uses for an address family.
+pub(crate) fn gateway(family: IpFamily) -> IpAddr {
+    match family {
+        IpFamily::V4 => POD_GATEWAY_V4.into(),
+        IpFamily::V6 => POD_GATEWAY_V6.into(),
+    }
+}
+
+fn refuse_existing(ifname: &LinkName) -> Result<(), NetlinkError> {
+    let mut inside = Netlink::open()?;
+    match inside.channel.link(ifname)? {
+        None => Ok(()),
+        Some(_) => Err(NetlinkError::ForeignLink {
+            name: ifname.0.clone(),
+            reason: "the Pod has a link of this name".into(),
+        }),
+    }
+}
+
+fn configure_inside(attachment: &Attachment) -> Result<(), NetlinkError> {
+    let channel = &mut Netlink::open()?.channel;
+    let link = channel.existing_link(&attachment.ifname)?;
+    channel.change_link(&link, Change::default().up())?;
+    let link = link.index;
+    for address in &attachment.addresses {
+        let gateway = gateway(IpFamily::of(*address));
+        channel.add_address(LinkAddress::host(link, *address, UseAsSource::Anywhere))?;
+        channel.put_neighbour(Neighbour { link, address: gateway, mac: attachment.host_mac })?;
+        let nexthop = Nexthop::ViaOnLink(gateway, link);
+        channel.add_route(&KernelRoute { destination: everything(gateway), nexthop })?;
+    }
+    Ok(())
+}
+
+fn verify_inside(attachment: &Attachment) -> Result<Vec<String>, NetlinkError> {
+    let channel = &mut Netlink::open()?.channel;
+    let Some(link) = channel.link(&attachment.ifname)? else {
+        return Ok(vec![format!("link {} of the Pod is missing", attachment.ifname)]);
+    };
+    let mut missing = Vec::new();
+    if !link.is_up {
+        missing.push(format!("link {} of the Pod is down", link.name));
+    }
+    if link.mac != Some(attachment.pod_mac) {
+        missing.push(format!("link {} of the Pod has another link-layer address", link.name));
+    }
+    let held = channel.addresses()?;
+    for address in &attachment.addresses {
+        let family = IpFamily::of(*address);
+        let gateway = gateway(family);
+        if !held.contains(&LinkAddress::host(link.index, *address, UseAsSource::Anywhere)) {
+            missing.push(format!("the Pod does not have address {address}"));
+        }
+        let route = KernelRoute {
+            destination: everything(gateway),
+            nexthop: Nexthop::ViaOnLink(gateway, link.index),
+        };
+        if !channel.routes(family)?.iter().any(|actual| route.is(actual)) {
+            missing.push(format!("the Pod has no default route through {gateway}"));
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,79 @@
+//! Settings under `/proc/sys/net` of the calling thread's namespace.
+
+use std::{fs, io};
+
+use types::LinkName;
+
+use crate::NetlinkError;
+
+/// One setting and its wanted value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    name: String,
+    value: &'static str,
+}
+
+/// `rp_filter`: whether a packet is dropped when the way back to its source is another one (RFC 3704).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReversePath {
+    /// Drop unless the way back is the same link.
+    Strict,
+    /// Drop only when there is no way back at all.
+    Loose,
+}
+
+/// Forwarding of IPv4 packets.
+pub(crate) fn forward_v4() -> Setting {
+    Setting { name: "net/ipv4/ip_forward".into(), value: "1" }
+}
+
+/// Forwarding of IPv6 packets.
+pub(crate) fn forward_v6() -> Setting {
+    Setting { name: "net/ipv6/conf/all/forwarding".into(), value: "1" }
+}
+
+/// Forwarding of IPv4 packets that come in by one link.
+pub(crate) fn forward_from(link: &LinkName) -> Setting {
+    Setting { name: format!("net/ipv4/conf/{link}/forwarding"), value: "1" }
+}
+
+/// The reverse path check of one link; the kernel takes the higher of this and the one for all links.
+pub(crate) fn reverse_path(link: &LinkName, check: ReversePath) -> Setting {
+    let value = match check {
+        ReversePath::Strict => "1",
+        ReversePath::Loose => "2",
+    };
+    Setting { name: format!("net/ipv4/conf/{link}/rp_filter"), value }
+}
+
+/// Whether the reverse path check of a link is strict now.
+pub(crate) fn is_strict(link: &LinkName) -> bool {
+    let read = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"));
+        text.ok().and_then(|text| text.trim().parse::<u8>().ok()).unwrap_or_default()
+    };
+    read("all").max(read(&link.0)) == 1
+}
+
+impl Setting {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes the value unless it is there already; whether it wrote.
+    pub(crate) fn put(&self) -> Result<bool, NetlinkError> {
+        let path = format!("/proc/sys/{}", self.name);
+        let put = || -> io::Result<bool> {
+            if fs::read_to_string(&path)?.trim() == self.value {
+                return Ok(false);
+            }
+            fs::write(&path, self.value)?;
+            Ok(true)
+        };
+        put().map_err(|source| NetlinkError::Sysctl {
+            name: self.name.clone(),
+            value: self.value.to_owned(),
+            source,
+        })
+    }
+}

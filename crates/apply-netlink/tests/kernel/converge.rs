@@ -1,0 +1,200 @@
+//! The kernel's state becomes the plan, and nothing else is touched.
+
+use plan::{LocalAddress, PeerPath, PodNetwork};
+use sealane_apply_netlink::{LOCAL_LINK, Netlink};
+use types::{Mac, NodeName};
+
+use crate::world::{
+    Way, converge, greet, inside, ip, namespace, plan, pod, range, set, try_converge, two_nodes,
+};
+
+fn full_plan() -> PodNetwork {
+    let mut plan = plan('a', Way::Vxlan);
+    plan.local_addresses.insert(ip("10.96.0.10"), LocalAddress::Dns);
+    plan.local_addresses.insert(ip("172.31.0.200"), LocalAddress::LoadBalancer);
+    plan
+}
+
+#[test]
+fn a_second_time_writes_nothing_even_from_a_new_process() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        for plan in [full_plan(), plan('a', Way::Direct), full_plan()] {
+            inside(&nodes.a, |netlink| {
+                assert!(netlink.converge(&plan).written > 0);
+                assert_eq!(netlink.converge(&plan).written, 0);
+            });
+            // `converge` opens another socket, and nothing else is remembered.
+            assert_eq!(converge(&nodes.a, &plan), 0);
+        }
+    });
+}
+
+#[test]
+fn pods_come_and_go_without_a_write() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        converge(&nodes.a, &full_plan());
+        let a = pod(&nodes.a, "a", &["10.244.0.5"]);
+        assert_eq!(converge(&nodes.a, &full_plan()), 0);
+        assert_eq!(greet(&nodes.a, &a, "10.244.0.5").unwrap(), ip("172.31.0.11"));
+    });
+}
+
+#[test]
+fn what_is_foreign_survives() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        converge(&nodes.a, &full_plan());
+        let foreign = |netlink: &mut Netlink| {
+            netlink.make_underlay(&"foreign".into(), ip("192.0.2.1"), 24)?;
+            netlink.route_through(range("198.51.100.0/24"), ip("192.0.2.2"))?;
+            // Inside the range of a node that is yet to come.
+            netlink.route_through(range("10.244.7.0/24"), ip("192.0.2.2"))
+        };
+        inside(&nodes.a, foreign).unwrap();
+        assert_eq!(converge(&nodes.a, &full_plan()), 0);
+
+        let mut more = full_plan();
+        let mut peer = more.peers.values().next().unwrap().clone();
+        peer.pod_cidrs = vec![range("10.244.7.0/24"), range("10.244.8.0/24")];
+        peer.underlay = ip("172.31.0.17");
+        peer.path = PeerPath::Vxlan { address: ip("10.244.7.0"), mac: Mac::derived("node-h") };
+        more.peers.insert(NodeName::from("node-h"), peer);
+        let report = try_converge(&nodes.a, &more);
+        assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
+        assert_eq!(report.failures[0].what, "route 10.244.7.0/24");
+        assert!(report.failures[0].why.contains("File exists"), "{}", report.failures[0].why);
+        // Forwarding entry, neighbour and the other route were written all the same.
+        assert_eq!(report.written, 3);
+
+        converge(&nodes.a, &PodNetwork::default());
+        let routes =
+            netns::run_in(&nodes.a, || std::fs::read_to_string("/proc/thread-self/net/route").unwrap())
+                .unwrap();
+        // 198.51.100.0 and 10.244.7.0 in the byte order that the file has on a little-endian machine.
+        let has = |bytes: [u8; 4]| {
+            let shown = format!("{:08X}", u32::from_ne_bytes(bytes));
+            routes.lines().any(|line| line.starts_with("foreign") && line.contains(&shown))
+        };
+        assert!(has([198, 51, 100, 0]) && has([10, 244, 7, 0]), "{routes}");
+        assert!(!routes.contains("sealane"), "{routes}");
+    });
+}
+
+#[test]
+fn a_foreign_link_of_our_name_is_reported_and_left() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        inside(&nodes.a, |netlink| netlink.make_underlay(&"sealane-vx".into(), ip("192.0.2.1"), 24)).unwrap();
+        let report = try_converge(&nodes.a, &full_plan());
+        let what: Vec<_> = report.failures.iter().map(|failure| failure.what.as_str()).collect();
+        assert_eq!(what, ["link sealane-vx"]);
+        assert!(report.failures[0].why.contains("rename or delete it"), "{}", report.failures[0].why);
+        let facts = inside(&nodes.a, |netlink| netlink.facts(&"sealane-vx".into())).unwrap();
+        assert_eq!(facts.addresses, [(ip("192.0.2.1"), 24)]);
+        // The rest is done.
+        let local = inside(&nodes.a, |netlink| netlink.facts(&LOCAL_LINK.into())).unwrap();
+        assert_eq!(local.addresses.len(), 2);
+    });
+}
+
+#[test]
+fn what_somebody_removed_is_restored() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        converge(&nodes.a, &full_plan());
+        converge(&nodes.b, &plan('b', Way::Vxlan));
+        let a = pod(&nodes.a, "a", &["10.244.0.5"]);
+        let b = pod(&nodes.b, "b", &["10.244.1.5"]);
+        greet(&a, &b, "10.244.1.5").unwrap();
+
+        // A plan without anything removes all, which is the most thorough vandal.
+        converge(&nodes.a, &PodNetwork::default());
+        set(&nodes.a, "ipv4/ip_forward", "0");
+        assert!(inside(&nodes.a, |netlink| netlink.facts(&LOCAL_LINK.into())).is_err());
+        assert!(converge(&nodes.a, &full_plan()) >= 8);
+        assert_eq!(greet(&a, &b, "10.244.1.5").unwrap(), ip("10.244.0.5"));
+        assert_eq!(converge(&nodes.a, &full_plan()), 0);
+    });
+}
+
+#[test]
+fn changes_of_a_peer_are_followed() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        converge(&nodes.a, &full_plan());
+        let mut changed = full_plan();
+        let peer = changed.peers.get_mut(&NodeName::from("node-b")).unwrap();
+        peer.underlay = ip("172.31.0.99");
+        peer.path = PeerPath::Vxlan { address: ip("10.244.1.0"), mac: Mac::derived("another") };
+        // One entry added, one removed, one neighbour rewritten.
+        assert_eq!(converge(&nodes.a, &changed), 3);
+        assert_eq!(converge(&nodes.a, &changed), 0);
+        let peer = changed.peers.get_mut(&NodeName::from("node-b")).unwrap();
+        peer.underlay = ip("172.31.0.98");
+        assert_eq!(converge(&nodes.a, &changed), 1);
+        assert_eq!(converge(&nodes.a, &changed), 0);
+        // Another tunnel means another link, and all that was on it.
+        changed.vxlan.as_mut().unwrap().vni = 4097;
+        assert!(converge(&nodes.a, &changed) >= 5);
+        assert_eq!(converge(&nodes.a, &changed), 0);
+        changed.vxlan.as_mut().unwrap().mtu = 1400;
+        assert_eq!(converge(&nodes.a, &changed), 1);
+        changed.peers.clear();
+        assert_eq!(converge(&nodes.a, &changed), 3);
+        assert_eq!(converge(&nodes.a, &changed), 0);
+    });
+}
+
+#[test]
+fn local_addresses_answer_and_are_never_a_source() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        converge(&nodes.a, &full_plan());
+        let a = pod(&nodes.a, "a", &["10.244.0.5"]);
+        assert_eq!(greet(&a, &nodes.a, "10.96.0.10").expect("Pod to DNS"), ip("10.244.0.5"));
+        assert_eq!(greet(&nodes.b, &nodes.a, "172.31.0.200").expect("from outside"), ip("172.31.0.12"));
+        let alone = namespace("alone");
+        let mut plan = full_plan();
+        plan.vxlan = None;
+        plan.peers.clear();
+        converge(&alone, &plan);
+        // Made after the link with the local addresses, which the kernel would therefore prefer.
+        inside(&alone, |netlink| netlink.make_underlay(&"late".into(), ip("192.0.2.1"), 24)).unwrap();
+        let pod_alone = pod(&alone, "b", &["10.244.0.6"]);
+        assert_eq!(greet(&alone, &pod_alone, "10.244.0.6").expect("node to Pod"), ip("192.0.2.1"));
+    });
+}
+
+#[test]
+fn one_failure_does_not_stop_the_rest() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        let mut plan = plan('a', Way::Direct);
+        let mut far = plan.peers.values().next().unwrap().clone();
+        far.underlay = ip("203.0.113.9");
+        far.pod_cidrs = vec![range("10.244.3.0/24")];
+        plan.peers.insert(NodeName::from("a-far-node"), far);
+        let report = try_converge(&nodes.a, &plan);
+        assert_eq!(report.failures.len(), 1);
+        assert_eq!(report.failures[0].what, "route 10.244.3.0/24");
+        assert!(report.failures[0].why.contains("invalid gateway"), "{}", report.failures[0].why);
+        assert!(report.written >= 1);
+        assert_eq!(try_converge(&nodes.a, &plan).written, 0);
+    });
+}
+
+#[test]
+fn facts_are_read() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        let facts = inside(&nodes.a, |netlink| netlink.facts(&"eth0".into())).unwrap();
+        assert_eq!(facts.addresses, [(ip("172.31.0.11"), 24)]);
+        assert_eq!(facts.mtu, 1500);
+        assert!(facts.mac.is_some());
+        let link = inside(&nodes.a, |netlink| netlink.link_with(ip("172.31.0.11"))).unwrap();
+        assert_eq!(link, Some("eth0".into()));
+        assert!(inside(&nodes.a, |netlink| netlink.facts(&"eth9".into())).is_err());
+    });
+}
