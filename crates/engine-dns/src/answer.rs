@@ -156,8 +156,7 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
         End::Missing { zone_labels } => {
             rcode = Rcode::NxDomain;
             // An alias may lead from the cluster domain to a reverse name; the SOA is the question's zone.
-            let labels =
-                if walk.aliases.is_empty() { zone_labels } else { zone.zone_labels(query.name()) };
+            let labels = if walk.aliases.is_empty() { zone_labels } else { zone.zone_labels(query.name()) };
             reply.add_soa(Section::Authority, labels, zone);
         }
         End::Elsewhere => {

@@ -64,7 +64,7 @@ impl fmt::Display for RecordType {
 }
 
 /// What a record says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordData {
     /// An IPv4 address.
     A(Ipv4Addr),
@@ -82,10 +82,10 @@ pub enum RecordData {
         priority: u16,
         /// Share among equals.
         weight: u16,
+        /// Its name; before the port, so that the records of one target follow each other in order.
+        target: Name,
         /// Its port.
         port: u16,
-        /// Its name.
-        target: Name,
     },
     /// A text of at most 255 bytes.
     Txt(&'static str),

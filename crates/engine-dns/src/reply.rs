@@ -152,7 +152,7 @@ impl<'a> Reply<'a> {
             RecordData::Cname(name) | RecordData::Ptr(name) | RecordData::Ns(name) => {
                 self.write_name(name.as_wire());
             }
-            RecordData::Srv { priority, weight, port, target } => {
+            RecordData::Srv { priority, weight, target, port } => {
                 for number in [priority, weight, port] {
                     self.write_bytes(&number.to_be_bytes());
                 }

@@ -154,9 +154,8 @@ fn why_missing(zone: &Zone, name: &Name) -> Reason {
     };
     let mut relative = name.as_wire()[..end].to_vec();
     relative.push(0);
-    let parts = labels(&relative)
-        .map(|label| String::from_utf8_lossy(label).into_owned())
-        .collect::<Vec<_>>();
+    let parts =
+        labels(&relative).map(|label| String::from_utf8_lossy(label).into_owned()).collect::<Vec<_>>();
     match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [.., namespace, "svc" | "pod"] if !zone.plan.namespaces.contains(*namespace) => {
             Reason::NoNamespace { namespace: (*namespace).to_owned() }
@@ -246,9 +245,7 @@ impl Source {
             | Self::Port { service: name, .. }
             | Self::Endpoint(name)
             | Self::ReverseService(name) => Some(ObjectRef::namespaced("Service", name)),
-            Self::ReverseEndpoint(names) => {
-                names.first().map(|name| ObjectRef::namespaced("Service", name))
-            }
+            Self::ReverseEndpoint(names) => names.first().map(|name| ObjectRef::namespaced("Service", name)),
             Self::Namespace(name) | Self::Pod(name) => Some(ObjectRef::cluster("Namespace", name)),
             Self::Zone | Self::NameServer | Self::Version | Self::Structure => None,
         }
@@ -272,7 +269,10 @@ impl fmt::Display for Reason {
                 }
             }
             Self::NoReadyEndpoint(service) => {
-                write!(f, "Service {service} is headless and has no ready endpoint, so its name does not exist")
+                write!(
+                    f,
+                    "Service {service} is headless and has no ready endpoint, so its name does not exist"
+                )
             }
             Self::UnusableExternalName { service, target } => {
                 write!(f, "Service {service} spec.externalName `{target}` is an address, not a name")

@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn other_names_stand_for_no_address() {
-        for text in ["0.96.10.in-addr.arpa", "01.0.96.10.in-addr.arpa", "256.0.96.10.in-addr.arpa", "arpa", "."] {
+        for text in
+            ["0.96.10.in-addr.arpa", "01.0.96.10.in-addr.arpa", "256.0.96.10.in-addr.arpa", "arpa", "."]
+        {
             assert_eq!(parse_reverse(Name::parse(text).unwrap().as_wire()), None, "{text}");
         }
     }

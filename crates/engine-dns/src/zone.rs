@@ -1,11 +1,11 @@
 //! The index of every name of the cluster domain, built once per plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
-use types::ServiceName;
+use types::{Protocol, ServiceName};
 
 use crate::name::{labels, suffix_start};
 use crate::reverse::{parse_reverse, reverse_name, reverse_zone_labels};
@@ -103,9 +103,17 @@ impl Zone {
         }
         for (address, namespace) in &plan.pods {
             let hostname = dashed(*address);
-            builder.add(&[&hostname, namespace, "pod"], Source::Pod(namespace.clone()), address_data(*address));
+            builder.add(
+                &[&hostname, namespace, "pod"],
+                Source::Pod(namespace.clone()),
+                address_data(*address),
+            );
         }
         builder.add_reverse_names(plan);
+        for node in builder.nodes.values_mut() {
+            node.records.sort_unstable();
+            node.records.dedup();
+        }
         Self { origin, serial: 1, plan: plan.clone(), nodes: builder.nodes }
     }
 
@@ -177,6 +185,17 @@ fn address_data(address: IpAddr) -> RecordData {
     }
 }
 
+/// SRV records of equal weight, as CoreDNS shares it out.
+fn srv_data(targets: BTreeSet<(u16, Name)>) -> impl Iterator<Item = RecordData> {
+    let weight = u16::try_from(SRV_WEIGHT / targets.len().max(1)).unwrap_or(u16::MAX).max(1);
+    targets.into_iter().map(move |(port, target)| RecordData::Srv {
+        priority: SRV_PRIORITY,
+        weight,
+        target,
+        port,
+    })
+}
+
 fn below(origin: &Name, labels: &[&str]) -> Option<Name> {
     labels.iter().rev().try_fold(origin.clone(), |name, label| name.child(label))
 }
@@ -194,8 +213,7 @@ impl Builder {
             self.nodes.entry(name).or_insert(Node { source: Source::Structure, records: Vec::new() });
         }
         let name = below(&self.origin, labels)?;
-        let node =
-            self.nodes.entry(name).or_insert(Node { source: Source::Structure, records: Vec::new() });
+        let node = self.nodes.entry(name).or_insert(Node { source: Source::Structure, records: Vec::new() });
         if node.source == Source::Structure {
             node.source = source;
         }
@@ -203,9 +221,7 @@ impl Builder {
     }
 
     fn add(&mut self, labels: &[&str], source: Source, data: RecordData) {
-        if let Some(node) = self.node(labels, source)
-            && !node.records.contains(&data)
-        {
+        if let Some(node) = self.node(labels, source) {
             node.records.push(data);
         }
     }
@@ -271,7 +287,7 @@ impl Builder {
     }
 
     /// SRV records, of every named port and (as CoreDNS) of the Service's own name for all ports. A target is the
-    /// Service, or an endpoint of it.
+    /// Service, or the endpoint of this hostname.
     fn add_ports<'p>(
         &mut self,
         service: &ServiceName,
@@ -279,35 +295,26 @@ impl Builder {
     ) {
         let own = [service.name.as_str(), service.namespace.as_str(), "svc"];
         let Some(base) = below(&self.origin, &own) else { return };
-        let mut sets: BTreeMap<Option<(String, String)>, Vec<(u16, Name)>> = BTreeMap::new();
+        let mut all = BTreeSet::new();
+        let mut named: BTreeMap<(&str, Protocol), BTreeSet<(u16, Name)>> = BTreeMap::new();
         for (port, hostname) in ports {
             let target = hostname.map_or_else(|| Some(base.clone()), |hostname| base.child(hostname));
             let Some(target) = target else { continue };
             let entry = (port.port.number(), target);
-            let mut push = |key| {
-                let set = sets.entry(key).or_default();
-                if !set.contains(&entry) {
-                    set.push(entry.clone());
-                }
-            };
-            push(None);
+            all.insert(entry.clone());
             if !port.name.is_empty() {
-                let protocol = port.protocol.to_string().to_lowercase();
-                push(Some((format!("_{}", port.name), format!("_{protocol}"))));
+                named.entry((&port.name, port.protocol)).or_default().insert(entry);
             }
         }
-        for (key, targets) in sets {
-            let weight = u16::try_from((SRV_WEIGHT / targets.len()).max(1)).unwrap_or(1);
-            for (port, target) in targets {
-                let data = RecordData::Srv { priority: SRV_PRIORITY, weight, port, target };
-                match &key {
-                    None => self.add(&own, Source::ClusterIp(service.clone()), data),
-                    Some((port, protocol)) => {
-                        let name = port.trim_start_matches('_').to_owned();
-                        let source = Source::Port { service: service.clone(), port: name };
-                        self.add(&[port, protocol, own[0], own[1], own[2]], source, data);
-                    }
-                }
+        for data in srv_data(all) {
+            self.add(&own, Source::ClusterIp(service.clone()), data);
+        }
+        for ((port, protocol), targets) in named {
+            let source = Source::Port { service: service.clone(), port: port.to_owned() };
+            let first = [format!("_{port}"), format!("_{}", protocol.to_string().to_lowercase())];
+            for data in srv_data(targets) {
+                let labels = [&first[0], &first[1], own[0], own[1], own[2]];
+                self.add(&labels, source.clone(), data);
             }
         }
     }

@@ -19,11 +19,7 @@ fn every_answer_says_why() {
         ),
         ("db-0.db.shop.svc.cluster.local", Outcome::Found, "a ready endpoint of Service shop/db"),
         ("shop.svc.cluster.local", Outcome::NoData, "Namespace shop"),
-        (
-            "web.nowhere.svc.cluster.local",
-            Outcome::NxDomain,
-            "Namespace nowhere does not exist",
-        ),
+        ("web.nowhere.svc.cluster.local", Outcome::NxDomain, "Namespace nowhere does not exist"),
         (
             "idle.default.svc.cluster.local",
             Outcome::NxDomain,
@@ -59,18 +55,18 @@ fn every_answer_says_why() {
             Outcome::NxDomain,
             "no Pod of Namespace shop has the address 10-0-0-1",
         ),
-        (
-            "9.9.96.10.in-addr.arpa",
-            Outcome::NoData,
-            "Service default/web spec.clusterIPs",
-        ),
+        ("9.9.96.10.in-addr.arpa", Outcome::NoData, "Service default/web spec.clusterIPs"),
         (
             "98.9.96.10.in-addr.arpa",
             Outcome::NxDomain,
             "10.96.9.98 is in the cluster's ranges, and no Service or endpoint has it",
         ),
         ("www.example.com", Outcome::Forward, "not in cluster.local: asked of the upstream servers"),
-        ("out.shop.svc.cluster.local", Outcome::Forward, "not in cluster.local: asked of the upstream servers"),
+        (
+            "out.shop.svc.cluster.local",
+            Outcome::Forward,
+            "not in cluster.local: asked of the upstream servers",
+        ),
         ("ping.shop.svc.cluster.local", Outcome::NoData, "ExternalName Services lead to each other"),
         ("odd.cluster.local", Outcome::NxDomain, "not the form of any name of the cluster domain"),
     ] {
@@ -116,7 +112,13 @@ fn a_pod_walks_its_search_path() {
             "Service idle does not exist in Namespace default; there is one in shop: ask for idle.shop",
         ),
         ("wbe.shop", "default", 4, SearchEnd::Forwarded, "Service wbe does not exist in Namespace shop"),
-        ("example.com", "default", 4, SearchEnd::Forwarded, "not in cluster.local: asked of the upstream servers"),
+        (
+            "example.com",
+            "default",
+            4,
+            SearchEnd::Forwarded,
+            "not in cluster.local: asked of the upstream servers",
+        ),
         (
             "wbe.shop.svc.cluster.local",
             "default",
@@ -124,7 +126,13 @@ fn a_pod_walks_its_search_path() {
             SearchEnd::NotFound,
             "Service wbe does not exist in Namespace shop",
         ),
-        ("a.b.c.d.e.example.com", "default", 1, SearchEnd::Forwarded, "not in cluster.local: asked of the upstream servers"),
+        (
+            "a.b.c.d.e.example.com",
+            "default",
+            1,
+            SearchEnd::Forwarded,
+            "not in cluster.local: asked of the upstream servers",
+        ),
     ] {
         let found = search(&zone, name, namespace, RecordType::A).unwrap();
         assert_eq!((found.attempts.len(), found.end), (tried, end), "{name} in {namespace}");

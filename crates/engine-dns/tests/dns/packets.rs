@@ -1,8 +1,8 @@
 //! Packets as they come: malformed, too long, with EDNS, and at random.
 
 use engine_dns::{
-    Answer, Exchange, Fit, Limits, Name, Rcode, RecordType, Zone, answer, chase_query, fail, finish_chase, fit,
-    is_reply_to, is_truncated, with_id,
+    Answer, Exchange, Fit, Limits, Name, Rcode, RecordType, Zone, answer, chase_query, fail, finish_chase,
+    fit, is_reply_to, is_truncated, with_id,
 };
 use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind};
 use proptest::prelude::*;
@@ -50,7 +50,8 @@ fn what_does_not_fit_is_truncated() {
 
 #[test]
 fn missing_room_for_addresses_alone_does_not_truncate() {
-    let plan = DnsPlan { addresses: (0..30).map(|n| address(&format!("10.96.7.{n}"))).collect(), ..cluster() };
+    let plan =
+        DnsPlan { addresses: (0..30).map(|n| address(&format!("10.96.7.{n}"))).collect(), ..cluster() };
     let response = decode(&respond(&Zone::build(&plan), &query("cluster.local", 2, None), UDP));
     assert!(!response.is_truncated());
     assert!(response.additional.len() < 30);

@@ -4,29 +4,29 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A decoded response; records as `name ttl TYPE data`.
 #[derive(Debug, Default)]
-pub struct Response {
-    pub id: u16,
-    pub flags: u16,
-    pub rcode: u16,
-    pub question: String,
-    pub answers: Vec<String>,
-    pub authority: Vec<String>,
-    pub additional: Vec<String>,
-    pub payload: Option<u16>,
+pub(crate) struct Response {
+    pub(crate) id: u16,
+    pub(crate) flags: u16,
+    pub(crate) rcode: u16,
+    pub(crate) question: String,
+    pub(crate) answers: Vec<String>,
+    pub(crate) authority: Vec<String>,
+    pub(crate) additional: Vec<String>,
+    pub(crate) payload: Option<u16>,
 }
 
 impl Response {
-    pub fn is_authoritative(&self) -> bool {
+    pub(crate) fn is_authoritative(&self) -> bool {
         self.flags & 0x0400 != 0
     }
 
-    pub fn is_truncated(&self) -> bool {
+    pub(crate) fn is_truncated(&self) -> bool {
         self.flags & 0x0200 != 0
     }
 }
 
 /// A query with recursion desired; `edns` is the payload size to offer.
-pub fn query(name: &str, kind: u16, edns: Option<u16>) -> Vec<u8> {
+pub(crate) fn query(name: &str, kind: u16, edns: Option<u16>) -> Vec<u8> {
     let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
     for label in name.trim_end_matches('.').split('.').filter(|label| !label.is_empty()) {
         packet.push(label.len() as u8);
@@ -43,7 +43,7 @@ pub fn query(name: &str, kind: u16, edns: Option<u16>) -> Vec<u8> {
     packet
 }
 
-pub fn decode(packet: &[u8]) -> Response {
+pub(crate) fn decode(packet: &[u8]) -> Response {
     let number = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
     let mut response =
         Response { id: number(0), flags: number(2), rcode: number(2) & 15, ..Response::default() };
@@ -116,7 +116,7 @@ fn name(packet: &[u8], start: usize) -> (String, usize) {
             let text = if text.is_empty() { ".".to_owned() } else { text };
             return (text, end.unwrap_or(at + 1));
         } else {
-            text.push_str(std::str::from_utf8(&packet[at + 1..=at + length]).unwrap());
+            text.push_str(&String::from_utf8_lossy(&packet[at + 1..=at + length]));
             text.push('.');
             at += 1 + length;
         }
