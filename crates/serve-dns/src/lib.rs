@@ -1,1 +1,15 @@
 //! UDP and TCP sockets around engine-dns, and forwarding of other names.
+//!
+//! [`DnsServer::publish`] makes a plan visible to every socket at once and opens and closes sockets as the plan's
+//! addresses change. What is answered is decided in `engine-dns` alone.
+#![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that sockets and timers are used")]
+
+mod draw;
+mod forward;
+mod server;
+mod shared;
+mod sockets;
+mod tcp;
+mod udp;
+
+pub use server::{Config, DnsServer};

@@ -1,0 +1,139 @@
+//! The server as its owner sees it: start, publish, stop.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine_dns::Zone;
+use plan::{DnsPlan, Report};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::shared::Shared;
+use crate::sockets::Sockets;
+
+/// How a server behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The port to listen on; 53 everywhere but in tests.
+    pub port: u16,
+    /// The largest UDP response to send.
+    pub udp_payload: u16,
+    /// How long one upstream server may take; a stub resolver waits 5 s for all of them.
+    pub upstream_timeout: Duration,
+    /// How many queries may wait for upstream servers at once; more get SERVFAIL.
+    pub max_forwards: usize,
+    /// How many TCP connections may be open at once; more wait.
+    pub max_connections: usize,
+    /// How long a TCP connection may be idle.
+    pub idle_timeout: Duration,
+    /// How long to wait after a failed accept.
+    pub accept_pause: Duration,
+    /// How long queries that wait for upstream servers may take at most while the server stops.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            port: 53,
+            udp_payload: 1232,
+            upstream_timeout: Duration::from_millis(1500),
+            max_forwards: 1024,
+            max_connections: 256,
+            idle_timeout: Duration::from_secs(10),
+            accept_pause: Duration::from_millis(50),
+            drain_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A running DNS server. Dropping it closes its sockets.
+#[derive(Debug)]
+pub struct DnsServer {
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sockets: Sockets,
+    published: Option<DnsPlan>,
+    serial: u32,
+}
+
+impl DnsServer {
+    /// A server without sockets; the first [`Self::publish`] opens them. To be called within a tokio runtime.
+    #[must_use]
+    pub fn start(config: Config) -> Self {
+        Self { shared: Arc::new(Shared::new(config)), state: Mutex::default() }
+    }
+
+    /// Opens sockets on these addresses before there is a plan: they answer SERVFAIL, so that clients try again.
+    pub fn listen(&self, addresses: impl IntoIterator<Item = std::net::IpAddr>) -> Report {
+        let wanted = self.wanted(addresses);
+        self.with_state(|state| state.sockets.converge(&wanted, &self.shared))
+    }
+
+    /// Makes a plan visible to every query from now on, and listens on its addresses. What could not be opened
+    /// is reported, and tried again at the next call.
+    pub fn publish(&self, plan: &DnsPlan) -> Report {
+        let wanted = self.wanted(plan.addresses.iter().copied());
+        self.with_state(|state| {
+            let mut report = Report::default();
+            if state.published.as_ref() != Some(plan) {
+                state.serial = state.serial.wrapping_add(1);
+                let zone = Zone::build(plan).with_serial(state.serial);
+                self.shared.zone.store(Some(Arc::new(zone)));
+                state.published = Some(plan.clone());
+                report.written = 1;
+            }
+            report.and(state.sockets.converge(&wanted, &self.shared))
+        })
+    }
+
+    /// The addresses that are served.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeSet<SocketAddr> {
+        self.with_state(|state| state.sockets.addresses())
+    }
+
+    /// Takes no more queries, answers those under way, and closes every socket.
+    pub async fn stop(self) {
+        let tasks = self.with_state(|state| state.sockets.close());
+        for task in tasks {
+            // The task was aborted: its end is all there is to know.
+            task.await.ok();
+        }
+        self.shared.closing.send_replace(true);
+        let config = &self.shared.config;
+        let queries = all_permits(&self.shared.forwards, config.max_forwards);
+        let connections = all_permits(&self.shared.connections, config.max_connections);
+        if timeout(config.drain_timeout, async { tokio::join!(queries, connections) }).await.is_err() {
+            tracing::info!("DNS queries were still under way when the server stopped");
+        }
+    }
+
+    fn wanted(&self, addresses: impl IntoIterator<Item = std::net::IpAddr>) -> BTreeSet<SocketAddr> {
+        let port = self.shared.config.port;
+        addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
+    }
+
+    fn with_state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for DnsServer {
+    fn drop(&mut self) {
+        self.shared.closing.send_replace(true);
+    }
+}
+
+/// Waits until nobody holds one of the semaphore's permits.
+async fn all_permits(semaphore: &Semaphore, number: usize) {
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    // The semaphores are never closed.
+    semaphore.acquire_many(number).await.map(drop).ok();
+}
