@@ -1,5 +1,56 @@
 //! The loop of one node: the whole pipeline on one screen.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use watch::Access;
+
+use crate::due::Due;
+use crate::in_force::{InForce, Rules};
+use crate::inbox::Inbox;
+use crate::observed::Observed;
+use crate::world::World;
+
 pub use crate::settings::{Settings, ingress_controllers};
 pub use compile::TunnelMode;
 pub use engine_ipam::IpRange;
+
+/// Runs until the process is asked to end; what is in the kernel then stays, so that traffic goes on.
+///
+/// # Errors
+/// When it cannot start: credentials, sockets, the underlay link. Once running, failures are reported and retried.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let client = watch::connect(&Access::kubeconfig_or_in_cluster(settings.kubeconfig.clone())).await?;
+    let mut inbox = Inbox::open_for_node(&client, &settings.state_dir)?;
+    let mut world = World::open(&settings).await?;
+    let mut context = settings.context(world.underlay(&settings.underlay_link).await?);
+    let mut observed = Observed::default();
+    let mut in_force = InForce::default();
+    let mut due = Due::default();
+    loop {
+        for event in inbox.next(due.at()).await {
+            observed.fold(event);
+        }
+        if observed.is_stopping() {
+            return Ok(());
+        }
+        if !observed.is_synced() {
+            continue;
+        }
+        context.attachments.clone_from(&observed.attachments);
+        let (plan, findings) = compile::node_plan(&observed.snapshot, &context);
+        if in_force.is_plan(&plan) && !due.is_due(Instant::now()) {
+            observed.answer_waiting(&in_force);
+            continue;
+        }
+        let plan = Arc::new(plan);
+        world.withdraw_names(&in_force, &plan);
+        let links = world.converge_netlink(&plan).await;
+        let servers = world.publish(&plan).await;
+        in_force = in_force.succeeded_by(plan, Rules::of(&links));
+        let report = links.and(servers);
+        due.remember(&report, Instant::now());
+        world.tell(&in_force, findings, report);
+        observed.answer_waiting(&in_force);
+    }
+}

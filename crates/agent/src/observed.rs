@@ -6,6 +6,7 @@ use model::Snapshot;
 use types::{AgentAnswer, AgentRequest, Attachment, LinkName};
 
 use crate::event::{Event, Notice};
+use crate::in_force::InForce;
 
 /// Attachments by container ID and name.
 type Attachments = BTreeMap<(String, LinkName), Attachment>;
@@ -20,17 +21,6 @@ pub(crate) struct Observed {
     is_synced: bool,
     is_stopping: bool,
     waiting: Vec<Notice>,
-}
-
-/// What is true in the kernel, as far as waiting requests care.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct InForce {
-    /// Revision of the plan.
-    pub(crate) revision: u64,
-    /// Whether every part of it was written.
-    pub(crate) is_whole: bool,
-    /// Whether this node has a Pod range.
-    pub(crate) has_pod_cidr: bool,
 }
 
 impl Observed {
@@ -60,7 +50,7 @@ impl Observed {
     }
 
     /// Answers the requests that can be answered now; the others wait for a later plan, or give up.
-    pub(crate) fn answer_waiting(&mut self, in_force: InForce) {
+    pub(crate) fn answer_waiting(&mut self, in_force: &InForce) {
         let waiting = std::mem::take(&mut self.waiting);
         for notice in waiting {
             match self.answer(&notice.request, in_force) {
@@ -72,18 +62,20 @@ impl Observed {
         }
     }
 
-    fn answer(&self, request: &AgentRequest, in_force: InForce) -> Option<AgentAnswer> {
-        let ready = AgentAnswer::Ready { revision: in_force.revision };
+    fn answer(&self, request: &AgentRequest, in_force: &InForce) -> Option<AgentAnswer> {
+        let ready = AgentAnswer::Ready { revision: in_force.revision() };
         match request {
             AgentRequest::Removed { .. } => Some(ready),
-            AgentRequest::Status if in_force.has_pod_cidr => Some(ready),
+            AgentRequest::Status if in_force.has_pod_cidr() => Some(ready),
             AgentRequest::Status => {
                 let reason = "the Node has no podCIDR yet".to_owned();
                 Some(AgentAnswer::TryLater { reason })
             }
             AgentRequest::Added { container_id, ifname } => {
                 match self.attachments.get(&(container_id.clone(), ifname.clone())) {
-                    Some(attachment) if self.is_covered(attachment) => in_force.is_whole.then_some(ready),
+                    Some(attachment) if self.is_covered(attachment) => {
+                        in_force.rules_are_loaded().then_some(ready)
+                    }
                     Some(_) => None,
                     None => {
                         let reason = format!("no attachment {container_id}-{ifname} in the state directory");

@@ -7,8 +7,26 @@ use types::{Mac, PodName};
 use watch::Batch;
 
 use super::*;
+use crate::in_force::Rules;
 
-const IN_FORCE: InForce = InForce { revision: 5, is_whole: true, has_pod_cidr: true };
+fn mk_in_force(pod_cidrs: &[&str], rules: Rules) -> InForce {
+    let pod_cidrs = pod_cidrs.iter().map(|text| (*text).to_owned().try_into().expect("prefix")).collect();
+    let podnet = plan::PodNetwork { pod_cidrs, ..plan::PodNetwork::default() };
+    let plan = plan::NodePlan {
+        node: "node-a".into(),
+        podnet,
+        services: plan::ServiceTable::default(),
+        policy: plan::PolicyTable::default(),
+        dns: plan::DnsPlan::default(),
+        gateway: plan::GatewayPlan::default(),
+        lb: plan::LbPlan::default(),
+    };
+    InForce::default().succeeded_by(plan.into(), rules)
+}
+
+fn mk_whole() -> InForce {
+    mk_in_force(&["192.0.2.0/24"], Rules::Loaded)
+}
 
 fn mk_attachment(pod: Option<&str>) -> Attachment {
     Attachment {
@@ -67,13 +85,13 @@ fn a_pod_may_start_only_when_its_labels_are_known_and_its_rules_are_in() {
     let mut observed = Observed::default();
     let mut answer = ask(&mut observed, mk_added());
     observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))]));
-    observed.answer_waiting(IN_FORCE);
+    observed.answer_waiting(&mk_whole());
     assert!(answer.try_recv().is_err(), "the Pod's labels are not known");
     observed.fold(mk_batch(vec![mk_pod("web")], true));
-    observed.answer_waiting(InForce { is_whole: false, ..IN_FORCE });
+    observed.answer_waiting(&mk_in_force(&["192.0.2.0/24"], Rules::Failed));
     assert!(answer.try_recv().is_err(), "its rules failed to load");
-    observed.answer_waiting(IN_FORCE);
-    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 5 }));
+    observed.answer_waiting(&mk_whole());
+    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 1 }));
 }
 
 #[test]
@@ -81,15 +99,15 @@ fn an_attachment_without_a_pod_waits_for_rules_only() {
     let mut observed = Observed::default();
     let mut answer = ask(&mut observed, mk_added());
     observed.fold(Event::Attachments(vec![mk_attachment(None)]));
-    observed.answer_waiting(IN_FORCE);
-    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 5 }));
+    observed.answer_waiting(&mk_whole());
+    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 1 }));
 }
 
 #[test]
 fn an_unknown_attachment_is_not_waited_for() {
     let mut observed = Observed::default();
     let mut answer = ask(&mut observed, mk_added());
-    observed.answer_waiting(IN_FORCE);
+    observed.answer_waiting(&mk_whole());
     assert!(matches!(answer.try_recv(), Ok(AgentAnswer::TryLater { .. })));
 }
 
@@ -97,11 +115,11 @@ fn an_unknown_attachment_is_not_waited_for() {
 fn status_needs_a_pod_range() {
     let mut observed = Observed::default();
     let mut answer = ask(&mut observed, AgentRequest::Status);
-    observed.answer_waiting(InForce { has_pod_cidr: false, ..IN_FORCE });
+    observed.answer_waiting(&mk_in_force(&[], Rules::Loaded));
     assert!(matches!(answer.try_recv(), Ok(AgentAnswer::TryLater { .. })));
     let mut answer = ask(&mut observed, AgentRequest::Status);
-    observed.answer_waiting(IN_FORCE);
-    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 5 }));
+    observed.answer_waiting(&mk_whole());
+    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 1 }));
 }
 
 #[test]
@@ -109,6 +127,6 @@ fn a_plugin_that_gave_up_is_forgotten() {
     let mut observed = Observed::default();
     observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))]));
     drop(ask(&mut observed, mk_added()));
-    observed.answer_waiting(IN_FORCE);
+    observed.answer_waiting(&mk_whole());
     assert!(observed.waiting.is_empty());
 }

@@ -1,0 +1,71 @@
+//! The plan that was brought about last, and how far.
+
+use std::sync::Arc;
+
+use plan::{NodePlan, Report, Revision};
+use types::{NetworkMode, NodeNetwork};
+
+/// The last plan; none before the first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InForce {
+    revision: Revision,
+    plan: Option<Arc<NodePlan>>,
+    rules: Rules,
+}
+
+/// Whether the kernel's rules are those of the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// All of them.
+    Loaded,
+    /// Not all, or not yet.
+    #[default]
+    Failed,
+}
+
+impl Rules {
+    /// What the report of loading them says.
+    pub(crate) fn of(report: &Report) -> Self {
+        if report.failures.is_empty() { Self::Loaded } else { Self::Failed }
+    }
+}
+
+impl InForce {
+    /// The next state: an equal plan keeps its revision.
+    pub(crate) fn succeeded_by(&self, plan: Arc<NodePlan>, rules: Rules) -> Self {
+        let revision = self.revision + u64::from(!self.is_plan(&plan));
+        Self { revision, plan: Some(plan), rules }
+    }
+
+    pub(crate) fn is_plan(&self, plan: &NodePlan) -> bool {
+        self.plan.as_deref() == Some(plan)
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    pub(crate) fn plan(&self) -> Option<&Arc<NodePlan>> {
+        self.plan.as_ref()
+    }
+
+    /// Whether Pods may start: without their rules they would not be isolated.
+    pub(crate) fn rules_are_loaded(&self) -> bool {
+        self.rules == Rules::Loaded
+    }
+
+    pub(crate) fn has_pod_cidr(&self) -> bool {
+        self.network().is_some()
+    }
+
+    /// What the CNI plugin needs to know; none until the Node has a Pod range.
+    pub(crate) fn network(&self) -> Option<NodeNetwork> {
+        let podnet = &self.plan.as_ref()?.podnet;
+        let pod_cidrs = podnet.pod_cidrs.clone();
+        (!pod_cidrs.is_empty()).then_some(NodeNetwork {
+            pod_cidrs,
+            mtu: podnet.mtu,
+            mode: NetworkMode::Routed,
+        })
+    }
+}

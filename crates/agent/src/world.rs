@@ -1,0 +1,96 @@
+//! Everything a node's plan is brought about with: one method per step of the pipeline.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use apply_netlink::Netlink;
+use compile::Underlay;
+use plan::{Finding, NodePlan, Report};
+use serve_admin::{Admin, Stage};
+use serve_dns::DnsServer;
+use types::{LinkName, Prefix};
+
+use crate::attachments;
+use crate::blocking::Blocking;
+use crate::epoch::common_names;
+use crate::in_force::InForce;
+use crate::report::{log_report, timed};
+use crate::settings::Settings;
+
+/// The kernel, the servers, and those who want to know.
+pub(crate) struct World {
+    netlink: Blocking<Netlink>,
+    dns: DnsServer,
+    admin: Arc<Admin>,
+    _admin_server: Option<serve_admin::Server>,
+    state_dir: PathBuf,
+}
+
+impl World {
+    /// Opens everything; nothing is changed yet.
+    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let admin = Admin::new();
+        let admin_server = match settings.admin {
+            Some(address) => Some(serve_admin::serve(Arc::clone(&admin), address).await?),
+            None => None,
+        };
+        Ok(Self {
+            netlink: Blocking::new(Netlink::open()?),
+            dns: DnsServer::start(serve_dns::Config::default()),
+            admin,
+            _admin_server: admin_server,
+            state_dir: settings.state_dir.clone(),
+        })
+    }
+
+    /// This node's place on the network that joins the nodes.
+    pub(crate) async fn underlay(&mut self, link: &LinkName) -> anyhow::Result<Underlay> {
+        let name = link.clone();
+        let facts = self.netlink.run(move |netlink| netlink.facts(&name)).await?;
+        let (address, len): (IpAddr, u8) = facts
+            .addresses
+            .first()
+            .copied()
+            .with_context(|| format!("underlay link {link} has no address"))?;
+        Ok(Underlay { address, subnet: Prefix::new(address, len), link: link.clone(), mtu: facts.mtu })
+    }
+
+    /// Stops answering names that the new plan takes away, before their rules go.
+    pub(crate) fn withdraw_names(&self, in_force: &InForce, plan: &NodePlan) {
+        let Some(old) = in_force.plan() else { return };
+        let common = common_names(&old.dns, &plan.dns);
+        if common != old.dns {
+            self.dns.publish(&common);
+        }
+    }
+
+    /// Links, addresses, routes and neighbours.
+    pub(crate) async fn converge_netlink(&mut self, plan: &Arc<NodePlan>) -> Report {
+        let plan = Arc::clone(plan);
+        timed(&self.admin, Stage::Netlink, self.netlink.run(move |netlink| netlink.converge(&plan.podnet)))
+            .await
+    }
+
+    /// Names and HTTP routes, now that what they lead to is there.
+    pub(crate) async fn publish(&mut self, plan: &Arc<NodePlan>) -> Report {
+        timed(&self.admin, Stage::Publish, async { self.dns.publish(&plan.dns) }).await
+    }
+
+    /// Tells the CNI plugin, the admin page and the log.
+    pub(crate) fn tell(&self, in_force: &InForce, findings: Vec<Finding>, report: Report) {
+        log_report(in_force.revision(), &report);
+        if let Some(network) = in_force.network()
+            && let Err(error) = attachments::write_network(&self.state_dir, &network)
+        {
+            tracing::warn!(%error, "network.json not written; the CNI plugin cannot give out addresses");
+        }
+        self.admin.publish(serve_admin::Status {
+            revision: in_force.revision(),
+            plan: in_force.plan().cloned().map(serve_admin::Plan::Node),
+            findings: findings.into_iter().collect(),
+            report,
+        });
+    }
+}
