@@ -1,0 +1,76 @@
+//! The plans of all nodes, made here from the API's objects: what explain, status and plan look at.
+//!
+//! Compilation is a pure function, so the command line needs no agent: whoever may read the objects sees the same
+//! plans the agents have, once both have seen the same objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use clap::Args;
+use compile::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
+use model::Snapshot;
+use plan::Finding;
+use types::{LinkName, Port, Prefix};
+
+/// What the objects of the API do not say about a cluster.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClusterFacts {
+    /// Cluster domain.
+    #[arg(long, env = "SEALANE_CLUSTER_DOMAIN", default_value = "cluster.local", help_heading = "Cluster")]
+    pub(crate) cluster_domain: String,
+    /// Cluster DNS address.
+    #[arg(long, env = "SEALANE_CLUSTER_DNS", default_value = "10.96.0.10", help_heading = "Cluster")]
+    pub(crate) cluster_dns: Vec<IpAddr>,
+    /// Range of Pod addresses.
+    #[arg(long, env = "SEALANE_POD_CIDR", default_value = "10.244.0.0/16", help_heading = "Cluster")]
+    pub(crate) pod_cidr: Vec<Prefix>,
+    /// Range of Service addresses.
+    #[arg(long, env = "SEALANE_SERVICE_CIDR", default_value = "10.96.0.0/16", help_heading = "Cluster")]
+    pub(crate) service_cidr: Vec<Prefix>,
+}
+
+impl ClusterFacts {
+    fn context(&self, node: &model::Node) -> Option<NodeContext> {
+        Some(NodeContext {
+            node: node.name.clone(),
+            underlay: Underlay {
+                address: *node.addresses.first()?,
+                subnet: None,
+                link: LinkName::from("eth0"),
+                mtu: 1500,
+            },
+            tunnel: TunnelMode::default(),
+            cluster_domain: self.cluster_domain.clone(),
+            dns_addresses: self.cluster_dns.iter().copied().collect(),
+            pod_cidrs: self.pod_cidr.iter().copied().collect(),
+            service_cidrs: self.service_cidr.iter().copied().collect(),
+            upstreams: Vec::new(),
+            http_entry: Some(HttpEntry { http: Port::new(80), https: Port::new(443) }),
+            ingress_controllers: agent::ingress_controllers(),
+            lb_pools: Vec::new(),
+            lb_class: None,
+            attachments: BTreeMap::new(),
+        })
+    }
+}
+
+/// The plans of all nodes.
+pub(crate) fn compile_all(snapshot: &Snapshot, facts: &ClusterFacts) -> explain::Cluster {
+    let contexts = snapshot.nodes.values().filter_map(|node| facts.context(node));
+    let plans = contexts.map(|context| (context.node.clone(), compile::node_plan(snapshot, &context).0));
+    explain::Cluster { plans: plans.collect() }
+}
+
+/// What of the cluster's objects could not be honoured.
+pub(crate) fn findings(snapshot: &Snapshot, facts: &ClusterFacts) -> BTreeSet<Finding> {
+    let context = ClusterContext {
+        dns_addresses: facts.cluster_dns.iter().copied().collect(),
+        ingress_controllers: agent::ingress_controllers(),
+        ..ClusterContext::default()
+    };
+    let mut findings = compile::cluster_plan(snapshot, &context).findings;
+    for context in snapshot.nodes.values().filter_map(|node| facts.context(node)) {
+        findings.extend(compile::node_plan(snapshot, &context).1);
+    }
+    findings
+}
