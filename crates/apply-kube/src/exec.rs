@@ -1,9 +1,12 @@
 //! Runs a command in a container over the API's WebSocket, as `kubectl exec` does.
 
+use futures_util::SinkExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{AttachParams, AttachedProcess};
 use kube::{Api, Client};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use types::PodName;
 
 use crate::Error;
@@ -12,7 +15,7 @@ use crate::Error;
 const BUFFER_BYTES: usize = 32 * 1024;
 
 /// What to run, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Exec {
     /// The Pod.
     pub pod: PodName,
@@ -25,17 +28,21 @@ pub struct Exec {
 }
 
 /// What a command's streams are connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Terminal {
     /// Pipes; stdout and stderr stay apart.
     None,
-    /// A pseudo terminal of this size; stderr is part of stdout then.
-    Tty {
-        /// Columns.
-        width: u16,
-        /// Rows.
-        height: u16,
-    },
+    /// A pseudo terminal of this size, as it changes; stderr is part of stdout then.
+    Tty(watch::Receiver<TerminalSize>),
+}
+
+/// Size of a terminal in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Columns.
+    pub width: u16,
+    /// Rows.
+    pub height: u16,
 }
 
 /// Our ends of the command's streams; no stdin means it reads end of file.
@@ -74,15 +81,14 @@ where
     let has_stdin = streams.stdin.is_some();
     let pods: Api<Pod> = Api::namespaced(client.clone(), &exec.pod.namespace);
     let mut process = pods.exec(&exec.pod.name, exec.command.clone(), &params(exec, has_stdin)).await?;
-    announce_size(&mut process, exec.terminal).await;
+    let sizing = announce_sizes(&mut process, &exec.terminal);
     let status = process.take_status().ok_or_else(|| broken("no status channel"))?;
     let feeding = streams.stdin.zip(process.stdin()).map(|(from, to)| tokio::spawn(feed(from, to)));
     let stdout = drain(process.stdout(), streams.stdout);
     let stderr = drain(process.stderr(), streams.stderr);
     let (stdout, stderr, status) = tokio::join!(stdout, stderr, status);
-    if let Some(feeding) = feeding {
-        feeding.abort();
-    }
+    feeding.into_iter().for_each(|task| task.abort());
+    sizing.into_iter().for_each(|task| task.abort());
     stdout.and(stderr).map_err(|error| broken(&error.to_string()))?;
     status.as_ref().map(exit_status).ok_or_else(|| broken("closed without an exit status"))
 }
@@ -92,7 +98,7 @@ fn broken(reason: &str) -> Error {
 }
 
 fn params(exec: &Exec, has_stdin: bool) -> AttachParams {
-    let has_tty = exec.terminal != Terminal::None;
+    let has_tty = matches!(exec.terminal, Terminal::Tty(_));
     let params = AttachParams::default()
         .stdin(has_stdin)
         .stdout(true)
@@ -107,11 +113,19 @@ fn params(exec: &Exec, has_stdin: bool) -> AttachParams {
     }
 }
 
-async fn announce_size(process: &mut AttachedProcess, terminal: Terminal) {
-    if let (Terminal::Tty { width, height }, Some(mut sizes)) = (terminal, process.terminal_size()) {
-        // A command that ended already has nobody to tell.
-        let _ = futures_util::SinkExt::send(&mut sizes, kube::api::TerminalSize { width, height }).await;
-    }
+fn announce_sizes(process: &mut AttachedProcess, terminal: &Terminal) -> Option<JoinHandle<()>> {
+    let Terminal::Tty(sizes) = terminal else { return None };
+    let mut sizes = sizes.clone();
+    let mut announcing = process.terminal_size()?;
+    Some(tokio::spawn(async move {
+        loop {
+            let TerminalSize { width, height } = *sizes.borrow_and_update();
+            let is_heard = announcing.send(kube::api::TerminalSize { width, height }).await.is_ok();
+            if !is_heard || sizes.changed().await.is_err() {
+                return;
+            }
+        }
+    }))
 }
 
 /// Copies until one side ends; `flush` after each piece keeps interactive programs usable.

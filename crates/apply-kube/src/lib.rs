@@ -15,7 +15,7 @@ mod writer;
 pub use cluster::converge;
 pub use error::Error;
 pub use events::{EventKind, EventNote, Events, Subject};
-pub use exec::{Exec, ExitStatus, Streams, Terminal, exec};
+pub use exec::{Exec, ExitStatus, Streams, Terminal, TerminalSize, exec};
 pub use kinds::is_known;
 pub use kube::Client;
 pub use writer::{DeleteOptions, Propagation, Target, Writer};
