@@ -31,7 +31,14 @@ impl Netlink {
     /// [`NetlinkError::ForeignLink`] when the Pod has a link of that name already; otherwise what the kernel refused.
     pub fn attach(&mut self, netns: &Netns, attachment: &Attachment, mtu: u32) -> Result<(), NetlinkError> {
         run_in(netns, || refuse_existing(&attachment.ifname))??;
-        let attached = self.make_pair(netns, attachment, mtu).and_then(|()| self.route_pod(attachment));
+        let end = |name, mac: Mac| VethEnd { name, mac: Some(mac), mtu: Some(mtu) };
+        let host = end(&attachment.host_link, attachment.host_mac);
+        let pod = end(&attachment.ifname, attachment.pod_mac);
+        // When this fails, a link of that name may be somebody's, so nothing is removed.
+        self.channel.make_veth(host, pod, netns.as_raw_fd())?;
+        // The Pod is configured before the host's end comes up, so nothing gets in before its routes are complete.
+        let configured = run_in(netns, || configure_inside(attachment)).map_err(NetlinkError::from).flatten();
+        let attached = configured.and_then(|()| self.route_pod(attachment));
         if attached.is_err() {
             // The first error counts; DEL or GC comes again for what cannot be removed now.
             let _ = self.detach(&attachment.host_link);
@@ -81,15 +88,6 @@ impl Netlink {
         }
         missing.extend(run_in(netns, || verify_inside(attachment))??);
         Ok(missing)
-    }
-
-    fn make_pair(&mut self, netns: &Netns, attachment: &Attachment, mtu: u32) -> Result<(), NetlinkError> {
-        let end = |name, mac: Mac| VethEnd { name, mac: Some(mac), mtu: Some(mtu) };
-        let host = end(&attachment.host_link, attachment.host_mac);
-        let pod = end(&attachment.ifname, attachment.pod_mac);
-        self.channel.make_veth(host, pod, netns.as_raw_fd())?;
-        // The Pod is configured before the host's end comes up, so nothing gets in before its routes are complete.
-        run_in(netns, || configure_inside(attachment))?
     }
 
     fn route_pod(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {

@@ -1,0 +1,114 @@
+//! The network configuration from standard input.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use types::LinkName;
+
+use crate::CniError;
+use crate::invocation::Command;
+
+/// Versions of the specification that we answer in, oldest first.
+pub const SUPPORTED_VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
+/// What we read of the configuration; what we do not know belongs to the runtime.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NetworkConfig {
+    #[serde(default)]
+    pub(crate) cni_version: String,
+    /// The node's state directory, shared with its agent.
+    #[serde(default)]
+    pub(crate) state_dir: PathBuf,
+    #[serde(default)]
+    pub(crate) runtime_config: RuntimeConfig,
+    pub(crate) prev_result: Option<PreviousResult>,
+    #[serde(rename = "cni.dev/valid-attachments")]
+    pub(crate) valid_attachments: Option<Vec<ValidAttachment>>,
+}
+
+/// What the runtime adds for capabilities that the configuration list declares.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct RuntimeConfig {
+    /// Wished addresses, with or without prefix length.
+    #[serde(default)]
+    pub(crate) ips: Vec<String>,
+}
+
+/// The part of an earlier ADD's result that CHECK compares.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct PreviousResult {
+    #[serde(default)]
+    pub(crate) ips: Vec<PreviousIp>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct PreviousIp {
+    pub(crate) address: String,
+}
+
+/// An attachment that GC must keep.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct ValidAttachment {
+    #[serde(rename = "containerID")]
+    pub(crate) container_id: String,
+    pub(crate) ifname: LinkName,
+}
+
+impl NetworkConfig {
+    pub(crate) fn parse(input: &[u8]) -> Result<Self, CniError> {
+        let config: Self = serde_json::from_slice(input)
+            .map_err(|source| CniError::Decode { what: "network configuration".into(), source })?;
+        Ok(config)
+    }
+
+    /// Whether this command exists in the version asked, and has what it needs.
+    pub(crate) fn require_support(&self, command: Command) -> Result<(), CniError> {
+        let oldest = match command {
+            Command::Add | Command::Del | Command::Version => "0.3.1",
+            Command::Check => "0.4.0",
+            Command::Gc | Command::Status => "1.1.0",
+        };
+        // In our list, the order of texts is the order of versions.
+        let supported: Vec<_> = SUPPORTED_VERSIONS.into_iter().filter(|version| *version >= oldest).collect();
+        if !supported.contains(&self.cni_version.as_str()) {
+            return Err(CniError::Version {
+                asked: self.cni_version.clone(),
+                command: command.name(),
+                supported: supported.join(", "),
+            });
+        }
+        if self.state_dir.as_os_str().is_empty() {
+            let reason = "stateDir is missing; it names the state directory of the node's agent".into();
+            return Err(CniError::Config { reason });
+        }
+        Ok(())
+    }
+
+    /// The address of this family that the runtime wishes for.
+    pub(crate) fn wish(&self, family: types::IpFamily) -> Result<Option<IpAddr>, CniError> {
+        for text in &self.runtime_config.ips {
+            let address = parse_address(text).ok_or_else(|| CniError::Config {
+                reason: format!("runtimeConfig.ips: `{text}` is not an address"),
+            })?;
+            if types::IpFamily::of(address) == family {
+                return Ok(Some(address));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// An address, with or without a prefix length behind it.
+pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
+    text.split('/').next().and_then(|address| address.parse().ok())
+}
+
+/// The version to answer in, also when the rest of the configuration is not understood.
+pub(crate) fn asked_version(input: &[u8]) -> String {
+    let config: Option<serde_json::Value> = serde_json::from_slice(input).ok();
+    let asked = config.as_ref().and_then(|config| config["cniVersion"].as_str()).unwrap_or_default();
+    let newest = SUPPORTED_VERSIONS[SUPPORTED_VERSIONS.len() - 1];
+    SUPPORTED_VERSIONS.into_iter().find(|version| *version == asked).unwrap_or(newest).to_owned()
+}
