@@ -1,1 +1,27 @@
 //! The node plan as an nftables ruleset value: render, diff, print, parse, trace.
+//!
+//! Nothing here talks to the kernel; `apply-nft` carries a [`Transaction`] there and reads a [`Ruleset`] back.
+//! The rules are fixed and stand in `fixed.nft`; the cluster's state moves only in set and map elements.
+
+mod diff;
+mod fixed;
+mod parse;
+mod podnet;
+mod policy;
+mod render;
+mod segment;
+mod services;
+mod text;
+mod trace;
+mod value;
+
+pub use diff::{Step, Transaction, apply, diff};
+pub use fixed::{TABLE, fixed_rules, known_rules};
+pub use parse::{ParseError, parse};
+pub use render::render;
+pub use services::{RemovedBackend, is_client_current, removed_backends};
+pub use trace::{ConntrackState, Fate, Hop, Origin, Packet, Trace, trace};
+pub use value::{
+    Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, Membership, Reject, Rule,
+    Ruleset, Scratch, Set, SetKind, Statement, Value, Verdict,
+};

@@ -1,0 +1,50 @@
+//! Address ranges of the Pod network: who is a Pod, who is this node, and what is masqueraded when it leaves.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use plan::{NodePlan, Outcome};
+use types::{IpFamily, Prefix};
+
+use crate::render::{member, put};
+use crate::segment::{as_key, merged};
+use crate::value::{Key, Ruleset, Value};
+
+pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
+    let nodes: Vec<Prefix> = plan.services.node_addresses.iter().map(|node| Prefix::host(*node)).collect();
+    for family in [IpFamily::V4, IpFamily::V6] {
+        let masquerade = &plan.podnet.masquerade;
+        for (name, ranges) in [
+            ("pods", merged(&plan.services.pod_cidrs, family)),
+            ("inside", merged(plan.services.pod_cidrs.iter().chain(&nodes), family)),
+            ("serviceranges", merged(&plan.services.service_cidrs, family)),
+            ("masqueraded", merged(&masquerade.sources, family)),
+            ("unmasqueraded", merged(&masquerade.except, family)),
+        ] {
+            for range in ranges {
+                put(rules, name, family, as_key(range), member(""));
+            }
+        }
+    }
+    for address in &plan.services.node_addresses {
+        let key = Key::exact(vec![Value::Address(*address)]);
+        put(rules, "nodes", IpFamily::of(*address), key, member(""));
+    }
+    for address in reaching_themselves(plan) {
+        let key = Key::exact(vec![Value::Address(address); 2]);
+        put(rules, "self", IpFamily::of(address), key, member(""));
+    }
+}
+
+/// Addresses whose owner, a Pod of this node, may be sent back to itself by one of its own Services.
+fn reaching_themselves(plan: &NodePlan) -> BTreeSet<IpAddr> {
+    let mut addresses: BTreeSet<IpAddr> = plan.podnet.local_pods.keys().copied().collect();
+    addresses.extend(plan.policy.pods.keys());
+    let outcomes = plan.services.frontends.values().flat_map(|rule| [&rule.internal, &rule.external]);
+    for outcome in outcomes {
+        let Outcome::Forward { backends, .. } = outcome else { continue };
+        let local = |address: &IpAddr| plan.podnet.pod_cidrs.iter().any(|range| range.contains(*address));
+        addresses.extend(backends.iter().map(|backend| backend.address).filter(local));
+    }
+    addresses
+}
