@@ -14,7 +14,7 @@ use crate::inbox::Inbox;
 use crate::observed::Observed;
 use crate::report::{log_report, timed};
 
-pub use crate::settings::{ClusterSettings, ingress_controllers};
+pub use crate::settings::ClusterSettings;
 
 /// Runs until the process is asked to end: watches, compiles, writes statuses, Pod ranges and Events.
 ///

@@ -20,3 +20,5 @@ mod report;
 mod settings;
 mod socket;
 mod world;
+
+pub use settings::ingress_controllers;

@@ -11,7 +11,7 @@ use crate::inbox::Inbox;
 use crate::observed::Observed;
 use crate::world::World;
 
-pub use crate::settings::{Settings, ingress_controllers};
+pub use crate::settings::Settings;
 pub use compile::TunnelMode;
 pub use engine_ipam::IpRange;
 

@@ -35,7 +35,7 @@ pub struct Settings {
     pub http_port: Option<Port>,
     /// Port of the HTTPS entry; none turns it off.
     pub https_port: Option<Port>,
-    /// `spec.controller` of the IngressClasses to serve; see [`ingress_controllers`].
+    /// `spec.controller` of the IngressClasses to serve; see [`crate::ingress_controllers`].
     pub ingress_controllers: BTreeSet<String>,
     /// LoadBalancer addresses that are ours to announce.
     pub lb_pools: Vec<IpRange>,
@@ -56,7 +56,7 @@ pub struct ClusterSettings {
     pub node_prefix_len: u8,
     /// The cluster DNS addresses, which no Service may take as its own.
     pub dns_addresses: BTreeSet<IpAddr>,
-    /// `spec.controller` of the IngressClasses to serve; see [`ingress_controllers`].
+    /// `spec.controller` of the IngressClasses to serve; see [`crate::ingress_controllers`].
     pub ingress_controllers: BTreeSet<String>,
     /// Addresses for Services of type LoadBalancer.
     pub lb_pools: Vec<IpRange>,
