@@ -62,6 +62,3 @@ pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPla
     findings::of_input(snapshot, &mut findings);
     ClusterPlan { pod_cidrs, statuses, findings }
 }
-
-#[cfg(test)]
-mod tests;

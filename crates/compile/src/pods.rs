@@ -10,18 +10,18 @@ use crate::NodeContext;
 
 /// Addresses of every Pod that has a network namespace of its own.
 pub(crate) struct PodDirectory<'a> {
-    addresses: BTreeMap<&'a PodName, BTreeSet<IpAddr>>,
+    addresses: BTreeMap<PodName, BTreeSet<IpAddr>>,
     local: BTreeMap<IpAddr, PodName>,
     pods: &'a BTreeMap<PodName, Pod>,
 }
 
 impl<'a> PodDirectory<'a> {
     /// Attachments decide which local Pod has an address: the API hears of it later, and of its end later too.
-    pub(crate) fn new(snapshot: &'a Snapshot, context: &'a NodeContext) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot, context: &NodeContext) -> Self {
         let mut local = BTreeMap::new();
-        let mut addresses: BTreeMap<&PodName, BTreeSet<IpAddr>> = BTreeMap::new();
+        let mut addresses: BTreeMap<PodName, BTreeSet<IpAddr>> = BTreeMap::new();
         for pod in snapshot.pods.values().filter(|pod| has_own_network(pod)) {
-            addresses.entry(&pod.name).or_default().extend(&pod.addresses);
+            addresses.entry(pod.name.clone()).or_default().extend(&pod.addresses);
             if pod.node.as_ref() == Some(&context.node) {
                 local.extend(pod.addresses.iter().map(|address| (*address, pod.name.clone())));
             }
@@ -31,9 +31,9 @@ impl<'a> PodDirectory<'a> {
             for address in &attachment.addresses {
                 let api_says = local.insert(*address, pod.clone());
                 if let Some(stale) = api_says.filter(|other| other != pod) {
-                    addresses.entry(&snapshot.pods[&stale].name).or_default().remove(address);
+                    addresses.entry(stale).or_default().remove(address);
                 }
-                addresses.entry(pod).or_default().insert(*address);
+                addresses.entry(pod.clone()).or_default().insert(*address);
             }
         }
         Self { addresses, local, pods: &snapshot.pods }
@@ -51,7 +51,7 @@ impl<'a> PodDirectory<'a> {
 
     /// Every Pod of the API with its addresses.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'a Pod, &BTreeSet<IpAddr>)> {
-        self.addresses.iter().filter_map(|(name, addresses)| Some((self.pods.get(*name)?, addresses)))
+        self.addresses.iter().filter_map(|(name, addresses)| Some((self.pods.get(name)?, addresses)))
     }
 }
 

@@ -183,23 +183,21 @@ impl<'a> Compiler<'a> {
             groups.entry(ports).or_default().insert(address);
         }
         // Addresses outside the cluster have no port names: only the numbers are allowed there.
-        let mut rules = Vec::new();
-        if everybody {
-            rules.push((PolicyPorts::Only(numbers.clone()), None));
-            groups.remove(&numbers);
+        let same = groups.remove(&numbers).unwrap_or_default();
+        let plain = (!everybody).then_some(PeerSet { addresses: same, blocks });
+        let with_names = groups
+            .into_iter()
+            .map(|(ports, addresses)| (ports, Some(PeerSet { addresses, blocks: BTreeSet::new() })));
+        let mut rules: Vec<_> = std::iter::once((numbers, plain)).chain(with_names).collect();
+        let allows_any = |(ports, peers): &(BTreeSet<_>, Option<PeerSet>)| {
+            !ports.is_empty() && *peers != Some(PeerSet::default())
+        };
+        if rules.iter().any(allows_any) {
+            rules.retain(allows_any);
         } else {
-            let addresses = groups.remove(&numbers).unwrap_or_default();
-            rules.push((PolicyPorts::Only(numbers), Some(PeerSet { addresses, blocks })));
+            rules.truncate(1);
         }
-        let with_names = groups.into_iter().map(|(ports, addresses)| {
-            (PolicyPorts::Only(ports), Some(PeerSet { addresses, blocks: BTreeSet::new() }))
-        });
-        rules.extend(with_names);
-        let allows = |ports: &PolicyPorts| *ports != PolicyPorts::Only(BTreeSet::new());
-        let keep_one = !rules.iter().any(|(ports, _)| allows(ports));
-        rules.retain(|(ports, _)| keep_one || allows(ports));
-        rules.truncate(if keep_one { 1 } else { rules.len() });
-        rules
+        rules.into_iter().map(|(ports, peers)| (PolicyPorts::Only(ports), peers)).collect()
     }
 }
 

@@ -1,0 +1,119 @@
+//! Plans as text that a network engineer can read, one section of a scenario each.
+
+use std::fmt::Write;
+
+use plan::{ClusterPlan, NodePlan, StatusWrite};
+use types::NodeName;
+
+use crate::world::World;
+
+mod gateway;
+mod names;
+mod policy;
+mod services;
+
+const FEATURES: [&str; 6] = ["podnet", "services", "policy", "dns", "gateway", "lb"];
+
+/// The node whose plan is shown when a section does not say.
+const DEFAULT_NODE: &str = "node-a";
+
+/// Whether a section's title names something that can be shown.
+pub(crate) fn knows(title: &[&str]) -> bool {
+    match title {
+        ["plan", feature] | ["plan", feature, "on", _] => FEATURES.contains(feature),
+        ["cluster", "plan"] | ["findings"] => true,
+        _ => false,
+    }
+}
+
+/// The text of a section; `None` for sections that are not expectations.
+pub(crate) fn show(world: &World, title: &[&str]) -> Option<String> {
+    if !knows(title) {
+        return None;
+    }
+    Some(match title {
+        ["findings"] => findings(world),
+        ["cluster", "plan"] => cluster_plan(&world.cluster_plan),
+        [_, feature, rest @ ..] => {
+            let node = NodeName::from(rest.last().copied().unwrap_or(DEFAULT_NODE));
+            match world.plans.get(&node) {
+                Some(plan) => feature_text(plan, feature),
+                None => format!("there is no plan for {node}\n"),
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn feature_text(plan: &NodePlan, feature: &str) -> String {
+    match feature {
+        "podnet" => podnet(plan),
+        "services" => services::show(&plan.services),
+        "policy" => policy::show(&plan.policy),
+        "dns" => names::show(&plan.dns),
+        "gateway" => gateway::show(&plan.gateway),
+        _ => lb(plan),
+    }
+}
+
+/// Lines from values.
+fn lines<T: std::fmt::Display>(values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().fold(String::new(), |mut text, value| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{value}");
+        text
+    })
+}
+
+/// Values joined by a separator.
+fn joined<T: std::fmt::Display>(values: impl IntoIterator<Item = T>, separator: &str) -> String {
+    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(separator)
+}
+
+fn findings(world: &World) -> String {
+    lines(world.findings.iter().map(|finding| format!("{:?}: {finding}", finding.severity)))
+}
+
+fn cluster_plan(plan: &ClusterPlan) -> String {
+    let cidrs =
+        plan.pod_cidrs.iter().map(|(node, cidrs)| format!("podCIDR of {node}: {}", joined(cidrs, " ")));
+    let statuses = plan.statuses.iter().map(|status| match status {
+        StatusWrite::Service { service, addresses } => {
+            format!("status of Service {service}: {}", joined(addresses, " "))
+        }
+        StatusWrite::Ingress { ingress, addresses } => {
+            format!("status of Ingress {ingress}: {}", joined(addresses, " "))
+        }
+    });
+    lines(cidrs.chain(statuses))
+}
+
+fn podnet(plan: &NodePlan) -> String {
+    let podnet = &plan.podnet;
+    let mut text = format!("own {} mtu {}\n", joined(&podnet.pod_cidrs, " "), podnet.mtu);
+    if let Some(vxlan) = &podnet.vxlan {
+        text += &format!(
+            "tunnel {} vni {} port {} from {} inner {} mac {} mtu {}\n",
+            vxlan.link, vxlan.vni, vxlan.port, vxlan.underlay, vxlan.address, vxlan.mac, vxlan.mtu
+        );
+    }
+    text += &lines(podnet.peers.iter().map(|(node, peer)| {
+        let path = match &peer.path {
+            plan::PeerPath::Vxlan { address, mac } => format!("tunnel to {address} mac {mac}"),
+            plan::PeerPath::Direct => "direct".to_owned(),
+        };
+        format!("peer {node} {} at {}: {path}", joined(&peer.pod_cidrs, " "), peer.underlay)
+    }));
+    text += &lines(podnet.local_addresses.iter().map(|(address, why)| format!("holds {address}: {why:?}")));
+    text += &lines(podnet.local_pods.iter().map(|(address, pod)| format!("pod {address} {pod}")));
+    let masquerade = &podnet.masquerade;
+    text + &format!(
+        "masquerade {} except {}\n",
+        joined(&masquerade.sources, " "),
+        joined(&masquerade.except, " ")
+    )
+}
+
+fn lb(plan: &NodePlan) -> String {
+    lines(plan.lb.announce.iter().map(|(address, service)| format!("announce {address} of {service}")))
+}
