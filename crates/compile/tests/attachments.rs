@@ -1,4 +1,5 @@
 //! Pods that this node's CNI plugin knows before the API says their addresses.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use model::{Change, Snapshot};
 use plan::NodePlan;
@@ -31,12 +32,12 @@ fn cluster() -> Snapshot {
 
 fn plan(snapshot: &Snapshot, attachments: &[Attachment]) -> NodePlan {
     let node = NodeName::from("node-a");
-    let mut context = node_context(&node, "172.31.0.11".parse().unwrap(), compile::TunnelMode::Vxlan);
+    let mut context = node_context(&node, "172.31.0.11".parse().unwrap(), sealane_compile::TunnelMode::Vxlan);
     context.attachments = attachments
         .iter()
         .map(|entry| ((entry.container_id.clone(), entry.ifname.clone()), entry.clone()))
         .collect();
-    compile::node_plan(snapshot, &context).0
+    sealane_compile::node_plan(snapshot, &context).0
 }
 
 fn without_address(mut pod: k8s_openapi::api::core::v1::Pod) -> k8s_openapi::api::core::v1::Pod {

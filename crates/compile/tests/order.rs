@@ -1,4 +1,5 @@
 //! The same objects give a byte-identical plan, whatever the order of events that led to them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use model::{Change, Kind, Lower, Object, Snapshot};
 use proptest::prelude::*;
@@ -76,12 +77,16 @@ fn object((kind, number, variant): (u8, u8, u8)) -> Change {
 
 fn plans(snapshot: &Snapshot) -> String {
     let node = |name: &str| {
-        let context =
-            node_context(&NodeName::from(name), "172.31.0.10".parse().unwrap(), compile::TunnelMode::Vxlan);
-        let (plan, findings) = compile::node_plan(snapshot, &context);
+        let context = node_context(
+            &NodeName::from(name),
+            "172.31.0.10".parse().unwrap(),
+            sealane_compile::TunnelMode::Vxlan,
+        );
+        let (plan, findings) = sealane_compile::node_plan(snapshot, &context);
         serde_json::to_string_pretty(&(plan, findings)).unwrap()
     };
-    let cluster = serde_json::to_string_pretty(&compile::cluster_plan(snapshot, &cluster_context())).unwrap();
+    let cluster =
+        serde_json::to_string_pretty(&sealane_compile::cluster_plan(snapshot, &cluster_context())).unwrap();
     format!("{}{}{cluster}", node(NODES[0]), node(NODES[1]))
 }
 
