@@ -12,6 +12,9 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::{NetnsError, link};
 
+/// The calling thread's namespace, whichever PID namespace `/proc` was mounted in.
+const OWN: &str = "/proc/thread-self/ns/net";
+
 /// A network namespace, kept alive by an open descriptor.
 #[derive(Debug)]
 pub struct Netns {
@@ -38,9 +41,8 @@ impl Netns {
             .map_err(|error| NetnsError::step(format!("create {}", path.display()), error))?;
         let made = on_thread(|| {
             unshare_net()?;
-            let this = own_path();
-            mount(Some(this.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-                .map_err(|error| NetnsError::step(format!("mount {this} on {}", path.display()), error))?;
+            mount(Some(OWN), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+                .map_err(|error| NetnsError::step(format!("mount {OWN} on {}", path.display()), error))?;
             link::bring_up_loopback()
         });
         match made {
@@ -80,8 +82,7 @@ impl Netns {
     /// # Errors
     /// When `/proc` is not mounted.
     pub fn current() -> Result<Self, NetnsError> {
-        let path = own_path();
-        let file = File::open(&path).map_err(|error| NetnsError::step(format!("open {path}"), error))?;
+        let file = File::open(OWN).map_err(|error| NetnsError::step(format!("open {OWN}"), error))?;
         Ok(Self { fd: file.into(), path: None })
     }
 
@@ -189,10 +190,4 @@ fn on_thread<T: Send>(action: impl FnOnce() -> Result<T, NetnsError> + Send) -> 
 
 fn unshare_net() -> Result<(), NetnsError> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(|error| NetnsError::step("make a network namespace", error))
-}
-
-fn own_path() -> String {
-    // Not `/proc/thread-self`, which a `/proc` of another PID namespace resolves, but older kernels do not have for
-    // bind mounts made by a thread that ends.
-    format!("/proc/self/task/{}/ns/net", nix::unistd::gettid())
 }

@@ -4,4 +4,5 @@
 mod converge;
 mod nodes;
 mod pods;
+mod properties;
 mod world;
