@@ -14,8 +14,8 @@ pub enum Decision<'t> {
     Forward(Forward<'t>),
     /// The client is sent elsewhere.
     Redirect {
-        /// Status code.
-        status: u16,
+        /// With what.
+        page: Page,
         /// Where to.
         location: String,
         /// Why.

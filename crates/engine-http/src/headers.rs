@@ -1,11 +1,14 @@
 //! Headers that end at a proxy, and headers that a proxy adds.
 
 use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
-use crate::{Forwarded, Scheme};
+use http::Version;
+use http::request::Parts;
+
+use crate::Forwarded;
 
 /// A change of protocol on a connection, such as to WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,22 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     UPGRADE,
 ];
 
+/// The authority a request is for: its target's, else its `Host` header. `None` when there are several `Host` headers
+/// or it cannot be read; empty when there is none, which only HTTP/1.0 allows.
+#[must_use]
+pub fn authority(head: &Parts) -> Option<&str> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let (host, other) = (hosts.next(), hosts.next());
+    if other.is_some() {
+        return None;
+    }
+    match (head.uri.authority(), host) {
+        (Some(authority), _) => Some(authority.as_str()),
+        (None, Some(host)) => host.to_str().ok(),
+        (None, None) => (head.version < Version::HTTP_11).then_some(""),
+    }
+}
+
 /// The protocol a request or a response with status 101 changes to. A change to HTTP/2 is never passed on: it would
 /// carry requests past the routes.
 #[must_use]
@@ -45,6 +64,8 @@ pub fn strip_request(headers: &mut HeaderMap, upgrade: Option<&Upgrade>) {
         .flat_map(|line| line.split(','))
         .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
     strip(headers, upgrade);
+    // We answer `100 Continue` ourselves, as nginx does.
+    headers.remove(EXPECT);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -86,10 +107,7 @@ pub fn tell_backend(headers: &mut HeaderMap, forwarded: &Forwarded, new_request_
     headers.remove("proxy");
     let client = forwarded.client.to_string();
     let port = forwarded.port.to_string();
-    let scheme = match forwarded.scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
+    let scheme = forwarded.scheme.as_str();
     for (name, value) in [
         ("x-real-ip", client.as_str()),
         ("x-forwarded-for", &client),
@@ -116,6 +134,7 @@ pub fn tell_backend(headers: &mut HeaderMap, forwarded: &Forwarded, new_request_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scheme;
 
     fn mk_headers(lines: &[(&str, &str)]) -> HeaderMap {
         lines
@@ -128,6 +147,23 @@ mod tests {
         let mut names = headers.keys().map(HeaderName::as_str).collect::<Vec<_>>();
         names.sort_unstable();
         names
+    }
+
+    #[test]
+    fn the_authority_is_unambiguous() {
+        let ask = |target: &str, hosts: &[&str], version| {
+            let mut request = http::Request::builder().uri(target).version(version);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            authority(&request.body(()).unwrap().into_parts().0).map(str::to_owned)
+        };
+        let own = |text: &str| Some(text.to_owned());
+        assert_eq!(ask("/", &["a.example"], Version::HTTP_11), own("a.example"));
+        assert_eq!(ask("http://b.example/", &["a.example"], Version::HTTP_11), own("b.example"));
+        assert_eq!(ask("/", &["a.example", "b.example"], Version::HTTP_11), None);
+        assert_eq!(ask("/", &[], Version::HTTP_11), None);
+        assert_eq!(ask("/", &[], Version::HTTP_10), own(""));
     }
 
     #[test]

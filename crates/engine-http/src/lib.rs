@@ -16,7 +16,7 @@ mod table;
 
 pub use decision::{Decision, Forward, Reason};
 pub use forwarded::{Forwarded, Peer};
-pub use headers::{Upgrade, strip_request, strip_response, tell_backend, wants_upgrade};
+pub use headers::{Upgrade, authority, strip_request, strip_response, tell_backend, wants_upgrade};
 pub use hosts::{HostTable, host_name};
 pub use page::Page;
 pub use route::{RequestHead, Scheme, route};

@@ -28,6 +28,8 @@ macro_rules! page {
 }
 
 impl Page {
+    /// The client is sent to HTTPS.
+    pub const PERMANENT_REDIRECT: Self = page!(308, "308 Permanent Redirect");
     /// The request is malformed.
     pub const BAD_REQUEST: Self = page!(400, "400 Bad Request");
     /// No route matches; the text of ingress-nginx's default backend.

@@ -12,9 +12,6 @@ use crate::path::{normalize, split_query};
 use crate::rewrite::rewrite;
 use crate::table::{HostRoutes, Match, RouteTable, Target};
 
-/// Permanent redirect that keeps the method: ingress-nginx's `http-redirect-code`.
-const REDIRECT_STATUS: u16 = 308;
-
 /// How the client reached the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
@@ -62,6 +59,9 @@ impl<'r> RequestHead<'r> {
 /// Decides about a request. `draw` is a random number; it picks among the backends.
 #[must_use]
 pub fn route<'t>(table: &'t RouteTable, head: &RequestHead<'_>, draw: u64) -> Decision<'t> {
+    if head.method == Method::CONNECT {
+        return malformed("CONNECT is not served");
+    }
     let Some(name) = request_host(head.host) else {
         return malformed("the Host header is malformed");
     };
@@ -104,13 +104,13 @@ fn malformed<'t>(why: &'static str) -> Decision<'t> {
     Decision::Respond { page: Page::BAD_REQUEST, reason: Reason::Malformed(why) }
 }
 
-/// As ingress-nginx: the host without its port, and the target without a slash at its end.
+/// As ingress-nginx (`lua_ingress.lua`): 308, which keeps the method; the host without its port, and the target without a slash at its end.
 fn redirect_to_https<'t>(host: &'t HostRoutes, name: &str, target: &str) -> Decision<'t> {
     let target = target.strip_suffix('/').unwrap_or(target);
     let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
     let route = host.targets.first().map(|target| &target.route);
     Decision::Redirect {
-        status: REDIRECT_STATUS,
+        page: Page::PERMANENT_REDIRECT,
         location: format!("https://{name}{target}"),
         reason: Reason::HttpsOnly { host: &host.host, route },
     }

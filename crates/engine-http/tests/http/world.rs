@@ -62,7 +62,7 @@ pub(crate) fn ask(table: &RouteTable, host: &str, path: &str) -> String {
             Some(path) => format!("{} {path}", forward.service.name),
             None => forward.service.name.clone(),
         },
-        Decision::Redirect { status, location, .. } => format!("{status} {location}"),
+        Decision::Redirect { page, location, .. } => format!("{} {location}", page.status),
         Decision::Respond { page, .. } => page.status.to_string(),
     }
 }
