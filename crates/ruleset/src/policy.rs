@@ -62,6 +62,9 @@ fn allows_all(isolation: &Isolation) -> bool {
 // === peers ===
 
 /// A name for each peer set that some rule uses: the first rule that does, which outlives changes of its members.
+///
+/// An egress rule with a named port may have been split into several with different peers; these are told apart by
+/// the order of their sets.
 fn peer_set_names(table: &PolicyTable) -> BTreeMap<usize, String> {
     let mut names: BTreeMap<usize, String> = BTreeMap::new();
     for pod in table.pods.values() {
@@ -71,6 +74,14 @@ fn peer_set_names(table: &PolicyTable) -> BTreeMap<usize, String> {
                 let name = rule_comment(rule, direction);
                 names.entry(index).and_modify(|known| *known = known.clone().min(name.clone())).or_insert(name);
             }
+        }
+    }
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names.values_mut() {
+        let before = uses.entry(name.clone()).or_default();
+        *before += 1;
+        if *before > 1 {
+            *name = format!("{name} {before}");
         }
     }
     names

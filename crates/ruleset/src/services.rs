@@ -96,7 +96,13 @@ fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &Frontend
     let mut place = |name, key, element| put(rules, name, family, key, element);
     if rule.scope == FrontendScope::ClusterIp {
         place("clusterips", Key::exact(vec![Value::Address(aim.address)]), member(&rule.service.to_string()));
-    } else if [&rule.internal, &rule.external].contains(&&Outcome::Reject) {
+    }
+    if !is_of_family(rule, family) {
+        return;
+    }
+    if rule.scope != FrontendScope::ClusterIp
+        && [&rule.internal, &rule.external].contains(&&Outcome::Reject)
+    {
         place("refused", aim.key(), member(&comment));
     }
     if let Some(number) = entry_class(rule, family) {
@@ -129,6 +135,16 @@ fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &Frontend
     }
 }
 
+/// Whether the frontend can serve this family; a NodePort of a single-stack Service stands on addresses of both.
+fn is_of_family(rule: &FrontendRule, family: IpFamily) -> bool {
+    [&rule.internal, &rule.external].iter().all(|outcome| match outcome {
+        Outcome::Forward { backends, .. } => {
+            backends.iter().any(|backend| IpFamily::of(backend.address) == family)
+        }
+        Outcome::Reject | Outcome::Drop => true,
+    })
+}
+
 /// The Service and port an element is there for.
 fn comment(rule: &FrontendRule) -> String {
     let scope = match rule.scope {
@@ -156,7 +172,7 @@ fn entry_class(rule: &FrontendRule, family: IpFamily) -> Option<u32> {
         _ if rule.affinity_seconds.is_some() => Some(class::SPLIT),
         (Outcome::Drop, Outcome::Drop) => Some(class::DROP),
         (Outcome::Forward { .. }, Outcome::Forward { .. }) if internal == external => {
-            Some(draw_class(internal.len(), Clients::Internal)?)
+            draw_class(internal.len(), Clients::Internal)
         }
         _ => Some(class::SPLIT),
     }

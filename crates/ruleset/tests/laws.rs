@@ -335,7 +335,7 @@ fn allows(plan: &NodePlan, isolation: &Isolation, peer: IpAddr, protocol: u8, nu
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn packets_fare_as_the_plan_says(plan in any_plan(), packets in prop::collection::vec((any_packet(), any::<u32>()), 24)) {
