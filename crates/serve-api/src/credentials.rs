@@ -1,0 +1,249 @@
+//! Who may talk to the API: a certificate authority, an administrator, and the kubeconfig that says so.
+//!
+//! The authority and the administrator survive restarts when a directory is given; the server's own
+//! certificate is made anew at each start, so that its names follow the program.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+
+use crate::error::ApiServerError;
+use crate::shell;
+
+/// The group whose members may do everything (Kubernetes documentation, "User-facing roles").
+pub(crate) const ADMIN_GROUP: &str = "system:masters";
+/// The administrator's user name.
+pub(crate) const ADMIN_USER: &str = "sealane-admin";
+
+/// Every name and address under which clients reach the server.
+const SERVER_NAMES: [&str; 9] = [
+    "127.0.0.1",
+    "::1",
+    "172.31.0.1",
+    "10.96.0.1",
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+];
+
+/// A certificate with its private key, both as PEM.
+#[derive(Clone, Debug)]
+struct Certified {
+    certificate: String,
+    key: String,
+}
+
+/// The authority, the administrator's certificate and the administrator's bearer token.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    authority: Certified,
+    administrator: Certified,
+    token: String,
+}
+
+impl Credentials {
+    /// New ones, kept nowhere.
+    pub fn generate() -> Result<Self, ApiServerError> {
+        let (authority, issuer) = new_authority()?;
+        let administrator = issue("administrator", administrator_params()?, &issuer)?;
+        Ok(Self { authority, administrator, token: new_token()? })
+    }
+
+    /// Those kept in the directory, or new ones written there.
+    pub fn load_or_generate(directory: &Path) -> Result<Self, ApiServerError> {
+        let file = |name: &str| directory.join(name);
+        if file("token").exists() {
+            return Ok(Self {
+                authority: Certified { certificate: read(&file("ca.crt"))?, key: read(&file("ca.key"))? },
+                administrator: Certified {
+                    certificate: read(&file("admin.crt"))?,
+                    key: read(&file("admin.key"))?,
+                },
+                token: read(&file("token"))?.trim().to_owned(),
+            });
+        }
+        std::fs::create_dir_all(directory).map_err(|source| ApiServerError::File {
+            action: "create",
+            path: directory.to_owned(),
+            source,
+        })?;
+        let made = Self::generate()?;
+        // The token comes last: its presence says that the set is whole.
+        for (name, text) in [
+            ("ca.crt", &made.authority.certificate),
+            ("ca.key", &made.authority.key),
+            ("admin.crt", &made.administrator.certificate),
+            ("admin.key", &made.administrator.key),
+            ("token", &made.token),
+        ] {
+            write_private(&file(name), text)?;
+        }
+        Ok(made)
+    }
+
+    /// The authority's certificate as PEM: what a client trusts.
+    #[must_use]
+    pub fn authority_pem(&self) -> &str {
+        &self.authority.certificate
+    }
+
+    /// The administrator's certificate as PEM.
+    #[must_use]
+    pub fn administrator_certificate_pem(&self) -> &str {
+        &self.administrator.certificate
+    }
+
+    /// The administrator's private key as PEM.
+    #[must_use]
+    pub fn administrator_key_pem(&self) -> &str {
+        &self.administrator.key
+    }
+
+    /// A bearer token that stands for the administrator too.
+    #[must_use]
+    pub fn administrator_token(&self) -> &str {
+        &self.token
+    }
+
+    /// A fresh server certificate and its key, both as PEM.
+    pub(crate) fn server_certificate(&self) -> Result<(String, String), ApiServerError> {
+        let wrap = |source| ApiServerError::Certificate { what: "server", source };
+        let key = KeyPair::from_pem(&self.authority.key).map_err(wrap)?;
+        let issuer = Issuer::from_ca_cert_pem(&self.authority.certificate, key).map_err(wrap)?;
+        let names: Vec<String> = SERVER_NAMES.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).map_err(wrap)?;
+        params.distinguished_name = distinguished_name("kube-apiserver", None);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let made = issue("server", params, &issuer)?;
+        Ok((made.certificate, made.key))
+    }
+}
+
+/// The client configuration file of `kubectl` and every other client, for the administrator.
+#[must_use]
+pub fn kubeconfig(credentials: &Credentials, server_url: &str) -> String {
+    let authority = STANDARD.encode(&credentials.authority.certificate);
+    let certificate = STANDARD.encode(&credentials.administrator.certificate);
+    let key = STANDARD.encode(&credentials.administrator.key);
+    format!(
+        "apiVersion: v1\n\
+         kind: Config\n\
+         clusters:\n\
+         - name: sealane\n  cluster:\n    server: {server_url}\n    certificate-authority-data: {authority}\n\
+         users:\n\
+         - name: sealane\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n\
+         contexts:\n\
+         - name: sealane\n  context:\n    cluster: sealane\n    user: sealane\n\
+         current-context: sealane\n"
+    )
+}
+
+fn new_authority() -> Result<(Certified, Issuer<'static, KeyPair>), ApiServerError> {
+    let wrap = |source| ApiServerError::Certificate { what: "authority", source };
+    let key = KeyPair::generate().map_err(wrap)?;
+    let mut params = lasting(CertificateParams::new(Vec::new()).map_err(wrap)?);
+    params.distinguished_name = distinguished_name("sealane", None);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    let certificate = params.self_signed(&key).map_err(wrap)?.pem();
+    let kept = Certified { certificate, key: key.serialize_pem() };
+    Ok((kept, Issuer::new(params, key)))
+}
+
+fn administrator_params() -> Result<CertificateParams, ApiServerError> {
+    let mut params = CertificateParams::new(Vec::new())
+        .map_err(|source| ApiServerError::Certificate { what: "administrator", source })?;
+    params.distinguished_name = distinguished_name(ADMIN_USER, Some(ADMIN_GROUP));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
+}
+
+fn issue(
+    what: &'static str,
+    params: CertificateParams,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<Certified, ApiServerError> {
+    let wrap = |source| ApiServerError::Certificate { what, source };
+    let mut params = lasting(params);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().map_err(wrap)?;
+    let certificate = params.signed_by(&key, issuer).map_err(wrap)?.pem();
+    Ok(Certified { certificate, key: key.serialize_pem() })
+}
+
+/// Fixed dates: a lab must work on machines whose clock is wrong, and its keys never leave the machine.
+fn lasting(mut params: CertificateParams) -> CertificateParams {
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2120, 1, 1);
+    params
+}
+
+fn distinguished_name(common_name: &str, organization: Option<&str>) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    if let Some(organization) = organization {
+        name.push(DnType::OrganizationName, organization);
+    }
+    name.push(DnType::CommonName, common_name);
+    name
+}
+
+fn new_token() -> Result<String, ApiServerError> {
+    let mut bytes = [0_u8; 24];
+    shell::fill_random(&mut bytes)?;
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn read(path: &Path) -> Result<String, ApiServerError> {
+    std::fs::read_to_string(path).map_err(|source| ApiServerError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), ApiServerError> {
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(|source| ApiServerError::File { action: "write", path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_keeps_authority_and_administrator() {
+        let directory = std::env::temp_dir().join(format!("sealane-credentials-{}", std::process::id()));
+        let first = Credentials::load_or_generate(&directory).unwrap();
+        let second = Credentials::load_or_generate(&directory).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(first.authority_pem(), second.authority_pem());
+        assert_eq!(first.administrator_key_pem(), second.administrator_key_pem());
+        assert_eq!(first.administrator_token(), second.administrator_token());
+        second.server_certificate().unwrap();
+    }
+
+    #[test]
+    fn the_kubeconfig_names_the_server() {
+        let text = kubeconfig(&Credentials::generate().unwrap(), "https://127.0.0.1:6443");
+        assert!(text.contains("server: https://127.0.0.1:6443\n"), "{text}");
+        assert!(text.contains("\n- name: sealane\n  user:\n"), "{text}");
+    }
+}

@@ -1,0 +1,259 @@
+//! Requests about objects: HTTP on one side, reads and writes of the store on the other.
+
+use std::sync::Arc;
+
+use engine_store::{Cause, DeleteOptions, Kind, PatchKind, Status, Target, Write, WriteOptions, Written};
+use http::{Method, StatusCode};
+use serde_json::Value;
+use types::NamespacedName;
+
+use crate::answer::{self, Answer};
+use crate::body;
+use crate::identity::Identity;
+use crate::negotiate::{self, Form, JSON};
+use crate::service::{Asked, Service};
+use crate::{pods, present, review, watch as streams};
+
+/// Answers a request about a collection, an object, or a part of one.
+pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> Result<Answer, Status> {
+    if let Some(review) = review::find(&target) {
+        return answer_review(review, asked).await;
+    }
+    let kind = kind_of(service, &target)?;
+    if kind.plural == "pods" && kind.group.is_empty() {
+        match target.subresource.as_deref() {
+            Some("log") => return answer_logs(service, target, asked).await,
+            Some("exec") => return answer_exec(service, target, asked),
+            Some(part @ ("attach" | "portforward" | "proxy")) => {
+                let text = format!("pods/{part} is not served by this version of sealane");
+                return Err(Status::new(501, "NotImplemented", text));
+            }
+            _ => {}
+        }
+    }
+    let verb = verb(&asked, &target)?;
+    authorize(&asked.identity, verb, &target)?;
+    match verb {
+        "watch" => watch(service, &target, &asked).await,
+        "list" => list(service, &target, &asked).await,
+        "get" => get(service, &target, &asked),
+        _ => write(service, &target, asked).await,
+    }
+}
+
+/// Answers with a stream of changes.
+pub(crate) async fn watch(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Status> {
+    authorize(&asked.identity, "watch", target)?;
+    let form = asked.form()?;
+    streams::watch(&service.shared, target, &asked.query, form, service.closing.clone()).await
+}
+
+/// The kind a target is about; 404 where there is none or its scope does not fit the path.
+fn kind_of(service: &Service, target: &Target) -> Result<&'static Kind, Status> {
+    let mut kinds = service.shared.store().kinds();
+    let kind = kinds
+        .find(|kind| {
+            kind.plural == target.resource && kind.group == target.group && kind.version == target.version
+        })
+        .ok_or_else(Status::unknown_resource)?;
+    let scope_fits = if kind.namespaced {
+        target.namespace.is_some() || target.name.is_none()
+    } else {
+        target.namespace.is_none()
+    };
+    let part_exists = target.subresource.as_deref().is_none_or(|part| kind.subresource(part).is_some());
+    if scope_fits && part_exists { Ok(kind) } else { Err(Status::unknown_resource()) }
+}
+
+/// The API's verb for a method, or 405.
+fn verb(asked: &Asked, target: &Target) -> Result<&'static str, Status> {
+    let watching = asked.query.flag("watch") && target.subresource.is_none();
+    match (&asked.head.method, target.name.is_some(), target.subresource.is_some()) {
+        (&Method::GET, _, _) if watching => Ok("watch"),
+        (&Method::GET, true, _) => Ok("get"),
+        (&Method::GET, false, _) => Ok("list"),
+        (&Method::POST, false, _) | (&Method::POST, true, true) => Ok("create"),
+        (&Method::PUT, true, _) => Ok("update"),
+        (&Method::PATCH, true, _) => Ok("patch"),
+        (&Method::DELETE, true, false) => Ok("delete"),
+        (&Method::DELETE, false, false) => Ok("deletecollection"),
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// 403 unless the identity may do it.
+fn authorize(identity: &Identity, verb: &str, target: &Target) -> Result<(), Status> {
+    if identity.may(verb) {
+        return Ok(());
+    }
+    let scope = match &target.namespace {
+        Some(namespace) => format!("in the namespace \"{namespace}\""),
+        None => "at the cluster scope".to_owned(),
+    };
+    let resource = match &target.subresource {
+        Some(part) => format!("{}/{part}", target.resource),
+        None => target.resource.clone(),
+    };
+    Err(Status::new(
+        403,
+        "Forbidden",
+        format!(
+            "{resource} is forbidden: User \"{}\" cannot {verb} resource \"{resource}\" in API group \"{}\" {scope}",
+            identity.user, target.group
+        ),
+    ))
+}
+
+fn get(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Status> {
+    let form = asked.form()?;
+    let object = service.shared.store().read(target)?;
+    let body = match form {
+        Form::Table if target.subresource.is_none() => {
+            let kind = kind_of(service, target)?;
+            let metadata = present::list_metadata_of(&object);
+            present::to_json(&present::table(
+                kind,
+                std::slice::from_ref(&object),
+                metadata,
+                asked.query.include_object()?,
+            ))
+        }
+        Form::Metadata => present::to_json(&present::metadata_only(&object)),
+        _ => present::to_json(&*object),
+    };
+    Ok(answer::full(StatusCode::OK, JSON, body))
+}
+
+async fn list(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Status> {
+    let form = asked.form()?;
+    let options = asked.query.list_options()?;
+    let list = service.shared.read_at_revision(|store| store.list(target, &options)).await?;
+    let body = match form {
+        Form::Table => {
+            let include = asked.query.include_object()?;
+            present::to_json(&present::table(list.kind, &list.items, list.metadata(), include))
+        }
+        Form::Metadata => present::to_json(&present::metadata_list(&list)),
+        Form::Objects | Form::AggregatedDiscovery => present::to_json(&list),
+    };
+    Ok(answer::full(StatusCode::OK, JSON, body))
+}
+
+async fn write(service: &Service, target: &Target, asked: Asked) -> Result<Answer, Status> {
+    let form = asked.form()?;
+    let mut options = asked.query.write_options(asked.user_agent())?;
+    let user = asked.identity.user.clone();
+    let write = read_write(target, asked, &mut options).await?;
+    let written = service.shared.write(&user, target, write, &options).await?;
+    Ok(answer_written(written, form))
+}
+
+/// Reads the body into what the store is to do.
+async fn read_write(target: &Target, asked: Asked, options: &mut WriteOptions) -> Result<Write, Status> {
+    let Asked { query, head, body, .. } = asked;
+    let (patch, body_form) = match head.method {
+        Method::PATCH => {
+            let (kind, form) = negotiate::patch_form(&head.headers)?;
+            (Some(kind), form)
+        }
+        _ => (None, negotiate::body_form(&head.headers)?),
+    };
+    if patch == Some(PatchKind::Apply) && query.get("fieldManager").unwrap_or_default().is_empty() {
+        return Err(missing_field_manager());
+    }
+    let engine_store::Body { value: parsed, duplicates } = body::parse(&body::read(body).await?, body_form)?;
+    options.duplicates = duplicates;
+    if parsed.is_null() && head.method != Method::DELETE {
+        return Err(Status::bad_request("the request has no body"));
+    }
+    Ok(match (patch, &head.method) {
+        (Some(kind), _) => Write::Patch(kind, parsed),
+        (None, &Method::POST) => Write::Create(parsed),
+        (None, &Method::PUT) => Write::Update(parsed),
+        (None, _) => {
+            let delete = match parsed {
+                Value::Null => delete_options_of(&query)?,
+                body => DeleteOptions::parse(&body)?,
+            };
+            options.dry_run |= !delete.dry_run.is_empty();
+            match target.name {
+                Some(_) => Write::Delete(delete),
+                None => Write::DeleteCollection { options: delete, list: query.list_options()? },
+            }
+        }
+    })
+}
+
+/// Options of a delete without a body.
+fn delete_options_of(query: &crate::query::Query) -> Result<DeleteOptions, Status> {
+    let grace = query.number("gracePeriodSeconds")?;
+    Ok(DeleteOptions {
+        grace_period_seconds: grace.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX)),
+        propagation_policy: query.get("propagationPolicy").map(str::to_owned),
+        orphan_dependents: query.get("orphanDependents").map(|_| query.flag("orphanDependents")),
+        ..DeleteOptions::default()
+    })
+}
+
+fn missing_field_manager() -> Status {
+    let cause = Cause {
+        reason: "FieldValueRequired",
+        message: "Required value: is required for apply patch".to_owned(),
+        field: "fieldManager".to_owned(),
+    };
+    Status::invalid("meta.k8s.io", "PatchOptions", "", vec![cause])
+}
+
+fn answer_written(written: Written, form: Form) -> Answer {
+    let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    let is_status = written.object["kind"] == "Status";
+    let body = match form {
+        Form::Metadata if !is_status => present::to_json(&present::metadata_only(&written.object)),
+        _ => present::to_json(&written.object),
+    };
+    let mut answer = answer::full(code, JSON, body);
+    answer::warn(&mut answer, &written.warnings);
+    answer
+}
+
+async fn answer_review(review: &review::Review, asked: Asked) -> Result<Answer, Status> {
+    if asked.head.method != Method::POST {
+        return Ok(answer::method_not_allowed("POST"));
+    }
+    let form = negotiate::body_form(&asked.head.headers)?;
+    let question = body::parse(&body::read(asked.body).await?, form)?.value;
+    Ok(answer::json(StatusCode::CREATED, &review::answer(review, question, &asked.identity)?))
+}
+
+/// The Pod a request for one of its parts is about.
+fn pod(service: &Service, target: &Target) -> Result<(NamespacedName, Arc<Value>), Status> {
+    let whole = Target { subresource: None, ..target.clone() };
+    let object = service.shared.store().read(&whole)?;
+    let part = |text: &Option<String>| text.clone().unwrap_or_default();
+    Ok((NamespacedName::new(part(&target.namespace), part(&target.name)), object))
+}
+
+async fn answer_logs(service: &Service, target: Target, asked: Asked) -> Result<Answer, Status> {
+    if asked.head.method != Method::GET {
+        return Ok(answer::method_not_allowed("GET"));
+    }
+    authorize(&asked.identity, "get", &target)?;
+    let (name, object) = pod(service, &target)?;
+    pods::logs(&service.shared.runtime, name, &object, &asked.query, service.closing.clone()).await
+}
+
+fn answer_exec(service: &Service, target: Target, asked: Asked) -> Result<Answer, Status> {
+    if asked.head.method != Method::GET && asked.head.method != Method::POST {
+        return Ok(answer::method_not_allowed("GET, POST"));
+    }
+    authorize(&asked.identity, "create", &target)?;
+    let (name, object) = pod(service, &target)?;
+    let mut asked = asked;
+    let upgrade = asked.head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    let opened = pods::exec(name, &object, &asked.query, &asked.head)?;
+    let upgrade = upgrade.ok_or_else(|| Status::bad_request("Upgrade request required"))?;
+    let (answer, session) =
+        opened.into_parts(Arc::clone(&service.shared.runtime), upgrade, service.closing.clone());
+    service.tasks.spawn(session);
+    Ok(answer)
+}

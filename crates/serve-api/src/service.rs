@@ -1,0 +1,174 @@
+//! One request: who asks, what for, and the way to the part that answers.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine_store::{Kind, Status};
+use futures_util::FutureExt;
+use http::header::{IF_NONE_MATCH, USER_AGENT};
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::{self, Answer};
+use crate::discovery::{self, Part};
+use crate::identity::{Bearer, Identity, bearer};
+use crate::negotiate::{self, DISCOVERY, Form, JSON};
+use crate::objects;
+use crate::query::Query;
+use crate::route::Route;
+use crate::shared::Shared;
+use crate::shell;
+
+/// The API level served. The build suffix stands after `+`: after `-` it would count as a pre-release,
+/// and charts that ask for a minimum version would refuse it.
+const GIT_VERSION: &str = "v1.34.1+sealane";
+
+/// What answers the requests of all connections.
+pub(crate) struct Service {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) closing: CancellationToken,
+}
+
+/// A request whose sender is known.
+pub(crate) struct Asked {
+    pub(crate) identity: Identity,
+    pub(crate) query: Query,
+    pub(crate) head: Parts,
+    pub(crate) body: Incoming,
+}
+
+impl Asked {
+    /// The client's name for itself.
+    pub(crate) fn user_agent(&self) -> &str {
+        self.head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The form of the answer; 406 when the client takes nothing we have.
+    pub(crate) fn form(&self) -> Result<Form, Status> {
+        negotiate::accepted(&self.head.headers).ok_or_else(negotiate::not_acceptable)
+    }
+}
+
+impl Service {
+    /// Answers a request; `certificate` is who the connection belongs to, if TLS proved it.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        certificate: Option<Arc<Identity>>,
+    ) -> Answer {
+        let handled = AssertUnwindSafe(self.dispatch(request, certificate)).catch_unwind().await;
+        let mut answer = match handled {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) => answer::failure(&status),
+            Err(_) => answer::failure(&Status::internal("the request could not be handled; this is a bug")),
+        };
+        let audit = format!("{:016x}{:016x}", shell::random(), shell::random());
+        let audit = audit.parse().expect("hexadecimal digits are a valid header value");
+        answer.headers_mut().insert(answer::header("audit-id"), audit);
+        answer
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+        certificate: Option<Arc<Identity>>,
+    ) -> Result<Answer, Status> {
+        let route = Route::parse(request.uri().path());
+        let (head, body) = request.into_parts();
+        if route.is_public() {
+            return Ok(public(&route, &head.method));
+        }
+        let identity = self.authenticate(&head, certificate)?;
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let asked = Asked { identity, query, head, body };
+        match route {
+            Route::Object(target) => objects::answer(self, target, asked).await,
+            Route::OldWatch(target) => objects::watch(self, &target, &asked).await,
+            Route::Unknown => Err(Status::unknown_resource()),
+            document if asked.head.method == Method::GET => self.document(document, &asked),
+            _ => Ok(answer::method_not_allowed("GET")),
+        }
+    }
+
+    fn authenticate(&self, head: &Parts, certificate: Option<Arc<Identity>>) -> Result<Identity, Status> {
+        let unauthorized = || Status::new(401, "Unauthorized", "Unauthorized");
+        let identity = match bearer(&head.headers, &self.shared.token) {
+            Bearer::Known(identity) => identity,
+            Bearer::Wrong => return Err(unauthorized()),
+            Bearer::Absent => certificate.map(|known| (*known).clone()).ok_or_else(unauthorized)?,
+        };
+        identity.impersonated(&head.headers).ok_or_else(|| {
+            Status::new(403, "Forbidden", "impersonation is allowed to members of system:masters only")
+        })
+    }
+
+    /// What describes the server itself.
+    fn document(&self, route: Route, asked: &Asked) -> Result<Answer, Status> {
+        let kinds: Vec<&'static Kind> = self.shared.store().kinds().collect();
+        let known = asked.head.headers.get(IF_NONE_MATCH);
+        let tagged = |content_type, body: &Value| answer::tagged(content_type, answer::to_bytes(body), known);
+        let plain = |body: Option<Value>| {
+            let body = body.ok_or_else(Status::unknown_resource)?;
+            Ok(tagged(JSON, &body))
+        };
+        match route {
+            Route::CoreVersions | Route::Groups if asked.form()? == Form::AggregatedDiscovery => {
+                let part = if route == Route::CoreVersions { Part::Core } else { Part::Named };
+                Ok(tagged(DISCOVERY, &discovery::aggregated(&kinds, part)))
+            }
+            Route::CoreVersions => plain(Some(discovery::core_versions())),
+            Route::Groups => plain(Some(discovery::groups(&kinds))),
+            Route::Group(group) => plain(discovery::group(&kinds, &group)),
+            Route::Resources { group, version } => plain(discovery::resources(&kinds, &group, &version)),
+            Route::OpenApiRoot => Ok(answer::json(StatusCode::OK, &self.shared.store().openapi_root())),
+            Route::OpenApiDocument { group, version } => {
+                let document = self.shared.store().openapi_v3(&group, &version);
+                let document: Bytes = document.ok_or_else(Status::unknown_resource)?;
+                Ok(answer::tagged(JSON, document, known))
+            }
+            // Only kubectl 1.28 and older cannot do without it.
+            Route::OpenApiV2 => Err(Status::new(
+                406,
+                "NotAcceptable",
+                "this server describes itself in OpenAPI v3 only: see /openapi/v3",
+            )),
+            _ => Err(Status::unknown_resource()),
+        }
+    }
+}
+
+/// What everyone may ask.
+fn public(route: &Route, method: &Method) -> Answer {
+    if method != Method::GET && method != Method::HEAD {
+        return answer::method_not_allowed("GET");
+    }
+    match route {
+        Route::Version => answer::json(StatusCode::OK, &version()),
+        _ => answer::full(StatusCode::OK, "text/plain; charset=utf-8", "ok"),
+    }
+}
+
+fn version() -> Value {
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    json!({
+        "major": "1",
+        "minor": "34",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("linux/{machine}"),
+    })
+}

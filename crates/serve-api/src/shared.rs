@@ -1,0 +1,166 @@
+//! The one store behind all connections: reads under a short lock, writes that are on disk before they
+//! are answered, and a signal for whoever waits for changes.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use engine_store::{Env, Status, Store, StoreConfig, Target, Write, WriteOptions, Written};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::credentials::ADMIN_USER;
+use crate::disk::{Disk, Pending};
+use crate::error::ApiServerError;
+use crate::runtime::PodRuntime;
+use crate::shell;
+
+/// How long a read waits for a revision that is not there yet (apiserver `blockTimeout`).
+const REVISION_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What every request needs.
+pub(crate) struct Shared {
+    store: Mutex<Store>,
+    /// The newest revision that watches may show.
+    revision: watch::Sender<u64>,
+    disk: Option<Disk>,
+    pub(crate) runtime: Arc<dyn PodRuntime>,
+    pub(crate) token: String,
+}
+
+impl Shared {
+    /// Restores the store from the data directory, if there is one, and adds what every cluster has.
+    pub(crate) fn open(
+        config: StoreConfig,
+        data_dir: Option<&Path>,
+        runtime: Arc<dyn PodRuntime>,
+        token: String,
+    ) -> Result<Self, ApiServerError> {
+        let config = StoreConfig { keep_journal: data_dir.is_some(), ..config };
+        let revision = watch::Sender::new(0);
+        let (mut store, disk) = match data_dir {
+            None => (Store::new(config), None),
+            Some(directory) => {
+                let (store, disk) = Disk::open(directory, config, revision.clone())?;
+                (store, Some(disk))
+            }
+        };
+        store.bootstrap(&mut Env { now: shell::now(), random: &mut shell::random, user: ADMIN_USER });
+        let records = store.take_journal();
+        revision.send_replace(store.revision());
+        if let Some(disk) = &disk {
+            disk.keep(records, store.revision());
+        }
+        Ok(Self { store: Mutex::new(store), revision, disk, runtime, token })
+    }
+
+    /// The store, for as long as it takes to look something up; never held across an await.
+    ///
+    /// A panic in a write leaves the store as it was before its commit, so a poisoned lock is no reason to
+    /// stop serving.
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A receiver that is woken by every change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Carries out a write; when it returns, the change is on disk (if there is one) and watches see it.
+    pub(crate) async fn write(
+        &self,
+        user: &str,
+        target: &Target,
+        write: Write,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let (written, pending) = self.commit(user, target, write, options);
+        if let Some(pending) = pending {
+            pending.done().await.map_err(Status::internal)?;
+        }
+        written
+    }
+
+    /// The part under the lock. Even a refused write may have changed something before it was refused, so
+    /// what changed is kept and announced in either case.
+    fn commit(
+        &self,
+        user: &str,
+        target: &Target,
+        write: Write,
+        options: &WriteOptions,
+    ) -> (Result<Written, Status>, Option<Pending>) {
+        let mut store = self.store();
+        let before = store.revision();
+        let mut env = Env { now: shell::now(), random: &mut shell::random, user };
+        let written = store.write(&mut env, target, write, options);
+        let revision = store.revision();
+        if revision == before {
+            return (written, None);
+        }
+        let records = store.take_journal();
+        match &self.disk {
+            Some(disk) => (written, Some(disk.keep(records, revision))),
+            None => {
+                self.revision.send_replace(revision);
+                (written, None)
+            }
+        }
+    }
+
+    /// Asks the store, and once more after each change while the revision asked for lies in the future.
+    pub(crate) async fn read_at_revision<T>(
+        &self,
+        mut ask: impl FnMut(&Store) -> Result<T, Status>,
+    ) -> Result<T, Status> {
+        let mut changes = self.changes();
+        let patience = tokio::time::Instant::now() + REVISION_PATIENCE;
+        loop {
+            changes.borrow_and_update();
+            let answer = ask(&self.store());
+            match answer {
+                Err(status) if status.code == 504 => {
+                    let changed = tokio::time::timeout_at(patience, changes.changed()).await;
+                    if !matches!(changed, Ok(Ok(()))) {
+                        return Err(status);
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Direct access to the objects, with the semantics of the API but without HTTP.
+#[derive(Clone)]
+pub struct ApiHandle {
+    shared: Arc<Shared>,
+}
+
+impl ApiHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// One object.
+    pub fn read(&self, target: &Target) -> Result<Arc<Value>, Status> {
+        self.shared.store().read(target)
+    }
+
+    /// Carries out a write as the administrator.
+    pub async fn write(
+        &self,
+        target: &Target,
+        write: Write,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        self.shared.write(ADMIN_USER, target, write, options).await
+    }
+
+    /// The revision of the last change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.shared.store().revision()
+    }
+}
