@@ -1,0 +1,358 @@
+//! Server-side apply: merge by schema, conflicts, and removal of what a manager no longer applies.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::body;
+use crate::fields::{FieldSet, compare, item_step, items_of, value_step};
+use crate::managed::{Context, Entry, Operation, Writer, entries, strip};
+use crate::object::{self, set_metadata};
+use crate::request::{Env, Written};
+use crate::schema::{ListRule, Type};
+use crate::status::{Cause, Details, Status};
+use crate::store::Store;
+use crate::update::Part;
+use crate::write::{Request, check_namespace};
+
+/// Where kubectl's older apply keeps the last manifest.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+impl Store {
+    pub(crate) fn apply(
+        &mut self,
+        env: &mut Env<'_>,
+        request: &Request<'_>,
+        body: &Value,
+    ) -> Result<Written, Status> {
+        self.apply_part(env, request, body, Part::Main)
+    }
+
+    /// PATCH with an apply body on an object or a part of it.
+    pub(crate) fn apply_part(
+        &mut self,
+        env: &mut Env<'_>,
+        request: &Request<'_>,
+        body: &Value,
+        part: Part,
+    ) -> Result<Written, Status> {
+        let (mut applied, mut warnings) = decode_applied(request, body)?;
+        drop_reset_fields(request, part, &mut applied);
+        let context = Context::new(request, env.now, part.subresource());
+        let mut fields = FieldSet::of(&applied, &context.ty);
+        strip(&mut fields);
+        let Ok(old) = self.find(request.id, request.target).cloned() else {
+            if part != Part::Main {
+                return Err(Status::not_found(request.kind(), request.name()));
+            }
+            if !object::uid(&applied).is_empty() {
+                return Err(Status::conflict(
+                    request.kind(),
+                    request.name(),
+                    "uid mismatch: the provided object specified uid, and no existing object was found",
+                ));
+            }
+            set_metadata(&mut applied, "resourceVersion", None);
+            let writer = Writer::Apply(vec![context.entry(Operation::Apply, fields)]);
+            let object = self.insert(env, request, applied, writer)?;
+            warnings.extend(request.kind().warning.map(str::to_owned));
+            return Ok(Written { object, created: true, warnings });
+        };
+        let object = self.apply_to(env, request, (&old, &applied), (context, fields), part)?;
+        Ok(Written { object, created: false, warnings })
+    }
+
+    fn apply_to(
+        &mut self,
+        env: &mut Env<'_>,
+        request: &Request<'_>,
+        (old, applied): (&Arc<Value>, &Value),
+        (context, fields): (Context, FieldSet),
+        part: Part,
+    ) -> Result<Value, Status> {
+        let ty = context.ty.clone();
+        let mut merged = Value::clone(old);
+        merge(&mut merged, applied, &ty);
+        let changed = {
+            let mut changed = compare(Some(old), Some(&merged), &ty).changed;
+            strip(&mut changed);
+            changed
+        };
+        let mut managers = entries(old);
+        settle_conflicts(request, &context, &mut managers, &changed)?;
+        let own = managers.iter().position(|entry| context.owns(entry, Operation::Apply));
+        let last = own.map(|index| managers.remove(index));
+        if let Some(last) = &last {
+            let mut kept = fields.clone();
+            managers.iter().for_each(|entry| kept.union(&entry.fields));
+            prune(&mut merged, &ty, &last.fields, &kept);
+        }
+        refresh_last_applied(&context, applied, &mut merged);
+        let entry = match last {
+            Some(last) if last.fields == fields && last.api_version == context.api_version => last,
+            _ => context.entry(Operation::Apply, fields),
+        };
+        managers.push(entry);
+        self.replace(env, request, old, merged, (part, Writer::Apply(managers)))
+    }
+}
+
+/// Checks the body of an apply and brings it into the stored form.
+fn decode_applied(request: &Request<'_>, body: &Value) -> Result<(Value, Vec<String>), Status> {
+    let kind = request.kind();
+    if request.options.field_manager.is_empty() {
+        let cause = Cause {
+            reason: "FieldValueRequired",
+            message: "Required value: is required for apply patch".to_owned(),
+            field: "fieldManager".to_owned(),
+        };
+        return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
+    }
+    for field in ["apiVersion", "kind"] {
+        if body.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
+            return Err(Status::bad_request(format!("invalid object to apply: {field} must be set")));
+        }
+    }
+    if body.pointer("/metadata/managedFields").is_some_and(|entries| !entries.is_null()) {
+        return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    let mut body = body.clone();
+    body::check_type(kind, &mut body)?;
+    let warnings = body::check(kind, &mut body, request.strictness())?;
+    let mut applied = request.to_stored(body);
+    check_namespace(request, &mut applied)?;
+    let name = object::name(&applied);
+    if !name.is_empty() && name != request.name() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            request.name()
+        )));
+    }
+    set_metadata(&mut applied, "name", Some(request.name().into()));
+    Ok((applied, warnings))
+}
+
+/// Leaves out what this endpoint ignores: `status` on the object, everything else on `/status`.
+fn drop_reset_fields(request: &Request<'_>, part: Part, applied: &mut Value) {
+    let has_status = request.stored().kind().has_status();
+    let Some(map) = applied.as_object_mut() else { return };
+    match part {
+        Part::Main if has_status => {
+            map.remove("status");
+        }
+        Part::Status => {
+            map.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
+        }
+        _ => {}
+    }
+    if part != Part::Main {
+        let metadata = object::metadata_mut(applied);
+        metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "uid" | "resourceVersion"));
+    }
+}
+
+/// Finds fields of others that would change; takes them over when forced, refuses otherwise.
+fn settle_conflicts(
+    request: &Request<'_>,
+    context: &Context,
+    managers: &mut [Entry],
+    changed: &FieldSet,
+) -> Result<(), Status> {
+    let mut conflicts = Vec::new();
+    for entry in managers.iter_mut().filter(|entry| !context.owns(entry, Operation::Apply)) {
+        let conflict = entry.fields.intersection(changed);
+        if conflict.is_empty() {
+            continue;
+        }
+        if request.options.force {
+            entry.fields.subtract(&conflict);
+        } else {
+            conflicts.push((describe(entry), conflict.paths()));
+        }
+    }
+    if conflicts.is_empty() { Ok(()) } else { Err(conflict_status(&conflicts)) }
+}
+
+/// `conflict with "M" with subresource "S" using V at T` without the first two words.
+fn describe(entry: &Entry) -> String {
+    let mut text = format!("\"{}\"", entry.manager);
+    if let Some(subresource) = &entry.subresource {
+        text.push_str(&format!(" with subresource \"{subresource}\""));
+    }
+    if entry.operation == Operation::Update {
+        text.push_str(&format!(" using {}", entry.api_version));
+        if !entry.time.is_empty() {
+            text.push_str(&format!(" at {}", entry.time));
+        }
+    }
+    text
+}
+
+fn conflict_status(conflicts: &[(String, Vec<String>)]) -> Status {
+    let causes: Vec<Cause> = conflicts
+        .iter()
+        .flat_map(|(manager, paths)| {
+            paths.iter().map(move |path| Cause {
+                reason: "FieldManagerConflict",
+                message: format!("conflict with {manager}"),
+                field: path.clone(),
+            })
+        })
+        .collect();
+    let count = causes.len();
+    let text = match causes.as_slice() {
+        [only] => format!("Apply failed with 1 conflict: {}: {}", only.message, only.field),
+        _ => {
+            let mut text = format!("Apply failed with {count} conflicts:");
+            for (index, (manager, paths)) in conflicts.iter().enumerate() {
+                text.push_str(if index == 0 { " " } else { "\n" });
+                text.push_str(&format!("conflicts with {manager}:"));
+                paths.iter().for_each(|path| text.push_str(&format!("\n- {path}")));
+            }
+            text
+        }
+    };
+    Status::new(409, "Conflict", text).about(Details { causes, ..Details::default() })
+}
+
+/// Merges an applied value into a live one.
+fn merge(live: &mut Value, applied: &Value, ty: &Type) {
+    match (ty, live, applied) {
+        (Type::Struct { id, atomic: false }, Value::Object(live), Value::Object(applied)) => {
+            for (key, value) in applied {
+                let ty = id.get().fields.get(key).map_or(&Type::Any, |field| &field.ty);
+                merge_member(live, key, value, ty);
+            }
+        }
+        (Type::Map { item, atomic: false }, Value::Object(live), Value::Object(applied)) => {
+            applied.iter().for_each(|(key, value)| merge_member(live, key, value, item));
+        }
+        (Type::List { item, rule: ListRule::Map(keys) }, Value::Array(live), Value::Array(applied)) => {
+            merge_list(
+                live,
+                applied,
+                |value| item_step(value, keys),
+                |live, applied| merge(live, applied, item),
+            );
+        }
+        (Type::List { rule: ListRule::Set, .. }, Value::Array(live), Value::Array(applied)) => {
+            merge_list(live, applied, value_step, |_, _| {});
+        }
+        (_, live, applied) => *live = applied.clone(),
+    }
+}
+
+fn merge_member(live: &mut Map<String, Value>, key: &str, value: &Value, ty: &Type) {
+    match live.get_mut(key) {
+        Some(slot) => merge(slot, value, ty),
+        None => {
+            live.insert(key.to_owned(), value.clone());
+        }
+    }
+}
+
+/// Merges items found by a step: live items keep their order, applied items stand in theirs.
+fn merge_list(
+    live: &mut Vec<Value>,
+    applied: &[Value],
+    step: impl Fn(&Value) -> String,
+    merge_item: impl Fn(&mut Value, &Value),
+) {
+    let mut previous: Option<usize> = None;
+    for value in applied {
+        let wanted = step(value);
+        match live.iter().position(|item| step(item) == wanted) {
+            Some(index) => {
+                merge_item(&mut live[index], value);
+                previous = Some(previous.map_or(index, |previous| previous.max(index)));
+            }
+            None => {
+                let index = previous.map_or(live.len(), |previous| previous + 1);
+                live.insert(index.min(live.len()), value.clone());
+                previous = Some(index.min(live.len()));
+            }
+        }
+    }
+}
+
+/// Removes from `value` what is in `last` and in nobody's set any more.
+fn prune(value: &mut Value, ty: &Type, last: &FieldSet, kept: &FieldSet) {
+    let nothing = FieldSet::default();
+    let steps: Vec<(String, Type)> = match items_of(value, ty) {
+        Some(items) => items.into_iter().map(|(step, (_, ty))| (step, ty.clone())).collect(),
+        None => return,
+    };
+    for (step, item_type) in steps {
+        let Some(was) = last.children.get(&step) else { continue };
+        let still = kept.children.get(&step).unwrap_or(&nothing);
+        if was.member && still.is_empty() {
+            remove_item(value, ty, &step);
+            continue;
+        }
+        let Some(item) = item_mut(value, ty, &step) else { continue };
+        let was_filled = !is_hollow(item);
+        prune(item, &item_type, was, still);
+        if was_filled && is_hollow(item) && still.is_empty() {
+            remove_item(value, ty, &step);
+        }
+    }
+}
+
+/// Whether a container has nothing in it.
+fn is_hollow(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// The position of an item in a list of that type.
+fn position(items: &[Value], ty: &Type, step: &str) -> Option<usize> {
+    match ty {
+        Type::List { rule: ListRule::Map(keys), .. } => {
+            items.iter().position(|item| item_step(item, keys) == step)
+        }
+        Type::List { rule: ListRule::Set, .. } => items.iter().position(|item| value_step(item) == step),
+        _ => None,
+    }
+}
+
+fn item_mut<'a>(value: &'a mut Value, ty: &Type, step: &str) -> Option<&'a mut Value> {
+    match value {
+        Value::Object(map) => map.get_mut(step.strip_prefix("f:")?),
+        Value::Array(items) => {
+            let index = position(items, ty, step)?;
+            items.get_mut(index)
+        }
+        _ => None,
+    }
+}
+
+fn remove_item(value: &mut Value, ty: &Type, step: &str) {
+    match value {
+        Value::Object(map) => {
+            map.remove(step.strip_prefix("f:").unwrap_or(step));
+        }
+        Value::Array(items) => {
+            if let Some(index) = position(items, ty, step) {
+                items.remove(index);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// kubectl's server-side apply keeps the annotation of its client-side apply fresh (upstream: `lastAppliedUpdater`).
+fn refresh_last_applied(context: &Context, applied: &Value, merged: &mut Value) {
+    let annotations = merged.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    let Some(slot) = annotations.and_then(|map| map.get_mut(LAST_APPLIED)) else { return };
+    if context.manager != "kubectl" {
+        return;
+    }
+    let mut manifest = applied.clone();
+    if let Some(map) = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        map.remove(LAST_APPLIED);
+    }
+    *slot = Value::from(format!("{manifest}\n"));
+}

@@ -1,0 +1,229 @@
+//! Request bodies: JSON with duplicate fields found, and the checks every decoded object goes through.
+
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::kind::Kind;
+use crate::request::FieldValidation;
+use crate::schema::{self, decode};
+use crate::status::Status;
+
+/// A parsed request body.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Body {
+    /// The value; of duplicate fields the last one.
+    pub value: Value,
+    /// Paths of fields that stand more than once.
+    pub duplicates: Vec<String>,
+}
+
+/// Reads a JSON body; an empty body is null.
+///
+/// # Errors
+/// 400 when the text is not JSON.
+pub fn parse_body(text: &[u8]) -> Result<Body, Status> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Body::default());
+    }
+    let mut duplicates = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = Reader { path: String::new(), duplicates: &mut duplicates }
+        .deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| Status::bad_request(format!("couldn't get object from body: {error}")))?;
+    Ok(Body { value, duplicates })
+}
+
+/// How strictly a body is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Strictness<'a> {
+    pub(crate) validation: FieldValidation,
+    /// Paths that stood more than once in the text of the body.
+    pub(crate) duplicates: &'a [String],
+}
+
+/// Checks a body against the kind's schema and brings it into the stored form.
+///
+/// Returns warnings about fields dropped.
+pub(crate) fn check(
+    kind: &Kind,
+    body: &mut Value,
+    strictness: Strictness<'_>,
+) -> Result<Vec<String>, Status> {
+    let (kind_name, version) = (kind.kind, kind.version);
+    let findings = decode_as(kind.schema, body).map_err(|error| {
+        Status::bad_request(format!(
+            "{kind_name} in version \"{version}\" cannot be handled as a {kind_name}: {error}"
+        ))
+    })?;
+    let texts = texts_of(findings, strictness.duplicates);
+    match strictness.validation {
+        FieldValidation::Strict if !texts.is_empty() => Err(Status::bad_request(format!(
+            "{kind_name} in version \"{version}\" cannot be handled as a {kind_name}: strict decoding error: {}",
+            texts.join(", ")
+        ))),
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Strict | FieldValidation::Warn => Ok(texts),
+    }
+}
+
+/// The same for the result of a patch, where upstream answers 422 about the field `patch`.
+pub(crate) fn check_patched(
+    kind: &Kind,
+    body: &mut Value,
+    strictness: Strictness<'_>,
+) -> Result<Vec<String>, Status> {
+    let invalid = |text: String| {
+        let message = format!("Invalid value: {}: {text}", Value::from(body_text(kind)));
+        let cause = crate::status::Cause { reason: "FieldValueInvalid", message, field: "patch".to_owned() };
+        Status::invalid("", "", "", vec![cause])
+    };
+    let findings = decode_as(kind.schema, body).map_err(invalid)?;
+    let texts = texts_of(findings, strictness.duplicates);
+    match strictness.validation {
+        FieldValidation::Strict if !texts.is_empty() => {
+            Err(invalid(format!("strict decoding error: {}", texts.join(", "))))
+        }
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Strict | FieldValidation::Warn => Ok(texts),
+    }
+}
+
+/// What stands for the patched object in a message; the whole object would drown the finding.
+fn body_text(kind: &Kind) -> String {
+    format!("<{}>", kind.kind)
+}
+
+fn decode_as(schema: &str, body: &mut Value) -> Result<Vec<String>, String> {
+    let findings = decode::decode(body, &schema::type_of(schema));
+    findings.error.map_or(Ok(findings.unknown), Err)
+}
+
+fn texts_of(unknown: Vec<String>, duplicates: &[String]) -> Vec<String> {
+    let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
+    unknown.chain(duplicates.iter().map(|path| format!("duplicate field \"{path}\""))).collect()
+}
+
+/// Fills in and checks `apiVersion` and `kind` of a body.
+pub(crate) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
+    let Some(map) = body.as_object_mut() else {
+        return Err(Status::bad_request("the body of the request must be an object"));
+    };
+    let api_version = kind.api_version();
+    let found_kind = map.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let found_version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let wrong_kind = !found_kind.is_empty() && found_kind != kind.kind;
+    if wrong_kind || (!found_version.is_empty() && found_version != api_version) {
+        let shown = if found_kind.is_empty() { kind.kind } else { found_kind.as_str() };
+        let version = found_version.rsplit('/').next().unwrap_or_default();
+        return Err(Status::bad_request(format!(
+            "{shown} in version \"{version}\" cannot be handled as a {}: no kind \"{}\" is registered for version \
+             \"{found_version}\" at this address; it takes {api_version} {}",
+            kind.kind, shown, kind.kind
+        )));
+    }
+    map.insert("kind".to_owned(), kind.kind.into());
+    map.insert("apiVersion".to_owned(), api_version.into());
+    Ok(())
+}
+
+/// Reads a value and notes which members stand twice.
+struct Reader<'a> {
+    path: String,
+    duplicates: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        loop {
+            let path = format!("{}[{}]", self.path, list.len());
+            let Some(item) = items.next_element_seed(Reader { path, duplicates: &mut *self.duplicates })?
+            else {
+                return Ok(Value::Array(list));
+            };
+            list.push(item);
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = members.next_key::<String>()? {
+            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            if map.contains_key(&key) {
+                self.duplicates.push(path.clone());
+            }
+            let value = members.next_value_seed(Reader { path, duplicates: &mut *self.duplicates })?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn duplicates_are_found_at_any_depth() {
+        let body = parse_body(br#"{"a":1,"b":[{"c":1,"c":2}],"a":{"x":null}}"#).unwrap();
+        assert_eq!(body.value, json!({"a": {"x": null}, "b": [{"c": 2}]}));
+        assert_eq!(body.duplicates, ["b[0].c", "a"]);
+        assert_eq!(parse_body(b" ").unwrap(), Body::default());
+        assert_eq!(parse_body(b"{").unwrap_err().code, 400);
+        assert_eq!(parse_body(b"{} x").unwrap_err().code, 400);
+    }
+}

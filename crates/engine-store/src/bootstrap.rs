@@ -1,0 +1,56 @@
+//! What every cluster has from its first moment.
+
+use serde_json::{Value, json};
+
+use crate::request::{Env, Target, Write, WriteOptions};
+use crate::status::Status;
+use crate::store::Store;
+
+const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
+
+impl Store {
+    /// Makes the built-in namespaces and the Service `default/kubernetes`, as far as they are missing.
+    ///
+    /// # Errors
+    /// When the Service range has no place for the Service.
+    pub fn bootstrap(&mut self, env: &mut Env<'_>) -> Result<(), Status> {
+        for name in NAMESPACES {
+            let object = json!({"metadata": {"name": name}});
+            self.ensure(env, "namespaces", None, object)?;
+        }
+        let Some(address) = self.config().service_cidr.nth(1) else { return Ok(()) };
+        let service = json!({
+            "metadata": {
+                "name": "kubernetes",
+                "namespace": "default",
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {
+                "clusterIP": address.to_string(),
+                "ports": [{"name": "https", "port": 443, "targetPort": 6443}],
+            },
+        });
+        self.ensure(env, "services", Some("default"), service)
+    }
+
+    fn ensure(
+        &mut self,
+        env: &mut Env<'_>,
+        resource: &str,
+        namespace: Option<&str>,
+        object: Value,
+    ) -> Result<(), Status> {
+        let target = Target {
+            version: "v1".to_owned(),
+            resource: resource.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            ..Target::default()
+        };
+        let options = WriteOptions { field_manager: "sealane".to_owned(), ..WriteOptions::default() };
+        match self.write(env, &target, Write::Create(object), &options) {
+            Ok(_) => Ok(()),
+            Err(status) if status.reason == "AlreadyExists" => Ok(()),
+            Err(status) => Err(status),
+        }
+    }
+}

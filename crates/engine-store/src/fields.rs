@@ -1,0 +1,316 @@
+//! Sets of field paths, as managed fields record them (`FieldsV1`), and the comparison of two objects by them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::schema::{ListRule, Type};
+
+/// A set of paths, as a tree. Steps are written as in `FieldsV1`: `f:NAME`, `k:{KEYS}`, `v:VALUE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FieldSet {
+    /// Whether the path that leads here is in the set.
+    pub(crate) member: bool,
+    pub(crate) children: BTreeMap<String, FieldSet>,
+}
+
+/// What differs between two states of an object.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    /// Fields that are new or have another value.
+    pub(crate) changed: FieldSet,
+    /// Fields that are gone.
+    pub(crate) removed: FieldSet,
+}
+
+/// Whether a list or map that appears counts as a field of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Containers {
+    /// Only when empty, as in an applied body.
+    WhenEmpty,
+    /// Always, as in an update.
+    Always,
+}
+
+impl FieldSet {
+    /// Reads the JSON form; unknown shapes are empty.
+    pub(crate) fn parse(fields: &Value) -> Self {
+        let mut set = Self::default();
+        let Some(map) = fields.as_object() else { return set };
+        for (step, below) in map {
+            if step == "." {
+                set.member = true;
+                continue;
+            }
+            let mut child = Self::parse(below);
+            child.member |= child.children.is_empty();
+            set.children.insert(step.clone(), child);
+        }
+        set
+    }
+
+    /// The JSON form.
+    pub(crate) fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        if self.member && !self.children.is_empty() {
+            map.insert(".".to_owned(), json!({}));
+        }
+        for (step, child) in &self.children {
+            map.insert(step.clone(), child.to_value());
+        }
+        Value::Object(map)
+    }
+
+    /// The fields of an applied object.
+    pub(crate) fn of(object: &Value, ty: &Type) -> Self {
+        let mut set = Self::default();
+        collect(object, ty, Containers::WhenEmpty, &mut set);
+        set
+    }
+
+    /// Whether no path is in the set.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.member && self.children.values().all(Self::is_empty)
+    }
+
+    pub(crate) fn union(&mut self, other: &Self) {
+        self.member |= other.member;
+        for (step, child) in &other.children {
+            self.children.entry(step.clone()).or_default().union(child);
+        }
+    }
+
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
+        let children = self
+            .children
+            .iter()
+            .filter_map(|(step, child)| Some((step.clone(), child.intersection(other.children.get(step)?))))
+            .filter(|(_, child)| !child.is_empty())
+            .collect();
+        Self { member: self.member && other.member, children }
+    }
+
+    /// Takes the members of `other` out.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        self.member &= !other.member;
+        for (step, child) in &other.children {
+            if let Some(own) = self.children.get_mut(step) {
+                own.subtract(child);
+            }
+        }
+        self.children.retain(|_, child| !child.is_empty());
+    }
+
+    /// Takes out everything at and below a path.
+    pub(crate) fn remove(&mut self, path: &[&str]) {
+        let Some((last, parents)) = path.split_last() else { return };
+        let mut set = self;
+        for step in parents {
+            let Some(child) = set.children.get_mut(*step) else { return };
+            set = child;
+        }
+        set.children.remove(*last);
+    }
+
+    /// The members as texts, such as `.spec.ports[port=80].name`.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.add_paths("", &mut paths);
+        paths
+    }
+
+    fn add_paths(&self, path: &str, paths: &mut Vec<String>) {
+        if self.member {
+            paths.push(path.to_owned());
+        }
+        for (step, child) in &self.children {
+            child.add_paths(&format!("{path}{}", step_text(step)), paths);
+        }
+    }
+}
+
+/// `f:a` → `.a`, `k:{"a":1}` → `[a=1]`, `v:"x"` → `[="x"]`.
+fn step_text(step: &str) -> String {
+    match step.split_at(2.min(step.len())) {
+        ("f:", name) => format!(".{name}"),
+        ("k:", keys) => {
+            let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+            let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            format!("[{}]", keys.join(","))
+        }
+        ("v:", value) => format!("[={value}]"),
+        (_, other) => format!("[{other}]"),
+    }
+}
+
+/// The step to an item of a list found by keys.
+pub(crate) fn item_step(item: &Value, keys: &[String]) -> String {
+    let mut map = Map::new();
+    for key in keys {
+        match item.get(key) {
+            Some(value) => map.insert(key.clone(), value.clone()),
+            // The only key with a default in the API (`core/v1 Protocol`).
+            None if key == "protocol" => map.insert(key.clone(), json!("TCP")),
+            None => None,
+        };
+    }
+    format!("k:{}", Value::Object(map))
+}
+
+/// The step to an item of a set.
+pub(crate) fn value_step(item: &Value) -> String {
+    format!("v:{item}")
+}
+
+fn collect(value: &Value, ty: &Type, containers: Containers, set: &mut FieldSet) {
+    let always = containers == Containers::Always;
+    match (ty, value) {
+        (Type::Struct { id, atomic: false }, Value::Object(map)) if !map.is_empty() => {
+            for (key, value) in map {
+                let child = set.children.entry(format!("f:{key}")).or_default();
+                match id.get().fields.get(key) {
+                    Some(field) => collect(value, &field.ty, containers, child),
+                    None => child.member = true,
+                }
+            }
+        }
+        (Type::Map { item, atomic: false }, Value::Object(map)) if !map.is_empty() => {
+            set.member |= always;
+            for (key, value) in map {
+                let child = set.children.entry(format!("f:{key}")).or_default();
+                collect(value, item, containers, child);
+                child.member = true;
+            }
+        }
+        (Type::List { item, rule: ListRule::Map(keys) }, Value::Array(items)) if !items.is_empty() => {
+            set.member |= always;
+            for value in items {
+                let child = set.children.entry(item_step(value, keys)).or_default();
+                collect(value, item, containers, child);
+                child.member = true;
+            }
+        }
+        (Type::List { rule: ListRule::Set, .. }, Value::Array(items)) if !items.is_empty() => {
+            set.member |= always;
+            for value in items {
+                set.children.entry(value_step(value)).or_default().member = true;
+            }
+        }
+        _ => set.member = true,
+    }
+}
+
+/// What differs between two states.
+pub(crate) fn compare(old: Option<&Value>, new: Option<&Value>, ty: &Type) -> Difference {
+    let mut difference = Difference::default();
+    compare_into(old, new, ty, &mut difference.changed, &mut difference.removed);
+    difference
+}
+
+fn compare_into(
+    old: Option<&Value>,
+    new: Option<&Value>,
+    ty: &Type,
+    changed: &mut FieldSet,
+    removed: &mut FieldSet,
+) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(new)) => return collect(new, ty, Containers::Always, changed),
+        (Some(old), None) => return collect(old, ty, Containers::Always, removed),
+        (Some(old), Some(new)) => (old, new),
+    };
+    if old == new {
+        return;
+    }
+    let items_old = items_of(old, ty);
+    let items_new = items_of(new, ty);
+    let (Some(items_old), Some(items_new)) = (items_old, items_new) else {
+        changed.member = true;
+        return;
+    };
+    let steps: std::collections::BTreeSet<&String> = items_old.keys().chain(items_new.keys()).collect();
+    for step in steps {
+        let (old, new) = (items_old.get(step), items_new.get(step));
+        let item_type = old.or(new).map_or(&Type::Any, |(_, ty)| ty);
+        let mut below_changed = FieldSet::default();
+        let mut below_removed = FieldSet::default();
+        compare_into(
+            old.map(|(value, _)| *value),
+            new.map(|(value, _)| *value),
+            item_type,
+            &mut below_changed,
+            &mut below_removed,
+        );
+        let counts_itself = !matches!(ty, Type::Struct { .. });
+        below_changed.member |= counts_itself && old.is_none();
+        below_removed.member |= counts_itself && new.is_none();
+        if !below_changed.is_empty() {
+            changed.children.insert(step.clone(), below_changed);
+        }
+        if !below_removed.is_empty() {
+            removed.children.insert(step.clone(), below_removed);
+        }
+    }
+}
+
+/// The parts of a granular container by step, with their types; `None` for everything owned as a whole.
+pub(crate) fn items_of<'a>(
+    value: &'a Value,
+    ty: &'a Type,
+) -> Option<BTreeMap<String, (&'a Value, &'a Type)>> {
+    match (ty, value) {
+        (Type::Struct { id, atomic: false }, Value::Object(map)) => Some(
+            map.iter()
+                .map(|(key, value)| {
+                    let ty = id.get().fields.get(key).map_or(&Type::Any, |field| &field.ty);
+                    (format!("f:{key}"), (value, ty))
+                })
+                .collect(),
+        ),
+        (Type::Map { item, atomic: false }, Value::Object(map)) => {
+            Some(map.iter().map(|(key, value)| (format!("f:{key}"), (value, &**item))).collect())
+        }
+        (Type::List { item, rule: ListRule::Map(keys) }, Value::Array(items)) => {
+            Some(items.iter().map(|value| (item_step(value, keys), (value, &**item))).collect())
+        }
+        (Type::List { item, rule: ListRule::Set }, Value::Array(items)) => {
+            Some(items.iter().map(|value| (value_step(value), (value, &**item))).collect())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::type_of;
+
+    #[test]
+    fn fields_of_a_service() {
+        let ty = type_of("io.k8s.api.core.v1.Service");
+        let service = json!({
+            "metadata": {"labels": {"a": "b"}, "finalizers": ["x/y"]},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "name": "http"}]},
+        });
+        let set = FieldSet::of(&service, &ty);
+        let fields = set.to_value();
+        assert_eq!(fields["f:spec"]["f:selector"], json!({}));
+        let port = &fields["f:spec"]["f:ports"]["k:{\"port\":80,\"protocol\":\"TCP\"}"];
+        assert_eq!(*port, json!({".": {}, "f:name": {}, "f:port": {}}));
+        assert_eq!(fields["f:metadata"]["f:labels"], json!({"f:a": {}}));
+        assert_eq!(fields["f:metadata"]["f:finalizers"], json!({"v:\"x/y\"": {}}));
+        assert_eq!(FieldSet::parse(&fields), set);
+        assert!(set.paths().contains(&".spec.ports[port=80,protocol=\"TCP\"].name".to_owned()));
+    }
+
+    #[test]
+    fn comparison_finds_the_leaf() {
+        let ty = type_of("io.k8s.api.core.v1.ConfigMap");
+        let old = json!({"data": {"a": "1", "b": "2"}});
+        let new = json!({"data": {"a": "9", "c": "3"}});
+        let difference = compare(Some(&old), Some(&new), &ty);
+        assert_eq!(difference.changed.paths(), [".data.a", ".data.c"]);
+        assert_eq!(difference.removed.paths(), [".data.b"]);
+    }
+}

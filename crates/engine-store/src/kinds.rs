@@ -1,0 +1,56 @@
+//! The table of kinds: one row per kind, grouped by API group, and the words rows are made of.
+
+mod apps;
+mod core;
+mod network;
+mod selectable;
+mod stored;
+
+use crate::kind::{DeleteAnswer, Generation, Kind, NameRule, Spoken, Subresource};
+use crate::table::columns;
+
+/// All rows, in the order discovery lists groups.
+pub(crate) const GROUPS: &[&[&Kind]] = &[core::KINDS, apps::KINDS, network::KINDS, stored::KINDS];
+
+/// What a row has unless it says otherwise.
+const BASE: Kind = Kind {
+    group: "",
+    version: "v1",
+    kind: "",
+    plural: "",
+    singular: "",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    subresources: &[],
+    generation: Generation::None,
+    create_on_update: false,
+    delete_answer: DeleteAnswer::Status,
+    update_needs_version: false,
+    names: NameRule::Subdomain,
+    selectable: &[],
+    columns: columns::PLAIN,
+    schema: "",
+    defaults: |_| {},
+    validate: |_, _, _| {},
+    warning: None,
+    view_of: None,
+};
+
+const READ_WRITE: &[&str] = &["get", "patch", "update"];
+const STATUS: Subresource = Subresource { name: "status", speaks: None, verbs: READ_WRITE };
+const SCALE: Subresource = Subresource {
+    name: "scale",
+    speaks: Some(Spoken { group: "autoscaling", version: "v1", kind: "Scale" }),
+    verbs: READ_WRITE,
+};
+
+/// A subresource that speaks another kind.
+const fn spoken(
+    name: &'static str,
+    group: &'static str,
+    kind: &'static str,
+    verbs: &'static [&'static str],
+) -> Subresource {
+    Subresource { name, speaks: Some(Spoken { group, version: "v1", kind }), verbs }
+}

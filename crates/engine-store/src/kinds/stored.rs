@@ -1,0 +1,159 @@
+//! Rows of kinds that are stored, checked against their schema and served, and have no effect here.
+//!
+//! Where a user relies on the effect, the row carries a warning.
+
+use super::{BASE, STATUS};
+use crate::kind::{Generation, Kind, NameRule};
+
+const RBAC: &str = "RBAC objects are stored, but every known user may do everything here";
+const WEBHOOK: &str = "webhook configurations are stored, but no webhook is called here";
+const ADMISSION: &str = "admission policies are stored, but not enforced here";
+
+pub(super) const KINDS: &[&Kind] = &[
+    &Kind {
+        group: "policy",
+        kind: "PodDisruptionBudget",
+        plural: "poddisruptionbudgets",
+        singular: "poddisruptionbudget",
+        short_names: &["pdb"],
+        subresources: &[STATUS],
+        generation: Generation::Spec,
+        schema: "io.k8s.api.policy.v1.PodDisruptionBudget",
+        warning: Some("PodDisruptionBudgets are stored, but evictions are not held back here"),
+        ..BASE
+    },
+    &Kind {
+        group: "autoscaling",
+        version: "v2",
+        kind: "HorizontalPodAutoscaler",
+        plural: "horizontalpodautoscalers",
+        singular: "horizontalpodautoscaler",
+        short_names: &["hpa"],
+        categories: &["all"],
+        subresources: &[STATUS],
+        schema: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
+        warning: Some("HorizontalPodAutoscalers are stored, but nothing scales by them here"),
+        ..BASE
+    },
+    &Kind {
+        group: "batch",
+        kind: "CronJob",
+        plural: "cronjobs",
+        singular: "cronjob",
+        short_names: &["cj"],
+        categories: &["all"],
+        subresources: &[STATUS],
+        generation: Generation::Spec,
+        schema: "io.k8s.api.batch.v1.CronJob",
+        warning: Some("CronJobs are stored, but nothing starts their Jobs here"),
+        ..BASE
+    },
+    &rbac("ClusterRole", "clusterroles", "clusterrole", "io.k8s.api.rbac.v1.ClusterRole", false),
+    &rbac(
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+        "clusterrolebinding",
+        "io.k8s.api.rbac.v1.ClusterRoleBinding",
+        false,
+    ),
+    &rbac("Role", "roles", "role", "io.k8s.api.rbac.v1.Role", true),
+    &rbac("RoleBinding", "rolebindings", "rolebinding", "io.k8s.api.rbac.v1.RoleBinding", true),
+    &Kind {
+        group: "scheduling.k8s.io",
+        kind: "PriorityClass",
+        plural: "priorityclasses",
+        singular: "priorityclass",
+        short_names: &["pc"],
+        namespaced: false,
+        schema: "io.k8s.api.scheduling.v1.PriorityClass",
+        ..BASE
+    },
+    &Kind {
+        group: "storage.k8s.io",
+        kind: "StorageClass",
+        plural: "storageclasses",
+        singular: "storageclass",
+        short_names: &["sc"],
+        namespaced: false,
+        schema: "io.k8s.api.storage.v1.StorageClass",
+        warning: Some("StorageClasses are stored, but nothing provisions volumes here"),
+        ..BASE
+    },
+    &Kind {
+        group: "node.k8s.io",
+        kind: "RuntimeClass",
+        plural: "runtimeclasses",
+        singular: "runtimeclass",
+        namespaced: false,
+        schema: "io.k8s.api.node.v1.RuntimeClass",
+        ..BASE
+    },
+    &admission(
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+        "mutatingwebhookconfiguration",
+        "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+        WEBHOOK,
+    ),
+    &admission(
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+        "validatingwebhookconfiguration",
+        "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
+        WEBHOOK,
+    ),
+    &admission(
+        "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicy",
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
+        ADMISSION,
+    ),
+    &admission(
+        "ValidatingAdmissionPolicyBinding",
+        "validatingadmissionpolicybindings",
+        "validatingadmissionpolicybinding",
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
+        ADMISSION,
+    ),
+];
+
+const fn rbac(
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    schema: &'static str,
+    namespaced: bool,
+) -> Kind {
+    Kind {
+        group: "rbac.authorization.k8s.io",
+        kind,
+        plural,
+        singular,
+        schema,
+        namespaced,
+        names: NameRule::PathSegment,
+        warning: Some(RBAC),
+        ..BASE
+    }
+}
+
+const fn admission(
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    schema: &'static str,
+    warning: &'static str,
+) -> Kind {
+    Kind {
+        group: "admissionregistration.k8s.io",
+        kind,
+        plural,
+        singular,
+        schema,
+        namespaced: false,
+        generation: Generation::Content,
+        warning: Some(warning),
+        ..BASE
+    }
+}

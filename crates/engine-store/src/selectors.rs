@@ -1,0 +1,299 @@
+//! Label and field selectors as texts of a query, and whether an object matches them.
+
+use serde_json::{Map, Value};
+
+use crate::kind::Kind;
+use crate::object::{map, name, namespace};
+use crate::status::Status;
+
+/// Both selectors of a list or watch; empty matches everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selectors {
+    labels: Vec<LabelTerm>,
+    fields: Vec<FieldTerm>,
+}
+
+/// One condition on labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LabelTerm {
+    key: String,
+    test: LabelTest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LabelTest {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Exists,
+    Absent,
+    Greater(i64),
+    Less(i64),
+}
+
+/// One condition on a field.
+#[derive(Clone, Debug)]
+struct FieldTerm {
+    value_of: fn(&Value) -> String,
+    value: String,
+    equal: bool,
+}
+
+impl Selectors {
+    /// Reads both texts.
+    pub(crate) fn parse(kind: &Kind, labels: Option<&str>, fields: Option<&str>) -> Result<Self, Status> {
+        Ok(Self {
+            labels: parse_labels(labels.unwrap_or_default())
+                .map_err(|why| Status::bad_request(format!("unable to parse requirement: {why}")))?,
+            fields: parse_fields(kind, fields.unwrap_or_default())?,
+        })
+    }
+
+    /// Whether everything matches.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether the object matches.
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        let labels = map(object, "/metadata/labels");
+        self.labels.iter().all(|term| term.matches(labels))
+            && self.fields.iter().all(|term| ((term.value_of)(object) == term.value) == term.equal)
+    }
+}
+
+impl LabelTerm {
+    fn matches(&self, labels: Option<&Map<String, Value>>) -> bool {
+        let value = labels.and_then(|labels| labels.get(&self.key)).and_then(Value::as_str);
+        match (&self.test, value) {
+            (LabelTest::In(values), Some(value)) => values.iter().any(|listed| listed == value),
+            (LabelTest::NotIn(values), Some(value)) => values.iter().all(|listed| listed != value),
+            (LabelTest::Exists, value) => value.is_some(),
+            (LabelTest::Absent, value) => value.is_none(),
+            (LabelTest::Greater(bound), Some(value)) => {
+                value.parse::<i64>().is_ok_and(|value| value > *bound)
+            }
+            (LabelTest::Less(bound), Some(value)) => value.parse::<i64>().is_ok_and(|value| value < *bound),
+            (LabelTest::NotIn(_), None) => true,
+            (LabelTest::In(_) | LabelTest::Greater(_) | LabelTest::Less(_), None) => false,
+        }
+    }
+}
+
+/// Splits at commas outside parentheses.
+fn split_terms(text: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    let mut terms = Vec::new();
+    let mut start = 0;
+    for (index, character) in text.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                terms.push(&text[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    terms.push(&text[start..]);
+    terms
+}
+
+fn parse_labels(text: &str) -> Result<Vec<LabelTerm>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    split_terms(text).into_iter().map(|term| parse_label_term(term.trim())).collect()
+}
+
+fn parse_label_term(term: &str) -> Result<LabelTerm, String> {
+    let mk = |key: &str, test| {
+        let key = key.trim();
+        if key.is_empty() || key.contains(|c: char| c.is_whitespace() || "()!=<>".contains(c)) {
+            return Err(format!("\"{term}\": found '{key}', expected: a label key"));
+        }
+        Ok(LabelTerm { key: key.to_owned(), test })
+    };
+    if let Some(key) = term.strip_prefix('!') {
+        return mk(key, LabelTest::Absent);
+    }
+    if let Some((key, value)) = term.split_once("!=") {
+        return mk(key, LabelTest::NotIn(vec![plain_value(value)?]));
+    }
+    if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        return mk(key, LabelTest::In(vec![plain_value(value)?]));
+    }
+    if let Some((key, bound)) = term.split_once('>') {
+        return mk(key, LabelTest::Greater(parse_bound(bound)?));
+    }
+    if let Some((key, bound)) = term.split_once('<') {
+        return mk(key, LabelTest::Less(parse_bound(bound)?));
+    }
+    let Some((head, values)) = term.split_once('(') else { return mk(term, LabelTest::Exists) };
+    let values = values.strip_suffix(')').ok_or_else(|| format!("\"{term}\": expected: ')'"))?;
+    let values = values.split(',').map(plain_value).collect::<Result<Vec<_>, _>>()?;
+    let mut words = head.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(key), Some("in"), None) => mk(key, LabelTest::In(values)),
+        (Some(key), Some("notin"), None) => mk(key, LabelTest::NotIn(values)),
+        _ => Err(format!("\"{term}\": expected: in, notin, =, ==, !=, >, <")),
+    }
+}
+
+fn plain_value(text: &str) -> Result<String, String> {
+    let value = text.trim();
+    if value.contains(|c: char| c.is_whitespace() || "()!=<>,".contains(c)) {
+        return Err(format!("found '{value}', expected: a label value"));
+    }
+    Ok(value.to_owned())
+}
+
+fn parse_bound(text: &str) -> Result<i64, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("\"{}\": for 'Gt', 'Lt' operators, the value must be an integer", text.trim()))
+}
+
+fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<FieldTerm>, Status> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|term| !term.is_empty())
+        .map(|term| parse_field_term(kind, term))
+        .collect()
+}
+
+fn parse_field_term(kind: &Kind, term: &str) -> Result<FieldTerm, Status> {
+    let (label, value, equal) = if let Some((label, value)) = term.split_once("!=") {
+        (label, value, false)
+    } else if let Some((label, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        (label, value, true)
+    } else {
+        return Err(Status::bad_request(format!(
+            "invalid field selector: '{term}'; can't understand '{term}'"
+        )));
+    };
+    let value_of = field_value(kind, label)?;
+    Ok(FieldTerm { value_of, value: unescape(value), equal })
+}
+
+/// Field selector values escape `\`, `,` and `=` with a backslash (upstream: `fields.EscapeValue`).
+fn unescape(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        text.extend(if character == '\\' { characters.next() } else { Some(character) });
+    }
+    text
+}
+
+fn field_value(kind: &Kind, label: &str) -> Result<fn(&Value) -> String, Status> {
+    match label {
+        "metadata.name" => return Ok(|object| name(object).to_owned()),
+        "metadata.namespace" if kind.namespaced => return Ok(|object| namespace(object).to_owned()),
+        _ => {}
+    }
+    if let Some(field) = kind.selectable.iter().find(|field| field.label == label) {
+        return Ok(field.value);
+    }
+    Err(Status::bad_request(if kind.selectable.is_empty() {
+        format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    } else {
+        format!("field label not supported: {label}")
+    }))
+}
+
+/// The text of a `LabelSelector` object, as in the status of a Scale.
+pub(crate) fn selector_text(selector: Option<&Value>) -> String {
+    let mut terms = Vec::new();
+    let Some(selector) = selector else { return String::new() };
+    for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
+        terms.push(format!("{key}={}", value.as_str().unwrap_or_default()));
+    }
+    for term in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
+        terms.push(expression_text(term));
+    }
+    terms.join(",")
+}
+
+fn expression_text(term: &Value) -> String {
+    let word = |field: &str| term.get(field).and_then(Value::as_str).unwrap_or_default();
+    let key = word("key");
+    let mut values: Vec<&str> = term
+        .get("values")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    values.sort_unstable();
+    let values = values.join(",");
+    match word("operator") {
+        "In" => format!("{key} in ({values})"),
+        "NotIn" => format!("{key} notin ({values})"),
+        "DoesNotExist" => format!("!{key}"),
+        _ => key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::KindId;
+    use serde_json::json;
+
+    fn matches(labels: &str, object: &Value) -> bool {
+        let kind = KindId::of_resource("", "pods").unwrap().kind();
+        Selectors::parse(kind, Some(labels), None).unwrap().matches(object)
+    }
+
+    #[test]
+    fn label_forms() {
+        let pod = json!({"metadata": {"labels": {"app": "web", "tier": "2"}}});
+        for good in [
+            "app=web",
+            "app == web",
+            "app!=db",
+            "other!=x",
+            "app in (db, web)",
+            "app notin (db)",
+            "x notin (a)",
+            "app",
+            "!other",
+            "tier>1",
+            "tier<3",
+            "app=web,tier=2",
+            "",
+        ] {
+            assert!(matches(good, &pod), "{good}");
+        }
+        for bad in
+            ["app=db", "app!=web", "!app", "other", "tier>2", "app in (db)", "app=web,tier=3", "other=x"]
+        {
+            assert!(!matches(bad, &pod), "{bad}");
+        }
+    }
+
+    #[test]
+    fn broken_label_selectors_are_400() {
+        let kind = KindId::of_resource("", "pods").unwrap().kind();
+        for bad in ["app in (a", "a b", "x>y", "=x", "a,,b"] {
+            assert_eq!(Selectors::parse(kind, Some(bad), None).unwrap_err().code, 400, "{bad}");
+        }
+    }
+
+    #[test]
+    fn fields_are_known_per_kind() {
+        let pods = KindId::of_resource("", "pods").unwrap().kind();
+        let pod =
+            json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n"}, "status": {"phase": "Running"}});
+        let selectors =
+            Selectors::parse(pods, None, Some("spec.nodeName=n,status.phase!=Failed,metadata.name==p"))
+                .unwrap();
+        assert!(selectors.matches(&pod));
+        let error = Selectors::parse(pods, None, Some("spec.foo=1")).unwrap_err();
+        assert_eq!(error.message, "field label not supported: spec.foo");
+        let maps = KindId::of_resource("", "configmaps").unwrap().kind();
+        let error = Selectors::parse(maps, None, Some("data=1")).unwrap_err();
+        assert!(error.message.contains("is not a known field selector"), "{}", error.message);
+    }
+}

@@ -1,0 +1,307 @@
+//! Cluster addresses, IP families and node ports of Services: kept, dropped and allocated inside the write.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::alloc::{Allocations, cluster_ips};
+use crate::kind::Kind;
+use crate::object::{integer, list, map_mut, text};
+use crate::request::Env;
+use crate::status::Status;
+use crate::validate::Findings;
+
+/// Whether Services of this type have a cluster address.
+fn needs_address(service: &Value) -> bool {
+    matches!(text(service, "/spec/type"), "ClusterIP" | "NodePort" | "LoadBalancer")
+}
+
+/// Whether Services of this type have node ports.
+fn needs_node_ports(service: &Value) -> bool {
+    matches!(text(service, "/spec/type"), "NodePort" | "LoadBalancer")
+}
+
+/// Whether the Service has a health check port of its own.
+fn needs_health_port(service: &Value) -> bool {
+    text(service, "/spec/type") == "LoadBalancer" && text(service, "/spec/externalTrafficPolicy") == "Local"
+}
+
+/// Takes over what was allocated before, and drops what the type no longer has.
+///
+/// Upstream: `patchAllocatedValues` and `dropTypeDependentFields` in `pkg/registry/core/service`.
+pub(crate) fn prepare(kind: &Kind, service: &mut Value, old: Option<&Value>) {
+    if kind.plural != "services" {
+        return;
+    }
+    let Some(old) = old else { return };
+    drop_by_type(service, old);
+    if needs_address(old) && needs_address(service) {
+        keep_addresses(service, old);
+    }
+    if needs_node_ports(old) && needs_node_ports(service) {
+        keep_node_ports(service, old);
+    }
+    if needs_health_port(old)
+        && needs_health_port(service)
+        && integer(service, "/spec/healthCheckNodePort").is_none()
+    {
+        keep(service, old, "healthCheckNodePort");
+    }
+}
+
+/// Copies a spec field from `old`, if it is there.
+fn keep(service: &mut Value, old: &Value, field: &str) {
+    if let Some(value) = old.pointer(&format!("/spec/{field}")) {
+        map_mut(service, "spec").insert(field.to_owned(), value.clone());
+    }
+}
+
+fn keep_addresses(service: &mut Value, old: &Value) {
+    if text(service, "/spec/clusterIP").is_empty() && list(service, "/spec/clusterIPs").is_empty() {
+        keep(service, old, "clusterIP");
+        keep(service, old, "clusterIPs");
+    } else if list(service, "/spec/clusterIPs").is_empty()
+        && text(service, "/spec/clusterIP") == text(old, "/spec/clusterIP")
+    {
+        keep(service, old, "clusterIPs");
+    }
+    for field in ["ipFamilies", "ipFamilyPolicy"] {
+        if service.pointer(&format!("/spec/{field}")).is_none() {
+            keep(service, old, field);
+        }
+    }
+}
+
+/// Ports without a node port take the one their name had, unless another port uses it.
+fn keep_node_ports(service: &mut Value, old: &Value) {
+    let mut used: BTreeSet<i64> =
+        list(service, "/spec/ports").iter().filter_map(|p| integer(p, "/nodePort")).collect();
+    let by_name: BTreeMap<String, i64> = list(old, "/spec/ports")
+        .iter()
+        .filter_map(|port| Some((text(port, "/name").to_owned(), integer(port, "/nodePort")?)))
+        .collect();
+    let ports = service.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
+    for port in ports.into_iter().flatten() {
+        if integer(port, "/nodePort").unwrap_or(0) != 0 {
+            continue;
+        }
+        if let Some(number) = by_name.get(text(port, "/name"))
+            && used.insert(*number)
+        {
+            port["nodePort"] = (*number).into();
+        }
+    }
+}
+
+/// Fields that come with a type go with it, unless the client set them anew.
+fn drop_by_type(service: &mut Value, old: &Value) {
+    let same = |service: &Value, field: &str| {
+        let pointer = format!("/spec/{field}");
+        service.pointer(&pointer) == old.pointer(&pointer)
+    };
+    if needs_address(old) && !needs_address(service) && same(service, "clusterIP") {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            map_mut(service, "spec").remove(field);
+        }
+    }
+    if needs_node_ports(old) && !needs_node_ports(service) {
+        let numbers = |service: &Value| -> BTreeSet<i64> {
+            list(service, "/spec/ports").iter().filter_map(|port| integer(port, "/nodePort")).collect()
+        };
+        if numbers(service).is_subset(&numbers(old)) {
+            let ports = service.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
+            for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
+                port.remove("nodePort");
+            }
+        }
+    }
+    if needs_health_port(old) && !needs_health_port(service) && same(service, "healthCheckNodePort") {
+        map_mut(service, "spec").remove("healthCheckNodePort");
+    }
+    let (was, is) = (text(old, "/spec/type"), text(service, "/spec/type").to_owned());
+    if was == "LoadBalancer" && is != "LoadBalancer" {
+        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+            if same(service, field) {
+                map_mut(service, "spec").remove(field);
+            }
+        }
+        service["status"] = json!({"loadBalancer": {}});
+    }
+    let external =
+        needs_node_ports(service) || (is == "ClusterIP" && !list(service, "/spec/externalIPs").is_empty());
+    if !external && same(service, "externalTrafficPolicy") {
+        map_mut(service, "spec").remove("externalTrafficPolicy");
+    }
+    if is == "ExternalName" && was != "ExternalName" && same(service, "internalTrafficPolicy") {
+        map_mut(service, "spec").remove("internalTrafficPolicy");
+    }
+}
+
+/// Gives a Service the addresses and ports it needs, or says which of those it asks for cannot be had.
+pub(crate) fn allocate(
+    allocations: &Allocations,
+    env: &mut Env<'_>,
+    kind: &Kind,
+    service: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    if kind.plural != "services" {
+        return Ok(());
+    }
+    let mut findings = Findings::default();
+    if needs_address(service) {
+        allocate_address(allocations, env, service, old, &mut findings);
+    }
+    let held: BTreeSet<i64> = old
+        .map(|old| {
+            let ports = list(old, "/spec/ports").iter().filter_map(|port| integer(port, "/nodePort"));
+            ports.chain(integer(old, "/spec/healthCheckNodePort")).collect()
+        })
+        .unwrap_or_default();
+    if needs_node_ports(service) {
+        allocate_node_ports(allocations, env, service, &held, &mut findings);
+    }
+    if needs_health_port(service) {
+        allocate_health_port(allocations, env, service, &held, &mut findings);
+    }
+    let name = crate::object::name(service).to_owned();
+    findings.into_result(kind, &name)
+}
+
+fn allocate_address(
+    allocations: &Allocations,
+    env: &mut Env<'_>,
+    service: &mut Value,
+    old: Option<&Value>,
+    findings: &mut Findings,
+) {
+    let wanted = match text(service, "/spec/clusterIP") {
+        "" => text(service, "/spec/clusterIPs/0").to_owned(),
+        address => address.to_owned(),
+    };
+    let spec_families = service.pointer("/spec/ipFamilies").cloned();
+    if wanted == "None" {
+        set_headless(service, spec_families);
+        return;
+    }
+    let address = if wanted.is_empty() {
+        match allocations.free_address((env.random)()) {
+            Some(address) => address,
+            None => {
+                return findings.internal("spec.clusterIPs", "failed to allocate a serviceIP: range is full");
+            }
+        }
+    } else {
+        let Ok(address) = wanted.parse::<IpAddr>() else { return };
+        let is_held = old.is_some_and(|old| cluster_ips(old).any(|held| held == address));
+        let refusal = if is_held { None } else { allocations.address_refusal(address) };
+        if let Some(why) = refusal {
+            let text = format!("failed to allocate IP {address}: {why}");
+            return findings.invalid("spec.clusterIPs", &json!([wanted]), &text);
+        }
+        address
+    };
+    let family = types::IpFamily::of(address).to_string();
+    let spec = map_mut(service, "spec");
+    spec.insert("clusterIP".to_owned(), address.to_string().into());
+    spec.insert("clusterIPs".to_owned(), json!([address.to_string()]));
+    spec.insert("ipFamilies".to_owned(), json!([family]));
+    crate::object::default_to(spec, "ipFamilyPolicy", "SingleStack");
+}
+
+/// Headless Services have no address; those without a selector may have endpoints of any family.
+fn set_headless(service: &mut Value, families: Option<Value>) {
+    let selects =
+        service.pointer("/spec/selector").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    let spec = map_mut(service, "spec");
+    spec.insert("clusterIP".to_owned(), "None".into());
+    spec.insert("clusterIPs".to_owned(), json!(["None"]));
+    let free = !selects && !spec.contains_key("ipFamilyPolicy");
+    crate::object::default_to(spec, "ipFamilyPolicy", if free { "RequireDualStack" } else { "SingleStack" });
+    if families.is_none() {
+        spec.insert("ipFamilies".to_owned(), if free { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
+    }
+}
+
+fn allocate_node_ports(
+    allocations: &Allocations,
+    env: &mut Env<'_>,
+    service: &mut Value,
+    held: &BTreeSet<i64>,
+    findings: &mut Findings,
+) {
+    let automatic = text(service, "/spec/type") == "NodePort"
+        || service.pointer("/spec/allocateLoadBalancerNodePorts").is_none_or(|on| *on != false);
+    let ports = list(service, "/spec/ports").to_vec();
+    let mut taken: BTreeSet<i64> = ports.iter().filter_map(|port| integer(port, "/nodePort")).collect();
+    // TCP and UDP on one port get one number (upstream: `initNodePorts`).
+    let mut by_port: BTreeMap<i64, BTreeMap<String, i64>> = BTreeMap::new();
+    let mut chosen = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        let (number, protocol) = (integer(port, "/port").unwrap_or(0), text(port, "/protocol").to_owned());
+        let asked = integer(port, "/nodePort").filter(|number| *number != 0);
+        let node_port = match asked {
+            Some(asked) => {
+                let refusal = if held.contains(&asked) { None } else { allocations.port_refusal(asked) };
+                if let Some(why) = refusal {
+                    findings.invalid(&format!("spec.ports[{index}].nodePort"), &asked.into(), &why);
+                }
+                Some(asked)
+            }
+            None if automatic => {
+                let twin = by_port.get(&number).and_then(|used| {
+                    used.values()
+                        .find(|twin| !used.contains_key(&protocol) && !used.is_empty() && **twin != 0)
+                        .copied()
+                });
+                twin.or_else(|| allocations.free_port(&taken, (env.random)()).map(i64::from))
+            }
+            None => None,
+        };
+        match node_port {
+            Some(node_port) => {
+                taken.insert(node_port);
+                by_port.entry(number).or_default().insert(protocol, node_port);
+            }
+            None if automatic => {
+                findings.internal(
+                    &format!("spec.ports[{index}].nodePort"),
+                    "failed to allocate a nodePort: range is full",
+                );
+            }
+            None => {}
+        }
+        chosen.push(node_port);
+    }
+    let ports = service.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
+    for (port, node_port) in ports.into_iter().flatten().zip(chosen) {
+        if let Some(node_port) = node_port {
+            port["nodePort"] = node_port.into();
+        }
+    }
+}
+
+fn allocate_health_port(
+    allocations: &Allocations,
+    env: &mut Env<'_>,
+    service: &mut Value,
+    held: &BTreeSet<i64>,
+    findings: &mut Findings,
+) {
+    const FIELD: &str = "spec.healthCheckNodePort";
+    let taken: BTreeSet<i64> =
+        list(service, "/spec/ports").iter().filter_map(|port| integer(port, "/nodePort")).collect();
+    match integer(service, "/spec/healthCheckNodePort").filter(|port| *port != 0) {
+        Some(asked) => {
+            let refusal = if held.contains(&asked) { None } else { allocations.port_refusal(asked) };
+            if let Some(why) = refusal {
+                findings.invalid(FIELD, &asked.into(), &why);
+            }
+        }
+        None => match allocations.free_port(&taken, (env.random)()) {
+            Some(port) => service["spec"]["healthCheckNodePort"] = port.into(),
+            None => findings.internal(FIELD, "failed to allocate a HealthCheck NodePort: range is full"),
+        },
+    }
+}

@@ -1,0 +1,232 @@
+//! The one way in for changes: finds the kind, and sends the write to the operation it asks for.
+
+use serde_json::Value;
+
+use crate::body::{self, Strictness};
+use crate::kind::{Kind, KindId};
+use crate::list::view_of;
+use crate::object::{self, set_metadata};
+use crate::request::{DeleteOptions, Env, ListOptions, PatchKind, Target, Write, WriteOptions, Written};
+use crate::status::Status;
+use crate::store::{Commit, Store};
+use crate::{admission, managed, names, service, validate};
+
+/// A write with its kind found.
+pub(crate) struct Request<'a> {
+    pub(crate) id: KindId,
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a WriteOptions,
+}
+
+impl Request<'_> {
+    /// The kind as the client named it.
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.id.kind()
+    }
+
+    /// The kind as stored.
+    pub(crate) fn stored(&self) -> KindId {
+        self.id.stored()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.target.name.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.target.namespace.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn strictness(&self) -> Strictness<'_> {
+        Strictness { validation: self.options.field_validation, duplicates: &self.options.duplicates }
+    }
+
+    /// The object in the form the client asked for.
+    pub(crate) fn shown(&self, object: Value) -> Value {
+        match &self.kind().view_of {
+            None => object,
+            Some(view) => (view.from_stored)(&object),
+        }
+    }
+
+    /// The object in its stored form.
+    pub(crate) fn to_stored(&self, object: Value) -> Value {
+        match &self.kind().view_of {
+            None => object,
+            Some(view) => (view.to_stored)(object),
+        }
+    }
+}
+
+impl Store {
+    /// Makes one change, or says why not.
+    ///
+    /// # Errors
+    /// The API's own statuses: 400, 403, 404, 405, 409, 415 and 422.
+    pub fn write(
+        &mut self,
+        env: &mut Env<'_>,
+        target: &Target,
+        write: Write,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let id = KindId::of_target(target).ok_or_else(Status::unknown_resource)?;
+        let request = Request { id, target, options };
+        if id.kind().namespaced != target.namespace.is_some()
+            && !matches!(write, Write::DeleteCollection { .. })
+        {
+            return Err(Status::method_not_allowed());
+        }
+        match (target.subresource.as_deref(), target.name.is_some(), write) {
+            (None, false, Write::Create(object)) => self.create(env, &request, object),
+            (None, true, Write::Update(object)) => self.update(env, &request, object),
+            (None, true, Write::Patch(PatchKind::Apply, patch)) => self.apply(env, &request, &patch),
+            (None, true, Write::Patch(kind, patch)) => self.patch(env, &request, kind, &patch),
+            (None, true, Write::Delete(options)) => self.delete(env, &request, &options),
+            (None, false, Write::DeleteCollection { options, list }) => {
+                self.delete_collection(env, &request, &options, &list)
+            }
+            (Some(name), true, write) => {
+                let subresource = id.kind().subresource(name).ok_or_else(Status::unknown_resource)?;
+                self.write_subresource(env, &request, subresource, write)
+            }
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    fn create(&mut self, env: &mut Env<'_>, request: &Request<'_>, body: Value) -> Result<Written, Status> {
+        let (mut object, mut warnings) = self.decode_new(request, body)?;
+        self.name_new(env, request, &mut object)?;
+        let created = self.insert(env, request, object, managed::Writer::Update)?;
+        warnings.extend(request.kind().warning.map(str::to_owned));
+        Ok(Written { object: created, created: true, warnings })
+    }
+
+    /// Checks the body of a create.
+    fn decode_new(&self, request: &Request<'_>, mut body: Value) -> Result<(Value, Vec<String>), Status> {
+        let kind = request.kind();
+        body::check_type(kind, &mut body)?;
+        let warnings = body::check(kind, &mut body, request.strictness())?;
+        let mut object = request.to_stored(body);
+        if !object::resource_version(&object).is_empty() {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        check_namespace(request, &mut object)?;
+        Ok((object, warnings))
+    }
+
+    /// Gives a new object its name: its own, or one made from `generateName`.
+    fn name_new(&self, env: &mut Env<'_>, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+        /// How often a name is drawn before giving up (upstream: `maxNameGenerationCreateAttempts`).
+        const ATTEMPTS: usize = 8;
+        let base = object::text(object, "/metadata/generateName").to_owned();
+        if !object::name(object).is_empty() || base.is_empty() {
+            return Ok(());
+        }
+        let mut name = String::new();
+        for _ in 0..ATTEMPTS {
+            name = names::generate(&base, env);
+            if self.get(request.stored(), request.namespace(), &name).is_none() {
+                break;
+            }
+        }
+        set_metadata(object, "name", Some(name.into()));
+        Ok(())
+    }
+
+    /// Completes, checks and stores a new object; returns it in the form the client asked for.
+    pub(crate) fn insert(
+        &mut self,
+        env: &mut Env<'_>,
+        request: &Request<'_>,
+        mut object: Value,
+        writer: managed::Writer,
+    ) -> Result<Value, Status> {
+        let kind = request.stored().kind();
+        self.check_home(request, object::name(&object))?;
+        begin_life(env, kind, &mut object);
+        (kind.defaults)(&mut object);
+        admission::admit_new(self, kind, &mut object)?;
+        (kind.defaults)(&mut object);
+        service::prepare(kind, &mut object, None);
+        validate::new_object(kind, &object)?;
+        if self.get(request.stored(), request.namespace(), object::name(&object)).is_some() {
+            return Err(Status::already_exists(request.kind(), object::name(&object)));
+        }
+        service::allocate(self.allocations(), env, kind, &mut object, None)?;
+        if kind.generation != crate::kind::Generation::None {
+            set_metadata(&mut object, "generation", Some(1.into()));
+        }
+        managed::record(None, &mut object, &managed::Context::new(request, env.now, None), writer);
+        if request.options.dry_run {
+            return Ok(request.shown(object));
+        }
+        let stored = self.commit(request.stored(), Commit::Put(object));
+        Ok(Value::clone(&view_of(request.kind(), &stored)))
+    }
+
+    /// Whether a new object's namespace exists and takes new content.
+    fn check_home(&self, request: &Request<'_>, name: &str) -> Result<(), Status> {
+        let Some(namespace) = request.target.namespace.as_deref() else { return Ok(()) };
+        let id = KindId::of_resource("", "namespaces").expect("namespaces are built in");
+        let Some(home) = self.get(id, "", namespace) else {
+            return Err(Status::not_found(id.kind(), namespace));
+        };
+        if !object::is_deleting(home) {
+            return Ok(());
+        }
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        Err(Status::forbidden(request.kind(), name, &why).with_cause(crate::status::Cause {
+            reason: "NamespaceTerminating",
+            message: format!("namespace {namespace} is being terminated"),
+            field: "metadata.namespace".to_owned(),
+        }))
+    }
+
+    fn delete_collection(
+        &mut self,
+        env: &mut Env<'_>,
+        request: &Request<'_>,
+        options: &DeleteOptions,
+        list: &ListOptions,
+    ) -> Result<Written, Status> {
+        let found = self.list(request.target, list)?;
+        for item in &found.items {
+            let target = Target {
+                namespace: request.kind().namespaced.then(|| object::namespace(item).to_owned()),
+                name: Some(object::name(item).to_owned()),
+                ..request.target.clone()
+            };
+            let one = Request { id: request.id, target: &target, options: request.options };
+            self.delete(env, &one, options)?;
+        }
+        Ok(Written { object: found.to_value(), created: false, warnings: Vec::new() })
+    }
+}
+
+/// The body's namespace must be the path's; an absent one is filled in.
+pub(crate) fn check_namespace(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    let found = object::namespace(object);
+    if !found.is_empty() && found != request.namespace() {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let namespace = request.target.namespace.clone();
+    set_metadata(object, "namespace", namespace.map(Value::from));
+    Ok(())
+}
+
+/// Metadata only the server sets.
+fn begin_life(env: &mut Env<'_>, kind: &Kind, object: &mut Value) {
+    let uid = names::uid(env);
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+        set_metadata(object, field, None);
+    }
+    set_metadata(object, "uid", Some(uid.into()));
+    set_metadata(object, "creationTimestamp", Some(object::time_text(env.now).into()));
+    if let (true, Some(map)) = (kind.has_status(), object.as_object_mut()) {
+        map.remove("status");
+    }
+}
