@@ -149,13 +149,12 @@ impl Guide {
             }
             tokio::time::sleep(PAUSE).await;
         };
-        let answered = observations.iter().all(|observation| observation.ok);
         let why = match &check.why {
             Some((from, to)) => Some(self.reach.explain(from, to).await?),
             None => None,
         };
         // The explanation must say what the packets did.
-        let agrees = why.as_ref().is_none_or(|why| why.conclusion.is_reached() == answered);
+        let agrees = why.as_ref().is_none_or(|why| foretells(&why.conclusion, &observations));
         let mut observed = summary(&observations);
         if !agrees {
             observed.push_str("; the explanation says otherwise");
@@ -180,6 +179,14 @@ impl Guide {
             why: None,
         });
     }
+}
+
+/// Whether an explanation says what the packets did: an answer or none, and which one if the entry gives it.
+fn foretells(conclusion: &explain::Conclusion, observations: &[Observation]) -> bool {
+    observations.iter().all(|seen| match conclusion {
+        explain::Conclusion::Answered { status } => seen.status == Some(*status),
+        other => other.is_reached() == seen.ok,
+    })
 }
 
 fn described(object: &Value) -> String {

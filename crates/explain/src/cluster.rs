@@ -1,0 +1,89 @@
+//! The plans of all nodes, and who is where.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use plan::NodePlan;
+use types::{NodeName, PodName};
+
+use crate::Client;
+
+/// The plans of all nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// One plan per node.
+    pub plans: BTreeMap<NodeName, NodePlan>,
+}
+
+/// A client with all that is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Its address; none for somebody outside whose address was not said.
+    pub(crate) address: Option<IpAddr>,
+    /// The node whose rules its packets meet first; none outside.
+    pub(crate) node: Option<NodeName>,
+    /// The Pod, when it is one.
+    pub(crate) pod: Option<PodName>,
+}
+
+impl Cluster {
+    /// Everything known about a client; `None` when there is no such Pod or Node.
+    pub(crate) fn source(&self, client: &Client) -> Option<Source> {
+        match client {
+            Client::Pod(pod) => {
+                let (address, node) = self.pod_address(pod)?;
+                Some(Source { address: Some(address), node: Some(node.clone()), pod: Some(pod.clone()) })
+            }
+            Client::Node(name) => {
+                let plan = self.plans.get(name)?;
+                let address = plan.services.node_addresses.first().copied();
+                Some(Source { address, node: Some(name.clone()), pod: None })
+            }
+            Client::Outside(address) => match address.and_then(|address| self.pod_at(address)) {
+                Some((pod, node)) => {
+                    Some(Source { address: *address, node: Some(node.clone()), pod: Some(pod.clone()) })
+                }
+                None => {
+                    let node = address.and_then(|address| self.node_at(address));
+                    Some(Source { address: *address, node: node.map(|plan| plan.node.clone()), pod: None })
+                }
+            },
+        }
+    }
+
+    /// A Pod's first address and its node.
+    pub(crate) fn pod_address(&self, pod: &PodName) -> Option<(IpAddr, &NodeName)> {
+        self.plans.values().find_map(|plan| {
+            let (address, _) = plan.podnet.local_pods.iter().find(|(_, name)| *name == pod)?;
+            Some((*address, &plan.node))
+        })
+    }
+
+    /// The Pod that has an address, and its node.
+    pub(crate) fn pod_at(&self, address: IpAddr) -> Option<(&PodName, &NodeName)> {
+        self.plans.values().find_map(|plan| Some((plan.podnet.local_pods.get(&address)?, &plan.node)))
+    }
+
+    /// The plan of the node that has an address on the underlay.
+    pub(crate) fn node_at(&self, address: IpAddr) -> Option<&NodePlan> {
+        self.plans.values().find(|plan| plan.services.node_addresses.contains(&address))
+    }
+
+    /// The plan whose rules a packet from `source` to `address` meets first.
+    pub(crate) fn deciding_plan(&self, source: &Source, address: IpAddr) -> Option<&NodePlan> {
+        let own = source.node.as_ref().and_then(|node| self.plans.get(node));
+        let announcing = || self.plans.values().find(|plan| plan.lb.announce.contains_key(&address));
+        own.or_else(|| self.node_at(address)).or_else(announcing).or_else(|| self.plans.values().next())
+    }
+
+    /// A person's name for an address.
+    pub(crate) fn describe(&self, address: IpAddr) -> String {
+        match self.pod_at(address) {
+            Some((pod, node)) => format!("Pod {pod} on {node}"),
+            None => match self.node_at(address) {
+                Some(plan) => format!("Node {}", plan.node),
+                None => address.to_string(),
+            },
+        }
+    }
+}

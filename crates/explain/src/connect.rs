@@ -1,0 +1,373 @@
+//! From an address to where the connection ends: Service, policy, route.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use plan::{
+    Backend, Candidate, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome,
+    PeerPath, SourceAddress,
+};
+use types::{NodeName, ObjectRef, Port, Protocol};
+
+use crate::cluster::{Cluster, Source};
+use crate::entry;
+use crate::explanation::{Conclusion, Explanation, Hop, HopVerdict, Stage};
+use crate::policy;
+use crate::question::Url;
+
+/// One connection attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) address: IpAddr,
+    pub(crate) port: Port,
+    pub(crate) protocol: Protocol,
+}
+
+/// Follows a connection from its first packet to its end.
+pub(crate) fn follow(
+    cluster: &Cluster,
+    source: &Source,
+    attempt: Attempt,
+    url: Option<&Url>,
+    explanation: &mut Explanation,
+) {
+    let Some(plan) = cluster.deciding_plan(source, attempt.address) else {
+        return explanation.conclude(Conclusion::Dropped, "the cluster has no nodes".to_owned());
+    };
+    // A node's own address is decided by that node, whoever asks.
+    let plan = cluster.node_at(attempt.address).unwrap_or(plan);
+    if let Some((frontend, rule)) = frontend(plan, attempt) {
+        return service(cluster, source, plan, (&frontend, rule), explanation);
+    }
+    if plan.services.local_vips.contains(&attempt.address) {
+        return node_server(cluster, source, plan, attempt, explanation);
+    }
+    if plan.services.service_cidrs.iter().any(|range| range.contains(attempt.address)) {
+        return unused_service_address(plan, attempt, explanation);
+    }
+    if let Some(entry_plan) = cluster.node_at(attempt.address) {
+        if let Some(url) = url.filter(|_| entry::is_entry(&entry_plan.gateway, attempt)) {
+            return entry::follow(cluster, entry_plan, url, explanation);
+        }
+        if let Some(hop) = policy::egress(cluster, source, attempt) {
+            let stops = hop.verdict == HopVerdict::Stop;
+            explanation.hops.push(hop);
+            if stops {
+                return explanation.conclude(Conclusion::Denied, told_denial(explanation));
+            }
+        }
+        let text = format!("{} is Node {}; no Service has this port", attempt.address, entry_plan.node);
+        explanation.hops.push(Hop::pass(Stage::Route, text.clone()));
+        return explanation.conclude(Conclusion::ReachesNode, text);
+    }
+    let backend = Backend { address: attempt.address, port: attempt.port };
+    let ends = vec![reach(cluster, source, source.address, (&backend, attempt.protocol))];
+    conclude(ends, explanation);
+}
+
+fn frontend(plan: &NodePlan, attempt: Attempt) -> Option<(Frontend, &FrontendRule)> {
+    let mut addresses = vec![FrontendAddress::Vip(attempt.address)];
+    if plan.services.node_addresses.contains(&attempt.address) {
+        addresses.push(FrontendAddress::NodePort);
+    }
+    addresses.into_iter().find_map(|address| {
+        let frontend = Frontend { address, protocol: attempt.protocol, port: attempt.port };
+        plan.services.frontends.get(&frontend).map(|rule| (frontend, rule))
+    })
+}
+
+fn node_server(
+    cluster: &Cluster,
+    source: &Source,
+    plan: &NodePlan,
+    attempt: Attempt,
+    explanation: &mut Explanation,
+) {
+    if let Some(hop) = policy::egress(cluster, source, attempt) {
+        let stops = hop.verdict == HopVerdict::Stop;
+        explanation.hops.push(hop);
+        if stops {
+            return explanation.conclude(Conclusion::Denied, told_denial(explanation));
+        }
+    }
+    let text = format!("{} is answered by the DNS server of Node {} itself", attempt.address, plan.node);
+    explanation.hops.push(Hop::pass(Stage::Service, text.clone()));
+    explanation.conclude(Conclusion::ReachesNode, text);
+}
+
+/// An address of the Service range that no Service has at this port.
+fn unused_service_address(plan: &NodePlan, attempt: Attempt, explanation: &mut Explanation) {
+    let at_address = plan
+        .services
+        .frontends
+        .iter()
+        .filter(|(frontend, _)| frontend.address == FrontendAddress::Vip(attempt.address));
+    let ports: Vec<_> =
+        at_address.clone().map(|(frontend, _)| format!("{}/{}", frontend.port, frontend.protocol)).collect();
+    let Some((_, rule)) = at_address.into_iter().next() else {
+        let text = format!("{} is in the Service range, and no Service has it", attempt.address);
+        explanation.hops.push(Hop::stop(Stage::Service, text.clone()));
+        return explanation.conclude(Conclusion::Dropped, text);
+    };
+    let text = format!(
+        "Service {} has no port {}/{}; it has {}",
+        rule.service,
+        attempt.port,
+        attempt.protocol,
+        ports.join(", ")
+    );
+    let object = Some(ObjectRef::namespaced("Service", &rule.service));
+    explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(object, "spec.ports"));
+    explanation.conclude(Conclusion::Refused, text);
+}
+
+fn service(
+    cluster: &Cluster,
+    source: &Source,
+    plan: &NodePlan,
+    (frontend, rule): (&Frontend, &FrontendRule),
+    explanation: &mut Explanation,
+) {
+    let object = Some(ObjectRef::namespaced("Service", &rule.service));
+    let is_internal = is_internal(plan, source);
+    if let Some(hop) = source_range_hop(source, rule) {
+        let why = hop.text.clone();
+        explanation.hops.push(hop);
+        return explanation.conclude(Conclusion::Dropped, why);
+    }
+    let outcome = if is_internal { &rule.internal } else { &rule.external };
+    let left_out = left_out(rule, is_internal);
+    let what = format!("{frontend} is {} of Service {}", scope(rule), rule.service);
+    match outcome {
+        Outcome::Forward { backends, source: seen } => {
+            let text = format!("{what}: one of {} backends, at random{left_out}", backends.len());
+            explanation.hops.push(Hop::pass(Stage::Service, text).because(object, scope_field(rule.scope)));
+            let ends = backends
+                .iter()
+                .map(|backend| {
+                    let seen = seen_source(cluster, source, plan, *seen, backend);
+                    reach(cluster, source, seen, (backend, frontend.protocol))
+                })
+                .collect();
+            conclude(ends, explanation);
+        }
+        Outcome::Reject => {
+            let text = format!("{what}, which has no ready endpoint{left_out}: refused");
+            explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(object, "spec.selector"));
+            explanation.conclude(Conclusion::Refused, text);
+        }
+        Outcome::Drop => {
+            let field = if is_internal { "spec.internalTrafficPolicy" } else { "spec.externalTrafficPolicy" };
+            let text = format!("{what}, which has no endpoint on Node {}{left_out}: dropped", plan.node);
+            explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(object, field));
+            explanation.conclude(Conclusion::Dropped, text);
+        }
+    }
+}
+
+/// Follows connections from a node's own process to each of some backends.
+pub(crate) fn reach_all<'a>(
+    cluster: &Cluster,
+    source: &Source,
+    plan: &NodePlan,
+    backends: impl Iterator<Item = &'a Backend>,
+    explanation: &mut Explanation,
+) {
+    let ends = backends.map(|backend| {
+        let seen = seen_source(cluster, source, plan, SourceAddress::Node, backend);
+        reach(cluster, source, seen, (backend, Protocol::Tcp))
+    });
+    conclude(ends.collect(), explanation);
+}
+
+fn is_internal(plan: &NodePlan, source: &Source) -> bool {
+    match source.address {
+        Some(address) => {
+            plan.services.pod_cidrs.iter().any(|range| range.contains(address))
+                || source.node.as_ref() == Some(&plan.node)
+        }
+        None => false,
+    }
+}
+
+fn source_range_hop(source: &Source, rule: &FrontendRule) -> Option<Hop> {
+    let ranges = rule.source_ranges.as_ref()?;
+    let address = source.address?;
+    if ranges.iter().any(|range| range.contains(address)) {
+        return None;
+    }
+    let listed: Vec<_> = ranges.iter().map(ToString::to_string).collect();
+    let text = format!("{address} is in none of the ranges {} that may come in", listed.join(", "));
+    let object = ObjectRef::namespaced("Service", &rule.service);
+    Some(Hop::stop(Stage::Service, text).because(Some(object), "spec.loadBalancerSourceRanges"))
+}
+
+fn scope(rule: &FrontendRule) -> &'static str {
+    match rule.scope {
+        FrontendScope::ClusterIp => "the cluster address",
+        FrontendScope::NodePort => "a node port",
+        FrontendScope::LoadBalancer => "the load balancer address",
+        FrontendScope::ExternalIp => "an external address",
+    }
+}
+
+fn scope_field(scope: FrontendScope) -> &'static str {
+    match scope {
+        FrontendScope::ClusterIp => "spec.selector",
+        FrontendScope::NodePort => "spec.ports[].nodePort",
+        FrontendScope::LoadBalancer => "status.loadBalancer",
+        FrontendScope::ExternalIp => "spec.externalIPs",
+    }
+}
+
+/// Endpoints that exist and are not used, each with its reason.
+fn left_out(rule: &FrontendRule, is_internal: bool) -> String {
+    let told: Vec<_> = rule
+        .candidates
+        .iter()
+        .filter_map(|candidate| {
+            let excluded =
+                if is_internal { candidate.excluded_internal } else { candidate.excluded_external };
+            Some(format!("{} ({})", candidate_name(candidate), exclusion(excluded?)))
+        })
+        .collect();
+    if told.is_empty() { String::new() } else { format!("; not {}", told.join(", ")) }
+}
+
+fn candidate_name(candidate: &Candidate) -> String {
+    candidate.pod.as_ref().map_or_else(|| candidate.backend.to_string(), |pod| format!("Pod {pod}"))
+}
+
+fn exclusion(exclusion: Exclusion) -> &'static str {
+    match exclusion {
+        Exclusion::NotReady => "not ready",
+        Exclusion::Terminating => "terminating",
+        Exclusion::OtherNode => "on another node",
+        Exclusion::OtherZone => "in another zone",
+    }
+}
+
+/// The source address that policy at the backend sees. On the translating node itself policy looks before the
+/// translation, so there it is still the client's.
+fn seen_source(
+    cluster: &Cluster,
+    source: &Source,
+    plan: &NodePlan,
+    seen: SourceAddress,
+    backend: &Backend,
+) -> Option<IpAddr> {
+    let is_pod = source
+        .address
+        .is_some_and(|address| plan.services.pod_cidrs.iter().any(|range| range.contains(address)));
+    let is_kept = match seen {
+        SourceAddress::Kept => true,
+        SourceAddress::KeptForPods => is_pod,
+        SourceAddress::Node => false,
+    };
+    let is_here = cluster.pod_at(backend.address).is_some_and(|(_, node)| *node == plan.node);
+    if is_kept || is_here {
+        return source.address;
+    }
+    plan.podnet.vxlan.as_ref().map(|vxlan| vxlan.address).or(plan.services.node_addresses.first().copied())
+}
+
+/// How the way to one backend ends.
+struct End {
+    backend: String,
+    hops: Vec<Hop>,
+    kind: EndKind,
+}
+
+enum EndKind {
+    Reached,
+    Denied,
+    Left,
+}
+
+/// Policy on both sides, and the route between them.
+fn reach(
+    cluster: &Cluster,
+    source: &Source,
+    seen: Option<IpAddr>,
+    (backend, protocol): (&Backend, Protocol),
+) -> End {
+    let attempt = Attempt { address: backend.address, port: backend.port, protocol };
+    let mut hops: Vec<_> = policy::egress(cluster, source, attempt).into_iter().collect();
+    let mut kind = EndKind::Reached;
+    if !hops.iter().any(|hop| hop.verdict == HopVerdict::Stop) {
+        hops.extend(policy::ingress(cluster, source, seen, attempt));
+    }
+    if hops.iter().any(|hop| hop.verdict == HopVerdict::Stop) {
+        kind = EndKind::Denied;
+    } else if let Some(hop) = route(cluster, source, backend.address) {
+        hops.push(hop);
+    } else {
+        let text =
+            format!("{} is outside the cluster; packets leave with the node's address", backend.address);
+        hops.push(Hop::pass(Stage::Route, text));
+        kind = EndKind::Left;
+    }
+    End { backend: format!("{backend} ({})", cluster.describe(backend.address)), hops, kind }
+}
+
+/// How packets get to an address of the cluster; `None` for others.
+fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
+    let there = cluster.pod_at(address).map(|(_, node)| node.clone());
+    let there: NodeName = there.or_else(|| cluster.node_at(address).map(|plan| plan.node.clone()))?;
+    let Some(here) = &source.node else {
+        return Some(Hop::pass(Stage::Route, format!("to Node {there}")));
+    };
+    if *here == there {
+        return Some(Hop::pass(Stage::Route, format!("on Node {here} itself")));
+    }
+    let peer = cluster.plans.get(here)?.podnet.peers.get(&there);
+    let how = match peer.map(|peer| (&peer.path, peer.underlay)) {
+        Some((PeerPath::Vxlan { .. }, underlay)) => format!("through VXLAN to {underlay}"),
+        Some((PeerPath::Direct, underlay)) => format!("by a direct route through {underlay}"),
+        None => return Some(Hop::stop(Stage::Route, format!("Node {here} has no route to Node {there}"))),
+    };
+    Some(
+        Hop::pass(Stage::Route, format!("from Node {here} to Node {there}, {how}"))
+            .because(Some(ObjectRef::cluster("Node", there.as_str())), "spec.podCIDR"),
+    )
+}
+
+/// Sums up the ways to all backends: equal hops are told once.
+fn conclude(ends: Vec<End>, explanation: &mut Explanation) {
+    let mut told: Vec<Hop> = Vec::new();
+    let (mut reached, mut denied, mut left) = (BTreeSet::new(), BTreeSet::new(), false);
+    for end in ends {
+        for hop in end.hops {
+            if !told.contains(&hop) {
+                told.push(hop);
+            }
+        }
+        match end.kind {
+            EndKind::Reached => reached.insert(end.backend),
+            EndKind::Denied => denied.insert(end.backend),
+            EndKind::Left => {
+                left = true;
+                reached.insert(end.backend)
+            }
+        };
+    }
+    explanation.hops.extend(told);
+    let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+    if reached.is_empty() {
+        return explanation.conclude(Conclusion::Denied, told_denial(explanation));
+    }
+    if denied.is_empty() {
+        let summary = format!("reaches {}", list(&reached));
+        let conclusion =
+            if left { Conclusion::LeavesCluster } else { Conclusion::Reaches { backends: reached } };
+        return explanation.conclude(conclusion, summary);
+    }
+    let summary = format!("reaches {} but is denied at {}", list(&reached), list(&denied));
+    explanation.conclude(Conclusion::ReachesSome { backends: reached, denied }, summary);
+}
+
+/// The sentence of the hop that stopped it.
+fn told_denial(explanation: &Explanation) -> String {
+    let stop = explanation.hops.iter().find(|hop| hop.verdict == HopVerdict::Stop);
+    stop.map_or_else(|| "denied".to_owned(), |hop| format!("denied, no answer: {}", hop.text))
+}

@@ -1,0 +1,163 @@
+//! The first hop: from what was typed to addresses.
+
+use std::net::IpAddr;
+
+use engine_dns::{RecordType, Search, SearchEnd, Zone, search};
+use plan::{DnsServiceKind, NodePlan};
+use types::{ObjectRef, Port, Protocol, ServiceName};
+
+use crate::cluster::{Cluster, Source};
+use crate::connect::Attempt;
+use crate::explanation::{Conclusion, Hop, Stage};
+use crate::policy;
+use crate::question::Target;
+
+/// Addresses, and the hops that led to them.
+pub(crate) struct Found {
+    pub(crate) hops: Vec<Hop>,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// No address, and why.
+pub(crate) struct Lost {
+    pub(crate) hops: Vec<Hop>,
+    pub(crate) conclusion: Conclusion,
+    pub(crate) why: String,
+}
+
+pub(crate) fn resolve(cluster: &Cluster, source: &Source, target: &Target) -> Result<Found, Lost> {
+    match target {
+        Target::Address(address) => Ok(Found { hops: Vec::new(), addresses: vec![*address] }),
+        Target::Pod(pod) => match cluster.pod_address(pod) {
+            Some((address, node)) => {
+                let hop = Hop::pass(Stage::Name, format!("{address} on Node {node}"));
+                let hop = hop.because(Some(ObjectRef::namespaced("Pod", pod)), "status.podIP");
+                Ok(Found { hops: vec![hop], addresses: vec![address] })
+            }
+            None => Err(lost(Hop::stop(Stage::Name, format!("Pod {pod} does not run or has no address")))),
+        },
+        Target::Service(service) => service_address(cluster, service),
+        Target::Name(name) => by_name(cluster, source, name),
+        Target::Url(url) => match url.host.parse() {
+            Ok(address) => Ok(Found { hops: Vec::new(), addresses: vec![address] }),
+            Err(_) => by_name(cluster, source, &url.host)
+                .or_else(|lost| entry_address(cluster, source, &url.host).ok_or(lost)),
+        },
+    }
+}
+
+fn lost(hop: Hop) -> Lost {
+    Lost { why: hop.text.clone(), hops: vec![hop], conclusion: Conclusion::NoName }
+}
+
+fn any_plan<'a>(cluster: &'a Cluster, source: &Source) -> Option<&'a NodePlan> {
+    let own = source.node.as_ref().and_then(|node| cluster.plans.get(node));
+    own.or_else(|| cluster.plans.values().next())
+}
+
+fn service_address(cluster: &Cluster, service: &ServiceName) -> Result<Found, Lost> {
+    let object = Some(ObjectRef::namespaced("Service", service));
+    let known = cluster.plans.values().next().and_then(|plan| plan.dns.services.get(service));
+    match known.map(|service| &service.kind) {
+        Some(DnsServiceKind::ClusterIp { addresses, .. }) => {
+            let listed: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            let hop = Hop::pass(Stage::Name, listed.join(", ")).because(object, "spec.clusterIPs");
+            Ok(Found { hops: vec![hop], addresses: addresses.iter().copied().collect() })
+        }
+        Some(_) => {
+            let text = format!("Service {service} has no address of its own; ask for its name instead");
+            Err(lost(Hop::stop(Stage::Name, text).because(object, "spec.clusterIP")))
+        }
+        None => Err(lost(Hop::stop(Stage::Name, format!("Service {service} does not exist")))),
+    }
+}
+
+fn by_name(cluster: &Cluster, source: &Source, name: &str) -> Result<Found, Lost> {
+    let Some(plan) = any_plan(cluster, source) else {
+        return Err(lost(Hop::stop(Stage::Name, "the cluster has no nodes")));
+    };
+    let mut hops = dns_access(cluster, source, plan)?;
+    let zone = Zone::build(&plan.dns);
+    let namespace = source.pod.as_ref().map_or("default", |pod| pod.namespace.as_str());
+    // Only Pods have a search path.
+    let asked =
+        if source.pod.is_some() { name.to_owned() } else { format!("{}.", name.trim_end_matches('.')) };
+    let searched = match search(&zone, &asked, namespace, RecordType::A) {
+        Ok(searched) => searched,
+        Err(error) => return Err(lost(Hop::stop(Stage::Name, format!("`{name}` is no DNS name: {error}")))),
+    };
+    let addresses = searched.addresses();
+    let hop = name_hop(name, &searched, &addresses);
+    match searched.end {
+        SearchEnd::Found => {
+            hops.push(hop);
+            Ok(Found { hops, addresses })
+        }
+        SearchEnd::Forwarded | SearchEnd::NotFound => {
+            hops.push(Hop { verdict: crate::HopVerdict::Stop, ..hop });
+            let why = hops.last().map(|hop| hop.text.clone()).unwrap_or_default();
+            Err(Lost { hops, conclusion: Conclusion::NoName, why })
+        }
+    }
+}
+
+fn name_hop(name: &str, searched: &Search, addresses: &[IpAddr]) -> Hop {
+    let decisive = searched.decisive();
+    let reasons = decisive.map(|resolution| resolution.reasons.as_slice()).unwrap_or_default();
+    let told: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+    let asked = decisive.map(|resolution| resolution.name.to_string()).unwrap_or_default();
+    let text = match searched.end {
+        SearchEnd::Found => {
+            let listed: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            format!("{name} is {asked}: {} ({})", listed.join(", "), told.join("; "))
+        }
+        SearchEnd::Forwarded | SearchEnd::NotFound => {
+            format!("{name} has no address here: {}", cause(searched))
+        }
+    };
+    let decider = reasons.last();
+    Hop::pass(Stage::Name, text).because(
+        decider.and_then(engine_dns::Reason::object),
+        decider.map(engine_dns::Reason::field).unwrap_or_default(),
+    )
+}
+
+/// The reason that says most: that of the attempt a person meant.
+fn cause(searched: &Search) -> String {
+    let helpful = searched.attempts.iter().flat_map(|attempt| &attempt.reasons).find(|reason| {
+        matches!(reason, engine_dns::Reason::NoService { .. } | engine_dns::Reason::NoReadyEndpoint(_))
+    });
+    let first = searched.attempts.first().and_then(|attempt| attempt.reasons.last());
+    helpful.or(first).map_or_else(|| "nobody knows it".to_owned(), ToString::to_string)
+}
+
+/// Whether the client's Pod may ask the DNS server at all.
+fn dns_access(cluster: &Cluster, source: &Source, plan: &NodePlan) -> Result<Vec<Hop>, Lost> {
+    let Some(server) = plan.dns.addresses.first().copied() else { return Ok(Vec::new()) };
+    let port = Port::new(53).expect("a number above 0");
+    let attempt = Attempt { address: server, port, protocol: Protocol::Udp };
+    match policy::egress(cluster, source, attempt) {
+        Some(hop) if hop.verdict == crate::HopVerdict::Stop => {
+            let text = format!("the question to the DNS server {server} is denied: {}", hop.text);
+            let hop = Hop { text: text.clone(), ..hop };
+            Err(Lost { hops: vec![hop], conclusion: Conclusion::Denied, why: text })
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// A host that DNS does not know here but that the HTTP entry serves: outside, its name leads to the entry.
+fn entry_address(cluster: &Cluster, source: &Source, host: &str) -> Option<Found> {
+    if source.pod.is_some() {
+        return None;
+    }
+    let plan = cluster.plans.values().find(|plan| !plan.gateway.addresses.is_empty())?;
+    let serves = plan.gateway.hosts.iter().any(|virtual_host| match &virtual_host.host {
+        plan::HostMatch::Exact(name) => name == host,
+        plan::HostMatch::Wildcard(suffix) => host.split_once('.').is_some_and(|(_, rest)| rest == suffix),
+        plan::HostMatch::Any => false,
+    });
+    let address = *plan.gateway.addresses.first()?;
+    let text = format!("{host} is no name of the cluster; taken to lead to the HTTP entry at {address}");
+    serves.then(|| Found { hops: vec![Hop::pass(Stage::Name, text)], addresses: vec![address] })
+}

@@ -1,0 +1,199 @@
+//! Questions to a small cluster of two nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use plan::{
+    Backend, BackendState, Candidate, DnsPlan, DnsService, DnsServiceKind, Exclusion, Frontend,
+    FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, NodePlan, Outcome, Peer,
+    PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable, ServiceTable,
+    SourceAddress,
+};
+use types::{Mac, NamespacedName, NodeName, Port, Protocol};
+
+use super::*;
+
+const CLIENT: &str = "10.244.0.2";
+const WEB: &str = "10.244.1.2";
+const VIP: &str = "10.96.0.50";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn port(number: u16) -> Port {
+    Port::new(number).unwrap()
+}
+
+fn name(text: &str) -> NamespacedName {
+    NamespacedName::new("shop", text)
+}
+
+fn frontend_rule(outcome: Outcome) -> FrontendRule {
+    FrontendRule {
+        service: name("web"),
+        port_name: "http".to_owned(),
+        scope: FrontendScope::ClusterIp,
+        internal: outcome.clone(),
+        external: outcome,
+        affinity_seconds: None,
+        source_ranges: None,
+        candidates: vec![Candidate {
+            backend: Backend { address: ip("10.244.1.9"), port: port(8080) },
+            pod: Some(name("web-sick")),
+            node: Some(NodeName::from("node-b")),
+            state: BackendState { ready: false, serving: false, terminating: false },
+            excluded_internal: Some(Exclusion::NotReady),
+            excluded_external: Some(Exclusion::NotReady),
+        }],
+    }
+}
+
+fn node(this: &str, other: &str, pods: &[(&str, &str)], outcome: &Outcome) -> NodePlan {
+    let number = |name: &str| if name == "node-a" { 1 } else { 2 };
+    let peer = Peer {
+        underlay: ip(&format!("172.31.0.1{}", number(other))),
+        pod_cidrs: Vec::new(),
+        path: PeerPath::Vxlan { address: ip("10.244.1.0"), mac: Mac::derived(other) },
+    };
+    let frontend =
+        Frontend { address: FrontendAddress::Vip(ip(VIP)), protocol: Protocol::Tcp, port: port(80) };
+    let kind = DnsServiceKind::ClusterIp { addresses: BTreeSet::from([ip(VIP)]), ports: Vec::new() };
+    NodePlan {
+        node: NodeName::from(this),
+        podnet: PodNetwork {
+            peers: BTreeMap::from([(NodeName::from(other), peer)]),
+            local_pods: pods.iter().map(|(address, pod)| (ip(address), name(pod))).collect(),
+            ..PodNetwork::default()
+        },
+        services: ServiceTable {
+            frontends: BTreeMap::from([(frontend, frontend_rule(outcome.clone()))]),
+            node_addresses: BTreeSet::from([ip(&format!("172.31.0.1{}", number(this)))]),
+            pod_cidrs: BTreeSet::from(["10.244.0.0/16".parse().unwrap()]),
+            service_cidrs: BTreeSet::from(["10.96.0.0/16".parse().unwrap()]),
+            local_vips: BTreeSet::from([ip("10.96.0.10")]),
+        },
+        policy: PolicyTable::default(),
+        dns: DnsPlan {
+            cluster_domain: "cluster.local".to_owned(),
+            addresses: BTreeSet::from([ip("10.96.0.10")]),
+            namespaces: BTreeSet::from(["shop".to_owned(), "other".to_owned()]),
+            services: BTreeMap::from([(name("web"), DnsService { kind, endpoints: Vec::new() })]),
+            ttl_seconds: 5,
+            ..DnsPlan::default()
+        },
+        gateway: GatewayPlan::default(),
+        lb: LbPlan::default(),
+    }
+}
+
+fn cluster(outcome: &Outcome) -> Cluster {
+    let here = node("node-a", "node-b", &[(CLIENT, "client")], outcome);
+    let there = node("node-b", "node-a", &[(WEB, "web-1")], outcome);
+    Cluster { plans: [here, there].map(|plan| (plan.node.clone(), plan)).into() }
+}
+
+fn forwarding() -> Outcome {
+    let backends = BTreeSet::from([Backend { address: ip(WEB), port: port(8080) }]);
+    Outcome::Forward { backends, source: SourceAddress::KeptForPods }
+}
+
+fn ask(cluster: &Cluster, from: &str, to: &str) -> Explanation {
+    explain(cluster, &Question::parse(from, to, "shop").unwrap())
+}
+
+fn stages(explanation: &Explanation) -> Vec<Stage> {
+    explanation.hops.iter().map(|hop| hop.stage).collect()
+}
+
+#[test]
+fn a_name_leads_through_its_service_to_a_pod_on_another_node() {
+    let explanation = ask(&cluster(&forwarding()), "client", "web:80");
+    assert_eq!(
+        stages(&explanation),
+        [Stage::Name, Stage::Service, Stage::Egress, Stage::Ingress, Stage::Route]
+    );
+    assert!(explanation.conclusion.is_reached(), "{explanation}");
+    let text = explanation.to_string();
+    assert!(text.contains("web-sick (not ready)"), "{text}");
+    assert!(text.contains("from Node node-a to Node node-b, through VXLAN to 172.31.0.12"), "{text}");
+    assert!(text.contains("reaches 10.244.1.2:8080 (Pod shop/web-1 on node-b)"), "{text}");
+}
+
+#[test]
+fn a_wrong_name_says_where_the_right_one_is() {
+    let mut cluster = cluster(&forwarding());
+    for plan in cluster.plans.values_mut() {
+        let (address, _) = plan.podnet.local_pods.pop_first().unwrap();
+        plan.podnet.local_pods.insert(address, NamespacedName::new("other", "client"));
+    }
+    let explanation = ask(&cluster, "other/client", "web:80");
+    assert_eq!(explanation.conclusion, Conclusion::NoName);
+    assert!(explanation.summary.contains("ask for web.shop"), "{explanation}");
+}
+
+#[test]
+fn a_policy_at_the_backend_is_named_with_its_field() {
+    let mut cluster = cluster(&forwarding());
+    let isolation = Isolation {
+        policies: BTreeSet::from([name("database")]),
+        rules: vec![PolicyRule {
+            policy: name("database"),
+            index: 0,
+            peers: Peers::Set(0),
+            ports: PolicyPorts::Any,
+        }],
+    };
+    let there = cluster.plans.get_mut(&NodeName::from("node-b")).unwrap();
+    there.policy.peer_sets = vec![PeerSet::default()];
+    let pod = PodPolicy { pod: name("web-1"), ingress: Some(isolation), egress: None };
+    there.policy.pods.insert(ip(WEB), pod);
+    let explanation = ask(&cluster, "client", "http://web/");
+    assert_eq!(explanation.conclusion, Conclusion::Denied, "{explanation}");
+    let last = explanation.hops.last().unwrap();
+    assert_eq!(last.object.as_ref().unwrap().to_string(), "NetworkPolicy shop/database");
+    assert_eq!(last.field, "spec.ingress");
+    there_is_a_way_for_allowed_peers(&mut cluster);
+}
+
+fn there_is_a_way_for_allowed_peers(cluster: &mut Cluster) {
+    let there = cluster.plans.get_mut(&NodeName::from("node-b")).unwrap();
+    there.policy.peer_sets[0].addresses.insert(ip(CLIENT));
+    let explanation = ask(cluster, "client", "http://web/");
+    assert!(explanation.conclusion.is_reached(), "{explanation}");
+    assert!(
+        explanation.to_string().contains("[NetworkPolicy shop/database spec.ingress[0]]"),
+        "{explanation}"
+    );
+}
+
+#[test]
+fn a_service_without_endpoints_refuses_and_wrong_ports_are_listed() {
+    let explanation = ask(&cluster(&Outcome::Reject), "client", "web:80");
+    assert_eq!(explanation.conclusion, Conclusion::Refused);
+    let explanation = ask(&cluster(&forwarding()), "client", "web:81");
+    assert_eq!(explanation.conclusion, Conclusion::Refused);
+    assert!(explanation.summary.contains("it has 80/TCP"), "{explanation}");
+}
+
+#[test]
+fn pods_and_outside_addresses_are_reached_directly() {
+    let cluster = cluster(&forwarding());
+    assert!(ask(&cluster, "client", "pod/web-1:8080").conclusion.is_reached());
+    assert_eq!(ask(&cluster, "client", "192.0.2.7:443").conclusion, Conclusion::LeavesCluster);
+    assert_eq!(ask(&cluster, "nobody", "web:80").conclusion, Conclusion::NoClient);
+    assert_eq!(ask(&cluster, "client", "web").conclusion, Conclusion::NoPort);
+    assert_eq!(ask(&cluster, "client", "10.96.0.10:53/udp").conclusion, Conclusion::ReachesNode);
+    assert_eq!(ask(&cluster, "client", "10.96.77.77:80").conclusion, Conclusion::Dropped);
+}
+
+#[test]
+fn questions_are_read_as_people_write_them() {
+    let question = |from, to| Question::parse(from, to, "shop").unwrap().to_string();
+    assert_eq!(question("web-1", "web:80"), "Pod shop/web-1 → web port 80/TCP");
+    assert_eq!(question("other/web-1", "dns.x:53/udp"), "Pod other/web-1 → dns.x port 53/UDP");
+    assert_eq!(question("outside", "https://Shop.example.com/a"), "outside → https://shop.example.com:443/a");
+    assert_eq!(question("node/node-a", "[fd00::1]:80"), "Node node-a → fd00::1 port 80/TCP");
+    assert!(Question::parse("a/b/c/d", "web:80", "shop").is_err());
+    assert!(Question::parse("web-1", "web:0", "shop").is_err());
+}
