@@ -104,7 +104,8 @@ impl Tally {
     }
 
     fn read(&mut self, line: &str) {
-        if let Some(reason) = line.trim_start().strip_prefix(SKIP_MARK) {
+        // The runner may have begun the line with the test's name.
+        if let Some((_, reason)) = line.split_once(SKIP_MARK) {
             let reason = reason.to_owned();
             if !self.skipped.contains(&reason) {
                 self.skipped.push(reason);

@@ -131,9 +131,8 @@ const ACTING: &[&str] = &[
 
 /// Packages with a single place each.
 const WRAPPED: &[(&str, &[&str])] = &[
-    ("rtnetlink", &["sealane-apply-netlink", "sealane-netns"]),
-    ("netlink-packet-route", &["sealane-apply-netlink", "sealane-netns"]),
-    ("netlink-sys", &["sealane-apply-netlink", "sealane-netns"]),
+    ("netlink-packet-route", &["sealane-apply-netlink"]),
+    ("netlink-sys", &["sealane-apply-netlink"]),
     ("kube", &["sealane-watch", "sealane-apply-kube"]),
 ];
 

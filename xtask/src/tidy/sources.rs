@@ -103,6 +103,11 @@ fn rust_files() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Whether cargo takes the files of this folder for roots of their own.
+fn is_target_folder(folder: &Path) -> bool {
+    ["tests", "benches", "examples", "bin"].iter().any(|name| folder.ends_with(name))
+}
+
 /// Whether the file is a crate root, or its parent module names it.
 fn is_reached(file: &Path) -> Result<bool> {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
