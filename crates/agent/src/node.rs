@@ -32,6 +32,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             observed.fold(event);
         }
         if observed.is_stopping() {
+            world.drain().await;
             return Ok(());
         }
         if !observed.is_synced() {
@@ -46,9 +47,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let plan = Arc::new(plan);
         world.withdraw_names(&in_force, &plan);
         let links = world.converge_netlink(&plan).await;
+        let announcements = world.announce(&plan).await;
         let servers = world.publish(&plan).await;
         in_force = in_force.succeeded_by(plan, Rules::of(&links));
-        let report = links.and(servers);
+        let report = links.and(announcements).and(servers);
         due.remember(&report, Instant::now());
         world.tell(&in_force, findings, report);
         observed.answer_waiting(&in_force);

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use apply_announce::Announcer;
 use apply_netlink::Netlink;
 use compile::Underlay;
 use plan::{Finding, NodePlan, Report};
 use serve_admin::{Admin, Stage};
 use serve_dns::DnsServer;
+use serve_gateway::Gateway;
 use types::{LinkName, Prefix};
 
 use crate::attachments;
@@ -22,7 +24,9 @@ use crate::settings::Settings;
 /// The kernel, the servers, and those who want to know.
 pub(crate) struct World {
     netlink: Blocking<Netlink>,
+    announcer: Blocking<Announcer>,
     dns: DnsServer,
+    gateway: Gateway,
     admin: Arc<Admin>,
     _admin_server: Option<serve_admin::Server>,
     state_dir: PathBuf,
@@ -38,7 +42,9 @@ impl World {
         };
         Ok(Self {
             netlink: Blocking::new(Netlink::open()?),
+            announcer: Blocking::new(Announcer::new()),
             dns: DnsServer::start(serve_dns::Config::default()),
+            gateway: Gateway::start(serve_gateway::Config::default())?,
             admin,
             _admin_server: admin_server,
             state_dir: settings.state_dir.clone(),
@@ -73,9 +79,22 @@ impl World {
             .await
     }
 
+    /// Tells neighbours of LoadBalancer addresses that are new here.
+    pub(crate) async fn announce(&mut self, plan: &Arc<NodePlan>) -> Report {
+        let plan = Arc::clone(plan);
+        let work = self.announcer.run(move |announcer| announcer.converge(&plan.lb));
+        timed(&self.admin, Stage::Announce, work).await
+    }
+
     /// Names and HTTP routes, now that what they lead to is there.
     pub(crate) async fn publish(&mut self, plan: &Arc<NodePlan>) -> Report {
-        timed(&self.admin, Stage::Publish, async { self.dns.publish(&plan.dns) }).await
+        let work = async { self.dns.publish(&plan.dns).and(self.gateway.publish(&plan.gateway)) };
+        timed(&self.admin, Stage::Publish, work).await
+    }
+
+    /// Lets requests that are under way come to their end. What is in the kernel stays.
+    pub(crate) async fn drain(self) {
+        tokio::join!(self.gateway.stop(), self.dns.stop());
     }
 
     /// Tells the CNI plugin, the admin page and the log.
