@@ -114,8 +114,8 @@ fn is_reached(file: &Path) -> Result<bool> {
     let folder = file.parent().expect("a file lies in a folder");
     let folder_name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_root = matches!(stem, "main" | "lib") && folder_name == "src"
-        || matches!(folder_name, "tests" | "benches" | "examples" | "bin")
-            && !folder.with_extension("rs").exists()
+        || is_target_folder(folder) && !folder.with_extension("rs").exists()
+        || stem == "main" && folder.parent().is_some_and(is_target_folder)
         || stem == "build";
     if is_root {
         return Ok(true);
