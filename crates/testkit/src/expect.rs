@@ -1,7 +1,10 @@
 //! Comparing a scenario with the plans: its expected sections as text, its probes one by one.
 
+use std::collections::BTreeSet;
+
 use crate::scenario::Scenario;
-use crate::walk::walk;
+use crate::traced::TracedWorld;
+use crate::walk::{Fate, walk};
 use crate::world::World;
 use crate::{Probe, show};
 
@@ -53,4 +56,21 @@ fn check(world: &World, probe: &Probe) -> Option<Mismatch> {
         Err(why) => why,
     };
     Some(Mismatch { probe: probe.to_string(), actual })
+}
+
+/// Sends every probe through the rules, and returns those whose fate there differs from what the plans say.
+#[must_use]
+pub fn check_rules(scenario: &Scenario, world: &World) -> Vec<Mismatch> {
+    let traced = TracedWorld::new(world);
+    let check = |probe: &Probe| {
+        let resolved = world.resolve(probe).ok()?;
+        let planned: BTreeSet<Fate> = walk(world, &resolved).into_iter().map(Fate::without_reason).collect();
+        let actual = traced.trace(&resolved);
+        let actual_differs = planned != actual;
+        actual_differs.then(|| Mismatch {
+            probe: probe.to_string(),
+            actual: format!("in the rules {actual:?}, in the plans {planned:?}"),
+        })
+    };
+    scenario.probes.iter().filter_map(check).collect()
 }

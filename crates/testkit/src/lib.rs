@@ -11,15 +11,17 @@ mod probe;
 mod scenario;
 mod show;
 mod slices;
+mod traced;
 mod walk;
 mod world;
 
 pub use builders::{mk_endpoint_slice, mk_namespace, mk_network_policy, mk_node, mk_pod, mk_service};
-pub use expect::{Mismatch, check_probes, rewrite};
+pub use expect::{Mismatch, check_probes, check_rules, rewrite};
 pub use lab::{LAB_MANIFESTS, cluster_context, node_context};
 pub use manifests::{ManifestError, Manifests};
 pub use probe::{Client, Outcome, Probe, ProbeError, Target};
 pub use scenario::{Scenario, ScenarioError, Section};
+pub use traced::TracedWorld;
 pub use walk::{Fate, Seen, walk};
 pub use world::{ResolvedProbe, World};
 

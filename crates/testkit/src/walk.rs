@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use engine_policy::{Connection, Decision, verdict};
-use plan::{Backend, Frontend, FrontendAddress, FrontendRule, NodePlan, Outcome, PeerPath, SourceAddress};
+use plan::{
+    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, PeerPath,
+    SourceAddress,
+};
 use types::{NamespacedName, PodName, Protocol};
 
 use crate::world::{ResolvedProbe, World};
@@ -29,6 +32,17 @@ pub enum Fate {
     Dropped,
     /// Dropped by NetworkPolicy.
     Denied(BTreeSet<NamespacedName>),
+}
+
+impl Fate {
+    /// The same fate as a client or a rule sees it, who are not told which policy drops.
+    #[must_use]
+    pub fn without_reason(self) -> Self {
+        match self {
+            Self::Denied(_) => Self::Dropped,
+            other => other,
+        }
+    }
 }
 
 /// What the reached end sees as source address.
@@ -128,27 +142,39 @@ fn through_service(
     }
 }
 
-/// No frontend: a VIP's other port is refused, an unknown address of the Service range dropped (semantics SD5).
+/// No frontend: a ClusterIP's other port is refused, an unknown address of the Service range dropped (semantics SD5).
 fn without_service(world: &World, entry: &NodePlan, probe: &ResolvedProbe) -> Fate {
     let table = &entry.services;
     let backend = Backend { address: probe.destination, port: probe.port };
-    if table.local_vips.contains(&probe.destination) {
-        return arrive(world, entry, probe, &backend, Seen::Client);
-    }
-    let is_vip =
-        table.frontends.keys().any(|frontend| frontend.address == FrontendAddress::Vip(probe.destination));
-    if is_vip {
+    let is_cluster_ip = table.frontends.iter().any(|(frontend, rule)| {
+        rule.scope == FrontendScope::ClusterIp && frontend.address == FrontendAddress::Vip(probe.destination)
+    });
+    if is_cluster_ip {
         return Fate::Refused;
     }
-    if table.service_cidrs.iter().any(|cidr| cidr.contains(probe.destination)) {
+    let is_local = table.local_vips.contains(&probe.destination);
+    if !is_local && table.service_cidrs.iter().any(|cidr| cidr.contains(probe.destination)) {
         return Fate::Dropped;
     }
-    arrive(world, entry, probe, &backend, Seen::Client)
+    let fate = arrive(world, entry, probe, &backend, Seen::Client);
+    let is_announced = world.plans.values().any(|plan| plan.lb.announce.contains_key(&probe.destination));
+    match fate {
+        // The node that holds a LoadBalancer address has no program listening on it.
+        Fate::Reached { .. } if is_announced => Fate::Refused,
+        fate => fate,
+    }
 }
 
 /// Past address translation: the policies of both ends.
 fn arrive(world: &World, entry: &NodePlan, probe: &ResolvedProbe, backend: &Backend, seen: Seen) -> Fate {
     let home = world.home_of(backend.address);
+    let leaves_cluster = {
+        let masquerade = &entry.podnet.masquerade;
+        masquerade.sources.iter().any(|range| range.contains(probe.source))
+            && !masquerade.except.iter().any(|range| range.contains(backend.address))
+            && !entry.podnet.local_addresses.contains_key(&backend.address)
+    };
+    let seen = if leaves_cluster { Seen::Node } else { seen };
     // A node judges what it forwards before it hides the client behind its own address.
     let is_here = home.is_some_and(|home| home.node == entry.node);
     let translated = match seen {
@@ -185,7 +211,7 @@ fn arrive(world: &World, entry: &NodePlan, probe: &ResolvedProbe, backend: &Back
 }
 
 /// The address a node's own packets carry: on the underlay, or the tunnel's when they go through it.
-fn node_source(entry: &NodePlan, home: Option<&NodePlan>) -> IpAddr {
+pub(crate) fn node_source(entry: &NodePlan, home: Option<&NodePlan>) -> IpAddr {
     let path = home.and_then(|home| entry.podnet.peers.get(&home.node)).map(|peer| &peer.path);
     let underlay = entry.services.node_addresses.iter().next().copied();
     match (path, &entry.podnet.vxlan) {

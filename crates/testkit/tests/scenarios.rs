@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sealane_testkit::{Scenario, check_probes, rewrite};
+use sealane_testkit::{Mismatch, Scenario, check_probes, check_rules, rewrite};
 
 fn scenario_files() -> Vec<PathBuf> {
     fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -73,13 +73,17 @@ fn difference(expected: &str, actual: &str) -> Option<String> {
     Some(format!("line {line}:\n  expected {expected}\n  actual   {actual}\n  (UPDATE=1 rewrites)"))
 }
 
+fn told(mismatches: Vec<Mismatch>) -> Vec<String> {
+    let tell = |mismatch: Mismatch| format!("{}\n  actual {}", mismatch.probe, mismatch.actual);
+    mismatches.into_iter().map(tell).collect()
+}
+
 #[test]
 fn probes_end_as_the_scenarios_say() {
-    each_scenario(|_, _, scenario| {
-        let mismatches = check_probes(scenario, &scenario.world());
-        mismatches
-            .into_iter()
-            .map(|mismatch| format!("{}\n  actual {}", mismatch.probe, mismatch.actual))
-            .collect()
-    });
+    each_scenario(|_, _, scenario| told(check_probes(scenario, &scenario.world())));
+}
+
+#[test]
+fn rules_do_to_probes_what_the_plans_say() {
+    each_scenario(|_, _, scenario| told(check_rules(scenario, &scenario.world())));
 }
