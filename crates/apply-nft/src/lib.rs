@@ -1,1 +1,23 @@
 //! Load ruleset transactions into the kernel and read our table back.
+//!
+//! [`Nft`] is one long-lived netfilter netlink socket in one network namespace. [`Nft::converge`] makes our table,
+//! `inet sealane`, equal to a ruleset; it never touches another table and calls no program. Connections of UDP to
+//! backends that have gone are forgotten on the way, and so are clients remembered to use one.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a shell crate: it is here that the kernel's nftables and connection tracking are changed"
+)]
+
+mod attribute;
+mod conntrack;
+mod element;
+mod error;
+mod expression;
+mod load;
+mod lower;
+mod nft;
+mod read;
+mod socket;
+
+pub use error::NftError;
+pub use nft::Nft;

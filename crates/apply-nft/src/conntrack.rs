@@ -1,0 +1,122 @@
+//! Forgetting UDP connections to a backend that has gone (semantics SD12), over ctnetlink.
+//!
+//! TCP is never cut, and an entry of another backend is never touched.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ruleset::RemovedBackend;
+
+use crate::attribute::{Attributes, Head, Message};
+use crate::error::NftError;
+use crate::socket::Socket;
+
+/// `NFNL_SUBSYS_CTNETLINK` with `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
+const GET: u16 = 1 << 8 | 1;
+const DELETE: u16 = 1 << 8 | 2;
+// `enum ctattr_type`.
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+const IDENTIFIER: u16 = 12;
+// `enum ctattr_tuple`, `enum ctattr_ip` and `enum ctattr_l4proto`.
+const TUPLE_IP: u16 = 1;
+const TUPLE_PROTOCOL: u16 = 2;
+const NUMBER: u16 = 1;
+const SOURCE_PORT: u16 = 2;
+const DESTINATION_PORT: u16 = 3;
+/// `IPPROTO_UDP`.
+const UDP: u8 = 17;
+
+/// Removes the entries of UDP connections from these frontends to these backends; how many.
+pub(crate) fn forget(
+    socket: &mut Socket,
+    removed: &BTreeSet<RemovedBackend>,
+) -> Result<usize, NftError> {
+    let mut forgotten = 0;
+    // `AF_INET` and `AF_INET6`, each dumped only when one of its backends has gone.
+    for (family, is_v4) in [(libc::AF_INET, true), (libc::AF_INET6, false)] {
+        let family = u8::try_from(family).expect("address families are small numbers");
+        let wanted: BTreeSet<RemovedBackend> = removed
+            .iter()
+            .filter(|removed| removed.protocol == UDP && removed.backend.0.is_ipv4() == is_v4)
+            .copied()
+            .collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        for entry in entries(socket, family, &wanted)? {
+            let mut message = Message::new(Head { kind: DELETE, flags: 4, family, resource: 0 });
+            message.bytes(ORIGINAL | 1 << 15, &entry.original);
+            if let Some(identifier) = &entry.identifier {
+                message.bytes(IDENTIFIER, identifier);
+            }
+            match socket.ask(message.finish(), "a connection to forget", |_| {}) {
+                Ok(()) => forgotten += 1,
+                // It ended by itself.
+                Err(error) if error.is_absent() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(forgotten)
+}
+
+struct Entry {
+    /// `CTA_TUPLE_ORIG`, as received.
+    original: Vec<u8>,
+    /// `CTA_ID`, so that a new connection of the same tuple is not hit.
+    identifier: Option<Vec<u8>>,
+}
+
+fn entries(
+    socket: &mut Socket,
+    family: u8,
+    wanted: &BTreeSet<RemovedBackend>,
+) -> Result<Vec<Entry>, NftError> {
+    let flags = u16::try_from(libc::NLM_F_DUMP).expect("netlink flags are 16 bits");
+    let question = Message::new(Head { kind: GET, flags, family, resource: 0 }).finish();
+    let mut entries = Vec::new();
+    socket.ask(question, "connections", |answer| {
+        let attributes = answer.attributes();
+        let Some(connection) = connection_of(attributes) else { return };
+        if wanted.contains(&connection) {
+            let original = attributes.bytes_at(ORIGINAL).unwrap_or_default().to_vec();
+            let identifier = attributes.bytes_at(IDENTIFIER).map(<[u8]>::to_vec);
+            entries.push(Entry { original, identifier });
+        }
+    })?;
+    Ok(entries)
+}
+
+/// What a connection aimed at, and who answers it.
+fn connection_of(attributes: Attributes<'_>) -> Option<RemovedBackend> {
+    let (original, reply) = (attributes.nested(ORIGINAL)?, attributes.nested(REPLY)?);
+    let protocol = *original.nested(TUPLE_PROTOCOL)?.bytes_at(NUMBER)?.first()?;
+    Some(RemovedBackend {
+        frontend: (address_of(original, End::Destination)?, port_of(original, DESTINATION_PORT)?),
+        protocol,
+        backend: (address_of(reply, End::Source)?, port_of(reply, SOURCE_PORT)?),
+    })
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Source,
+    Destination,
+}
+
+fn address_of(tuple: Attributes<'_>, end: End) -> Option<IpAddr> {
+    // `CTA_IP_V4_SRC` 1, `…V4_DST` 2, `…V6_SRC` 3, `…V6_DST` 4.
+    let (v4, v6) = match end {
+        End::Source => (1, 3),
+        End::Destination => (2, 4),
+    };
+    let addresses = tuple.nested(TUPLE_IP)?;
+    let v4 = addresses.bytes_at(v4).and_then(|bytes| Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)));
+    v4.or_else(|| Some(IpAddr::from(<[u8; 16]>::try_from(addresses.bytes_at(v6)?).ok()?)))
+}
+
+fn port_of(tuple: Attributes<'_>, kind: u16) -> Option<u16> {
+    let bytes = tuple.nested(TUPLE_PROTOCOL)?.bytes_at(kind)?;
+    Some(u16::from_be_bytes(bytes.try_into().ok()?))
+}

@@ -1,0 +1,329 @@
+//! Set declarations and elements, to and from netlink attributes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ruleset::{Data, Element, FieldType, Key, Set, SetKind, Value, Verdict};
+use types::IpFamily;
+
+use crate::attribute::{Attributes, Message};
+use crate::expression::{Code, put_value, put_verdict, value_of, verdict_of};
+use crate::lower::{verdict_code, width};
+
+// `enum nft_set_flags`.
+const INTERVAL: u32 = 0x4;
+const MAP: u32 = 0x8;
+const TIMEOUT: u32 = 0x10;
+const DYNAMIC: u32 = 0x20;
+const CONCATENATED: u32 = 0x80;
+/// `NFT_DATA_VERDICT`.
+const VERDICT_TYPE: u32 = 0xffff_ff00;
+/// Bits of one type in a concatenation's type (`TYPE_BITS` of nft's `datatype.h`).
+const TYPE_BITS: u32 = 6;
+/// Most elements of a dynamic map; `ruleset` prints the same number.
+const DYNAMIC_SIZE: u32 = 262_144;
+
+// `enum nft_set_elem_attributes`.
+const ELEMENT_KEY: u16 = 1;
+const ELEMENT_DATA: u16 = 2;
+const ELEMENT_FLAGS: u16 = 3;
+const ELEMENT_USERDATA: u16 = 6;
+const ELEMENT_KEY_END: u16 = 10;
+/// `NFT_SET_ELEM_INTERVAL_END`.
+const INTERVAL_END: u32 = 1;
+
+/// The number `nft` gives a type (`enum datatypes` of nft's `datatype.h`); the kernel only stores it.
+fn type_number(kind: FieldType) -> u32 {
+    match kind {
+        FieldType::Address(IpFamily::V4) => 7,
+        FieldType::Address(IpFamily::V6) => 8,
+        FieldType::Protocol => 12,
+        FieldType::Port => 13,
+        FieldType::Number => 23,
+    }
+}
+
+fn type_of(number: u32) -> Option<FieldType> {
+    [
+        FieldType::Address(IpFamily::V4),
+        FieldType::Address(IpFamily::V6),
+        FieldType::Protocol,
+        FieldType::Port,
+        FieldType::Number,
+    ]
+    .into_iter()
+    .find(|kind| type_number(*kind) == number)
+}
+
+fn concatenated(types: &[FieldType]) -> u32 {
+    types.iter().fold(0, |all, kind| all << TYPE_BITS | type_number(*kind))
+}
+
+fn types_of(mut number: u32) -> Option<Vec<FieldType>> {
+    let mut types = Vec::new();
+    while number != 0 {
+        types.insert(0, type_of(number & ((1 << TYPE_BITS) - 1))?);
+        number >>= TYPE_BITS;
+    }
+    Some(types)
+}
+
+/// Bytes of a concatenation: every field is padded to four, except a field that stands alone.
+fn total_width(types: &[FieldType]) -> u32 {
+    match types {
+        [single] => width(*single),
+        _ => types.iter().map(|kind| width(*kind).next_multiple_of(4)).sum(),
+    }
+}
+
+/// Whether ranges are kept as start and end elements (rbtree) and not as pairs of keys (pipapo).
+fn has_end_elements(set: &Set) -> bool {
+    set.kind == SetKind::Interval && set.key.len() == 1
+}
+
+// === declaration ===
+
+/// Writes the attributes of `NFT_MSG_NEWSET` after the table.
+pub(crate) fn put_declaration(message: &mut Message, name: &str, set: &Set, id: u32) {
+    let mut flags = match set.kind {
+        SetKind::Exact | SetKind::Counted => 0,
+        SetKind::Interval if set.key.len() > 1 => INTERVAL | CONCATENATED,
+        SetKind::Interval => INTERVAL,
+        SetKind::Dynamic => DYNAMIC | TIMEOUT,
+    };
+    if set.data != Data::None {
+        flags |= MAP;
+    }
+    message.text(2, name);
+    message.u32(3, flags);
+    message.u32(4, concatenated(&set.key));
+    message.u32(5, total_width(&set.key));
+    match &set.data {
+        Data::None => {}
+        Data::Verdict(()) => {
+            message.u32(6, VERDICT_TYPE);
+            message.u32(7, 16);
+        }
+        Data::Values(types) => {
+            message.u32(6, concatenated(types));
+            message.u32(7, total_width(types));
+        }
+    }
+    message.u32(10, id);
+    if set.kind == SetKind::Dynamic {
+        message.nest(9, |message| message.u32(1, DYNAMIC_SIZE));
+    }
+    if flags & CONCATENATED != 0 {
+        message.nest(9, |message| {
+            message.nest(2, |message| {
+                set.key.iter().for_each(|kind| message.nest(1, |message| message.u32(1, width(*kind))));
+            });
+        });
+    }
+    put_byte_orders(message, set);
+    if set.kind == SetKind::Counted {
+        message.nest(17, |message| {
+            message.text(1, "counter");
+            message.nest(2, |_| {});
+        });
+    }
+}
+
+/// What `nft` stores beside a set to know how to print it: `NFTNL_UDATA_SET_KEYBYTEORDER` and `…DATABYTEORDER`.
+fn put_byte_orders(message: &mut Message, set: &Set) {
+    let order = |types: &[FieldType]| -> u32 {
+        // `BYTEORDER_HOST_ENDIAN` and `BYTEORDER_BIG_ENDIAN` of nft's `datatype.h`.
+        if types == [FieldType::Number] { 1 } else { 2 }
+    };
+    let mut bytes = Vec::new();
+    let mut put = |kind: u8, order: u32| {
+        bytes.extend([kind, 4]);
+        bytes.extend(order.to_ne_bytes());
+    };
+    put(0, order(&set.key));
+    match &set.data {
+        Data::None => {}
+        Data::Verdict(()) => put(1, 1),
+        Data::Values(types) => put(1, order(types)),
+    }
+    message.bytes(13, &bytes);
+}
+
+/// Reads the attributes of `NFT_MSG_NEWSET`; `None` for a set we would never declare.
+pub(crate) fn declaration_of(attributes: Attributes<'_>) -> Option<Set> {
+    let flags = attributes.u32(3).unwrap_or_default();
+    let kind = match flags & (INTERVAL | DYNAMIC | TIMEOUT) {
+        0 if attributes.bytes_at(17).is_some() => SetKind::Counted,
+        0 => SetKind::Exact,
+        INTERVAL => SetKind::Interval,
+        flags if flags == DYNAMIC | TIMEOUT => SetKind::Dynamic,
+        _ => return None,
+    };
+    let data = match attributes.u32(6).filter(|_| flags & MAP != 0) {
+        None => Data::None,
+        Some(VERDICT_TYPE) => Data::Verdict(()),
+        Some(number) => Data::Values(types_of(number)?),
+    };
+    Some(Set { key: types_of(attributes.u32(4)?)?, data, kind, elements: BTreeMap::new() })
+}
+
+// === elements ===
+
+/// Writes the kernel's elements (one, or two for a range of a plain interval set) as `NFTA_LIST_ELEM`s.
+pub(crate) fn put_element(message: &mut Message, set: &Set, key: &Key, element: &Element) {
+    let end_elements = has_end_elements(set);
+    message.nest(1, |message| {
+        put_value(message, ELEMENT_KEY, &bytes_of(&key.first));
+        if let (Some(last), false) = (&key.last, end_elements) {
+            put_value(message, ELEMENT_KEY_END, &bytes_of(last));
+        }
+        match &element.data {
+            Data::None => {}
+            Data::Values(values) => put_value(message, ELEMENT_DATA, &bytes_of(values)),
+            Data::Verdict(verdict) => put_verdict(message, ELEMENT_DATA, &verdict_code(verdict)),
+        }
+        if !element.comment.is_empty() {
+            message.bytes(ELEMENT_USERDATA, &comment_bytes(&element.comment));
+        }
+    });
+    if let (Some(last), true) = (&key.last, end_elements)
+        && let Some(end) = next_address(last)
+    {
+        message.nest(1, |message| {
+            put_value(message, ELEMENT_KEY, &bytes_of(&[Value::Address(end)]));
+            message.u32(ELEMENT_FLAGS, INTERVAL_END);
+        });
+    }
+}
+
+/// A comment as user data (`NFTNL_UDATA_RULE_COMMENT` and `NFTNL_UDATA_SET_ELEM_COMMENT` are both 0).
+pub(crate) fn comment_bytes(comment: &str) -> Vec<u8> {
+    let len = u8::try_from(comment.len() + 1).expect("comments are cut at 127 bytes");
+    [&[0, len], comment.as_bytes(), &[0]].concat()
+}
+
+/// The comment in user data; empty when there is none.
+pub(crate) fn comment_of(user_data: Option<&[u8]>) -> String {
+    let Some([0, len, rest @ ..]) = user_data else { return String::new() };
+    let text = rest.get(..usize::from(*len)).unwrap_or_default();
+    String::from_utf8_lossy(text.strip_suffix(&[0]).unwrap_or(text)).into_owned()
+}
+
+fn bytes_of(values: &[Value]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(40);
+    for value in values {
+        match value {
+            Value::Address(IpAddr::V4(address)) => bytes.extend(address.octets()),
+            Value::Address(IpAddr::V6(address)) => bytes.extend(address.octets()),
+            Value::Protocol(number) => bytes.extend([*number, 0, 0, 0]),
+            Value::Port(port) => {
+                bytes.extend(port.to_be_bytes());
+                bytes.extend([0; 2]);
+            }
+            Value::Number(number) => bytes.extend(number.to_ne_bytes()),
+        }
+    }
+    bytes
+}
+
+/// The values in bytes from the kernel.
+pub(crate) fn values_of(types: &[FieldType], mut bytes: &[u8]) -> Option<Vec<Value>> {
+    let mut values = Vec::with_capacity(types.len());
+    for kind in types {
+        let field = bytes.get(..width(*kind) as usize)?;
+        values.push(match kind {
+            FieldType::Address(IpFamily::V4) => Value::Address(IpAddr::from(<[u8; 4]>::try_from(field).ok()?)),
+            FieldType::Address(IpFamily::V6) => Value::Address(IpAddr::from(<[u8; 16]>::try_from(field).ok()?)),
+            FieldType::Protocol => Value::Protocol(field[0]),
+            FieldType::Port => Value::Port(u16::from_be_bytes(field.try_into().ok()?)),
+            FieldType::Number => Value::Number(u32::from_ne_bytes(field.try_into().ok()?)),
+        });
+        bytes = bytes.get(width(*kind).next_multiple_of(4) as usize..).unwrap_or_default();
+    }
+    Some(values)
+}
+
+/// An element as the kernel has it.
+pub(crate) struct RawElement {
+    first: Vec<Value>,
+    last: Option<Vec<Value>>,
+    is_end: bool,
+    element: Element,
+}
+
+/// Reads one `NFTA_LIST_ELEM`.
+pub(crate) fn element_of(set: &Set, attributes: Attributes<'_>) -> Option<RawElement> {
+    let key = |kind| attributes.nested(kind).and_then(|key| values_of(&set.key, &value_of(key)?));
+    let data = match (&set.data, attributes.nested(ELEMENT_DATA)) {
+        (Data::Values(types), Some(data)) => Data::Values(values_of(types, &value_of(data)?)?),
+        (Data::Verdict(()), Some(data)) => Data::Verdict(verdict_from(verdict_of(data)?)?),
+        _ => Data::None,
+    };
+    Some(RawElement {
+        first: key(ELEMENT_KEY)?,
+        last: key(ELEMENT_KEY_END),
+        is_end: attributes.u32(ELEMENT_FLAGS).is_some_and(|flags| flags & INTERVAL_END != 0),
+        element: Element { data, comment: comment_of(attributes.bytes_at(ELEMENT_USERDATA)) },
+    })
+}
+
+fn verdict_from(code: Code) -> Option<Verdict> {
+    Some(match (code.code, code.chain) {
+        (1, None) => Verdict::Accept,
+        (0, None) => Verdict::Drop,
+        (-5, None) => Verdict::Return,
+        (-3, Some(chain)) => Verdict::Jump(chain),
+        (-4, Some(chain)) => Verdict::Goto(chain),
+        _ => return None,
+    })
+}
+
+/// The kernel's elements as ours: starts and ends become ranges.
+pub(crate) fn assemble(set: &Set, mut raw: Vec<RawElement>) -> BTreeMap<Key, Element> {
+    if !has_end_elements(set) {
+        let exact = set.kind != SetKind::Interval;
+        return raw
+            .into_iter()
+            .map(|raw| {
+                let last = raw.last.unwrap_or_else(|| raw.first.clone());
+                (Key { first: raw.first, last: (!exact).then_some(last) }, raw.element)
+            })
+            .collect();
+    }
+    // An end and a start of the same address: the end is of the range before.
+    raw.sort_by(|one, other| (&one.first, !one.is_end).cmp(&(&other.first, !other.is_end)));
+    let mut elements = BTreeMap::new();
+    let mut open: Option<(Vec<Value>, Element)> = None;
+    for raw in raw {
+        if let (Some((first, element)), Some(last)) = (open.take(), previous_address(&raw.first)) {
+            elements.insert(Key::range(first, vec![Value::Address(last)]), element);
+        }
+        if !raw.is_end {
+            open = Some((raw.first, raw.element));
+        }
+    }
+    if let Some((first, element)) = open {
+        let last = match first[..] {
+            [Value::Address(IpAddr::V6(_))] => IpAddr::V6(u128::MAX.into()),
+            _ => IpAddr::V4(u32::MAX.into()),
+        };
+        elements.insert(Key::range(first, vec![Value::Address(last)]), element);
+    }
+    elements
+}
+
+fn next_address(values: &[Value]) -> Option<IpAddr> {
+    match values {
+        [Value::Address(IpAddr::V4(address))] => Some(IpAddr::V4(u32::from(*address).checked_add(1)?.into())),
+        [Value::Address(IpAddr::V6(address))] => Some(IpAddr::V6(u128::from(*address).checked_add(1)?.into())),
+        _ => None,
+    }
+}
+
+fn previous_address(values: &[Value]) -> Option<IpAddr> {
+    match values {
+        [Value::Address(IpAddr::V4(address))] => Some(IpAddr::V4(u32::from(*address).checked_sub(1)?.into())),
+        [Value::Address(IpAddr::V6(address))] => Some(IpAddr::V6(u128::from(*address).checked_sub(1)?.into())),
+        _ => None,
+    }
+}

@@ -1,0 +1,215 @@
+//! A transaction as netlink messages, and messages as batches that fit the socket.
+
+use ruleset::{Element, Hook, HookPoint, Key, Kind, Rule, Ruleset, Set, Step, TABLE, Transaction};
+
+use crate::attribute::{Head, Message};
+use crate::element::{comment_bytes, put_declaration, put_element};
+use crate::lower::lower;
+
+/// `NFPROTO_INET`.
+pub(crate) const INET: u8 = 1;
+/// `NFNL_SUBSYS_NFTABLES`.
+const SUBSYSTEM: u16 = 10;
+/// `NFNL_MSG_BATCH_BEGIN` and `…END`.
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+/// An element list is an attribute, whose length is 16 bits; one element is far below the rest.
+const CHUNK: usize = 48 * 1024;
+
+// `enum nf_tables_msg_types`.
+const NEW_TABLE: u16 = 0;
+const DELETE_TABLE: u16 = 2;
+const NEW_CHAIN: u16 = 3;
+const DELETE_CHAIN: u16 = 5;
+const NEW_RULE: u16 = 6;
+const DELETE_RULE: u16 = 8;
+const NEW_SET: u16 = 9;
+const DELETE_SET: u16 = 11;
+const NEW_ELEMENTS: u16 = 12;
+const DELETE_ELEMENTS: u16 = 14;
+
+/// A message of nf_tables about our table.
+pub(crate) fn message(number: u16, flags: i32) -> Message {
+    let flags = u16::try_from(flags).expect("netlink flags are 16 bits");
+    let mut message =
+        Message::new(Head { kind: SUBSYSTEM << 8 | number, flags, family: INET, resource: 0 });
+    // In every kind of message that names a table, attribute 1 does.
+    message.text(1, TABLE);
+    message
+}
+
+/// One thing that must not be cut: messages that belong together.
+struct Unit {
+    what: String,
+    messages: Vec<Vec<u8>>,
+}
+
+/// One batch: its messages, bounds included, and what each is for.
+pub(crate) struct Batch {
+    pub(crate) messages: Vec<Vec<u8>>,
+    pub(crate) names: Vec<String>,
+}
+
+/// The transaction from `actual` as few batches as the limit permits; each leaves a correct state.
+pub(crate) fn batches(transaction: &Transaction, actual: &Ruleset, limit: usize) -> Vec<Batch> {
+    let mut encoder = Encoder { actual, added: Ruleset::default(), units: Vec::new(), next_set: 1 };
+    transaction.steps.iter().for_each(|step| encoder.step(step));
+    let mut batches: Vec<Batch> = Vec::new();
+    let mut size = usize::MAX;
+    for unit in encoder.units {
+        let unit_size: usize = unit.messages.iter().map(Vec::len).sum();
+        if size.saturating_add(unit_size) > limit {
+            batches.push(Batch { messages: vec![bound(BATCH_BEGIN)], names: vec!["the batch".to_owned()] });
+            // Both bounds.
+            size = 40;
+        }
+        let batch = batches.last_mut().expect("the first unit makes a batch");
+        size += unit_size;
+        batch.names.extend(vec![unit.what; unit.messages.len()]);
+        batch.messages.extend(unit.messages);
+    }
+    for batch in &mut batches {
+        batch.messages.push(bound(BATCH_END));
+        batch.names.push("the batch".to_owned());
+    }
+    batches
+}
+
+fn bound(kind: u16) -> Vec<u8> {
+    Message::new(Head { kind, flags: 0, family: 0, resource: SUBSYSTEM }).finish()
+}
+
+struct Encoder<'a> {
+    actual: &'a Ruleset,
+    /// Sets this transaction declares.
+    added: Ruleset,
+    units: Vec<Unit>,
+    next_set: u32,
+}
+
+impl Encoder<'_> {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::DropTable => self.push("the table", vec![message(DELETE_TABLE, 0)]),
+            Step::AddTable => self.push("the table", vec![message(NEW_TABLE, libc::NLM_F_CREATE)]),
+            Step::AddSet(name, set) => {
+                let mut new = message(NEW_SET, libc::NLM_F_CREATE);
+                put_declaration(&mut new, name, set, self.next_set);
+                self.next_set += 1;
+                self.added.sets.insert(name.clone(), set.clone());
+                self.push(&format!("set {name}"), vec![new]);
+            }
+            Step::AddChain(name, hook) => self.push(&format!("chain {name}"), vec![new_chain(name, *hook)]),
+            Step::AddElements(name, elements) => {
+                self.elements(name, NEW_ELEMENTS, elements.iter().map(|(key, element)| (key, element)));
+            }
+            Step::RemoveElements(name, elements) => {
+                self.elements(name, DELETE_ELEMENTS, elements.iter().map(|(key, element)| (key, element)));
+            }
+            Step::ReplaceElements(name, elements) => {
+                // Removal and addition of a key stand in one unit: no packet sees it missing.
+                for chunk in elements.chunks(200) {
+                    let first = self.units.len();
+                    self.elements(name, DELETE_ELEMENTS, chunk.iter().map(|one| (&one.key, &one.old)));
+                    self.elements(name, NEW_ELEMENTS, chunk.iter().map(|one| (&one.key, &one.new)));
+                    let messages = self.units.drain(first..).flat_map(|unit| unit.messages).collect();
+                    self.units.push(Unit { what: format!("elements of {name}"), messages });
+                }
+            }
+            Step::FlushChain(name) => {
+                let mut flush = message(DELETE_RULE, 0);
+                flush.text(2, name);
+                self.push(&format!("rules of {name}"), vec![flush]);
+            }
+            Step::AddRules(name, rules) => {
+                let rules = rules.iter().filter_map(|rule| new_rule(name, rule)).collect();
+                self.push(&format!("rules of {name}"), rules);
+            }
+            Step::RemoveChain(name) => {
+                let mut removal = message(DELETE_CHAIN, 0);
+                // `NFTA_CHAIN_NAME`
+                removal.text(3, name);
+                self.push(&format!("chain {name}"), vec![removal]);
+            }
+            Step::RemoveSet(name) => {
+                let mut removal = message(DELETE_SET, 0);
+                removal.text(2, name);
+                self.push(&format!("set {name}"), vec![removal]);
+            }
+        }
+    }
+
+    fn push(&mut self, what: &str, messages: Vec<Message>) {
+        let messages = messages.into_iter().map(Message::finish).collect();
+        self.units.push(Unit { what: what.to_owned(), messages });
+    }
+
+    /// Element lists below 64 KiB, each a unit of its own.
+    fn elements<'e>(
+        &mut self,
+        name: &str,
+        number: u16,
+        elements: impl Iterator<Item = (&'e Key, &'e Element)>,
+    ) {
+        let Some(set) = self.added.sets.get(name).or_else(|| self.actual.sets.get(name)) else { return };
+        let set: Set = Set { elements: std::collections::BTreeMap::new(), ..set.clone() };
+        let flags = if number == NEW_ELEMENTS { libc::NLM_F_CREATE } else { 0 };
+        let mut elements = elements.peekable();
+        while elements.peek().is_some() {
+            let mut list = message(number, flags);
+            list.text(2, name);
+            list.nest(3, |list| {
+                while let Some((key, element)) = elements.next_if(|_| list.len() < CHUNK) {
+                    put_element(list, &set, key, element);
+                }
+            });
+            self.push(&format!("elements of {name}"), vec![list]);
+        }
+    }
+}
+
+fn new_chain(name: &str, hook: Option<Hook>) -> Message {
+    let mut message = message(NEW_CHAIN, libc::NLM_F_CREATE);
+    message.text(3, name);
+    if let Some(hook) = hook {
+        message.nest(4, |message| {
+            message.u32(1, hook_number(hook.point));
+            message.bytes(2, &hook.priority.to_be_bytes());
+        });
+        // `NFTA_CHAIN_POLICY` and `NF_ACCEPT`
+        message.u32(5, 1);
+        message.text(7, kind_word(hook.kind));
+    }
+    message
+}
+
+/// `enum nf_inet_hooks`.
+pub(crate) fn hook_number(point: HookPoint) -> u32 {
+    match point {
+        HookPoint::Prerouting => 0,
+        HookPoint::Input => 1,
+        HookPoint::Forward => 2,
+        HookPoint::Output => 3,
+        HookPoint::Postrouting => 4,
+    }
+}
+
+/// A base chain's type by the kernel's name.
+pub(crate) fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Filter => "filter",
+        Kind::Nat => "nat",
+    }
+}
+
+/// `None` for a rule that was read back and is not ours: it is never desired.
+fn new_rule(chain: &str, rule: &Rule) -> Option<Message> {
+    let expressions = lower(rule)?;
+    let mut message = message(NEW_RULE, libc::NLM_F_CREATE | libc::NLM_F_APPEND);
+    message.text(2, chain);
+    message.nest(4, |message| expressions.iter().for_each(|expression| expression.put(message)));
+    if !rule.comment.is_empty() {
+        message.bytes(7, &comment_bytes(&rule.comment));
+    }
+    Some(message)
+}

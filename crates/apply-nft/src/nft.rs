@@ -1,0 +1,148 @@
+//! Making our table equal to a ruleset.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use plan::{Failure, Report};
+use ruleset::{
+    Data, Element, Key, RemovedBackend, Ruleset, Step, Transaction, diff, is_client_current,
+    removed_backends,
+};
+use types::IpFamily;
+
+use crate::error::NftError;
+use crate::load::batches;
+use crate::socket::Socket;
+use crate::{conntrack, read};
+
+/// nftables and connection tracking of one network namespace.
+///
+/// The namespace is that of the thread that called [`Nft::open`]; afterwards any thread may use it.
+pub struct Nft {
+    socket: Socket,
+    /// The table as of a generation: true as long as the kernel's generation is that one.
+    known: Option<(u32, Ruleset)>,
+}
+
+impl Nft {
+    /// Opens the socket this value keeps.
+    ///
+    /// # Errors
+    /// When the kernel has no netfilter netlink, or no more sockets are allowed.
+    pub fn open() -> Result<Self, NftError> {
+        Ok(Self { socket: Socket::open()?, known: None })
+    }
+
+    /// Our table as the kernel has it; the default value when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_back(&mut self) -> Result<Ruleset, NftError> {
+        read::read_back(&mut self.socket)
+    }
+
+    /// Makes our table equal to `desired`; writes nothing when it is. What failed stays due: call again.
+    pub fn converge(&mut self, desired: &Ruleset) -> Report {
+        // Somebody else may change the table between our reading and our writing; then the kernel refuses what does
+        // not fit, and a second look finds what they did.
+        let result = self.converge_once(desired).or_else(|error| {
+            tracing::debug!(error = &error as &dyn Error, "nftables refuses a change, reading the table again");
+            self.known = None;
+            self.converge_once(desired)
+        });
+        result.unwrap_or_else(|error| {
+            self.known = None;
+            failed("table inet sealane", &error)
+        })
+    }
+
+    fn converge_once(&mut self, desired: &Ruleset) -> Result<Report, NftError> {
+        let generation = read::generation(&mut self.socket)?;
+        let (actual, is_fresh) = match self.known.take() {
+            Some((known, actual)) if known == generation => (actual, false),
+            _ => (read::read_back(&mut self.socket)?, true),
+        };
+        let transaction = diff(&actual, desired);
+        let batches = self.commit(&transaction, &actual)?;
+        let now = read::generation(&mut self.socket)?;
+        // Counted wrong when somebody else committed meanwhile, or the number 0 was skipped: then it is read again.
+        if now == generation.wrapping_add(batches) {
+            self.known = Some((now, desired.clone()));
+        }
+        let mut report = Report { written: transaction.len(), failures: Vec::new() };
+        if is_fresh || !transaction.is_empty() {
+            report = report.and(self.forget(&actual, desired, is_fresh));
+        }
+        Ok(report)
+    }
+
+    /// Sends a transaction; in how many batches.
+    fn commit(&mut self, transaction: &Transaction, actual: &Ruleset) -> Result<u32, NftError> {
+        let mut sent = 0;
+        for mut batch in batches(transaction, actual, self.socket.batch_limit) {
+            let names = batch.names;
+            let last = batch.messages.len() - 2;
+            self.socket.transact(&mut batch.messages, last, |index| names[index].clone())?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+
+    /// Forgets connections and clients of backends that have gone.
+    fn forget(&mut self, before: &Ruleset, after: &Ruleset, is_fresh: bool) -> Report {
+        let mut report = Report::default();
+        let removed: BTreeSet<RemovedBackend> = removed_backends(before, after);
+        if let Err(error) = conntrack::forget(&mut self.socket, &removed) {
+            report = report.and(failed("UDP connections to removed backends", &error));
+        }
+        for (family, clients, pool) in
+            [(IpFamily::V4, "clients4", "pool4"), (IpFamily::V6, "clients6", "pool6")]
+        {
+            let keys = |rules: &Ruleset| {
+                rules.sets.get(pool).map(|pool| pool.elements.keys().cloned().collect::<BTreeSet<Key>>())
+            };
+            let (old, new) = (keys(before).unwrap_or_default(), keys(after).unwrap_or_default());
+            if is_fresh || !old.is_subset(&new) {
+                match self.forget_clients(after, family, clients) {
+                    Ok(forgotten) => report.written += forgotten,
+                    Err(error) => report = report.and(failed("clients of removed backends", &error)),
+                }
+            }
+        }
+        report
+    }
+
+    /// Removes the elements of a dynamic map that no pool has any more; how many.
+    fn forget_clients(&mut self, rules: &Ruleset, family: IpFamily, name: &str) -> Result<usize, NftError> {
+        let Some(set) = rules.sets.get(name) else { return Ok(0) };
+        let stale: Vec<(Key, Element)> = read::clients(&mut self.socket, name, set)?
+            .into_iter()
+            .filter(|(key, data)| !is_client_current(rules, family, key, data))
+            .map(|(key, _)| (Key::exact(key), Element { data: Data::None, comment: String::new() }))
+            .collect();
+        let mut forgotten = 0;
+        // One by one: an element may expire meanwhile, and that must not keep the others.
+        for client in stale {
+            let removal = Transaction { steps: vec![Step::RemoveElements(name.to_owned(), vec![client])] };
+            match self.commit(&removal, rules) {
+                Ok(_) => forgotten += 1,
+                Err(error) if error.is_absent() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if forgotten > 0 {
+            self.known = None;
+        }
+        Ok(forgotten)
+    }
+}
+
+fn failed(what: &str, error: &NftError) -> Report {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        why = format!("{why}: {cause}");
+        source = cause.source();
+    }
+    Report { written: 0, failures: vec![Failure { what: what.to_owned(), why }] }
+}
