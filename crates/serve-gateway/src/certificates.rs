@@ -86,7 +86,8 @@ fn load(certificate: &Certificate, provider: &CryptoProvider) -> Result<Arc<Cert
     if chain.is_empty() {
         return Err(CertificateError::NoCertificate);
     }
-    let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).map_err(CertificateError::KeyPem)?;
+    let key =
+        PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).map_err(CertificateError::KeyPem)?;
     match CertifiedKey::from_der(chain, key, provider) {
         Ok(key) => Ok(Arc::new(key)),
         Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateError::Mismatch),

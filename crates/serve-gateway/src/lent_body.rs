@@ -76,6 +76,6 @@ impl Body for LentBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.taken.as_ref().map_or_else(|| self.lender.size.clone(), Body::size_hint)
+        self.taken.as_ref().map_or_else(|| self.lender.size, Body::size_hint)
     }
 }

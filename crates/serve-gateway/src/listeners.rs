@@ -46,8 +46,7 @@ impl Listeners {
     /// touched. Connections of a closed socket end after the requests they are at.
     pub(crate) fn converge(&mut self, wanted: &BTreeMap<SocketAddr, Scheme>, shared: &Arc<Shared>) -> Report {
         let mut report = Report::default();
-        let superfluous =
-            self.open.extract_if(.., |address, open| wanted.get(address) != Some(&open.scheme));
+        let superfluous = self.open.extract_if(.., |address, open| wanted.get(address) != Some(&open.scheme));
         for (_, open) in superfluous {
             open.close();
             report.written += 1;
@@ -122,8 +121,7 @@ async fn accept(listener: TcpListener, scheme: Scheme, shared: Arc<Shared>, clos
         });
         match accepted {
             Ok((stream, ends)) => {
-                let serving =
-                    connection::serve(Arc::clone(&shared), stream, ends, scheme, closing.clone());
+                let serving = connection::serve(Arc::clone(&shared), stream, ends, scheme, closing.clone());
                 shared.tasks.spawn(async move {
                     serving.await;
                     drop(permit);
