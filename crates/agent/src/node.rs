@@ -47,10 +47,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let plan = Arc::new(plan);
         world.withdraw_names(&in_force, &plan);
         let links = world.converge_netlink(&plan).await;
+        let rules = world.converge_nft(&plan).await;
         let announcements = world.announce(&plan).await;
         let servers = world.publish(&plan).await;
-        in_force = in_force.succeeded_by(plan, Rules::of(&links));
-        let report = links.and(announcements).and(servers);
+        in_force = in_force.succeeded_by(plan, Rules::of(&rules));
+        let report = links.and(rules).and(announcements).and(servers);
         due.remember(&report, Instant::now());
         world.tell(&in_force, findings, report);
         observed.answer_waiting(&in_force);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use apply_announce::Announcer;
 use apply_netlink::Netlink;
+use apply_nft::Nft;
 use compile::Underlay;
 use plan::{Finding, NodePlan, Report};
 use serve_admin::{Admin, Stage};
@@ -24,6 +25,7 @@ use crate::settings::Settings;
 /// The kernel, the servers, and those who want to know.
 pub(crate) struct World {
     netlink: Blocking<Netlink>,
+    nft: Blocking<Nft>,
     announcer: Blocking<Announcer>,
     dns: DnsServer,
     gateway: Gateway,
@@ -42,6 +44,7 @@ impl World {
         };
         Ok(Self {
             netlink: Blocking::new(Netlink::open()?),
+            nft: Blocking::new(Nft::open()?),
             announcer: Blocking::new(Announcer::new()),
             dns: DnsServer::start(serve_dns::Config::default()),
             gateway: Gateway::start(serve_gateway::Config::default())?,
@@ -77,6 +80,13 @@ impl World {
         let plan = Arc::clone(plan);
         timed(&self.admin, Stage::Netlink, self.netlink.run(move |netlink| netlink.converge(&plan.podnet)))
             .await
+    }
+
+    /// Service rules, policy and masquerading, in one transaction.
+    pub(crate) async fn converge_nft(&mut self, plan: &Arc<NodePlan>) -> Report {
+        let plan = Arc::clone(plan);
+        let work = self.nft.run(move |nft| nft.converge(&ruleset::render(&plan)));
+        timed(&self.admin, Stage::Nft, work).await
     }
 
     /// Tells neighbours of LoadBalancer addresses that are new here.

@@ -1,0 +1,216 @@
+//! A node with an agent in a network namespace, and the API server next to it.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use apply_kube::Writer;
+use apply_netlink::Netlink;
+use apply_netlink::underlay::Port;
+use netns::{Netns, run_in, world};
+use sealane_agent::ingress_controllers;
+use sealane_agent::node::{Settings, TunnelMode};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use types::{AgentAnswer, AgentRequest, Attachment};
+
+use crate::server::TestServer;
+
+/// How long anything may take before the test fails.
+const DEADLINE: Duration = Duration::from_secs(20);
+const API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(172, 31, 0, 1)), 6443);
+const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 31, 0, 11));
+const DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
+
+/// The whole: dropped as one.
+pub(crate) struct TestNode {
+    runtime: Runtime,
+    writer: Writer,
+    netns: Netns,
+    settings: Settings,
+    agent: Option<Agent>,
+    _server: TestServer,
+}
+
+struct Agent {
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl TestNode {
+    /// Makes the network, starts the API, and tells it of the Node; the agent does not run yet.
+    pub(crate) fn new() -> Self {
+        let netns = Netns::create(&world::netns_path("node-a")).expect("namespace");
+        let mut outside = Netlink::open().expect("netlink");
+        outside.make_underlay(&"slbr0".into(), API.ip(), 24).expect("bridge");
+        let port = Port {
+            bridge: "slbr0".into(),
+            host_link: "slnode-a".into(),
+            link: "eth0".into(),
+            address: NODE,
+            prefix_len: 24,
+            gateway: Some(API.ip()),
+        };
+        outside.join_underlay(&netns, &port).expect("joined");
+        let runtime = Runtime::new().expect("runtime");
+        let server = runtime.block_on(TestServer::start_at(API));
+        let settings = mk_settings(server.kubeconfig.clone(), world::scratch("state"));
+        let writer = Writer::new(server.client.clone());
+        let node = Self { runtime, writer, netns, settings, agent: None, _server: server };
+        node.create(&json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": { "name": "node-a" },
+            "spec": { "podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"] },
+        }));
+        let target = apply_kube::Target::cluster("v1", "Node", "node-a");
+        let status = json!({ "addresses": [{ "type": "InternalIP", "address": NODE }] });
+        node.runtime.block_on(node.writer.patch_status(&target, &status)).expect("status");
+        node
+    }
+
+    /// Starts the agent and waits until its first plan is in force.
+    pub(crate) fn start_agent(&mut self) {
+        let netns = Netns::open(&world::netns_path("node-a")).expect("namespace");
+        let settings = self.settings.clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            netns.enter_for_good().expect("entered");
+            // Its threads are made by this one and so are in the node's namespace.
+            let runtime = Runtime::new().expect("runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    ended = sealane_agent::node::run(settings) => panic!("the agent ended by itself: {ended:?}"),
+                    _ = stopped => {}
+                }
+            });
+        });
+        self.agent = Some(Agent { stop, thread });
+        self.eventually("the agent is ready", |node| node.admin("/readyz").filter(|text| text == "ok\n"));
+    }
+
+    /// Ends the agent between two steps, as a kill would; nothing is taken down.
+    pub(crate) fn kill_agent(&mut self) {
+        let agent = self.agent.take().expect("started");
+        agent.stop.send(()).expect("running");
+        agent.thread.join().expect("no panic");
+    }
+
+    pub(crate) fn create(&self, object: &Value) -> Value {
+        self.runtime.block_on(self.writer.create(object)).expect("created")
+    }
+
+    pub(crate) fn delete(&self, target: &apply_kube::Target) {
+        self.runtime
+            .block_on(self.writer.delete(target, &apply_kube::DeleteOptions::now()))
+            .expect("deleted");
+    }
+
+    /// What the admin server says; none while nobody listens.
+    pub(crate) fn admin(&self, path: &str) -> Option<String> {
+        let answer = self.inside(|| {
+            let mut stream = TcpStream::connect(ADMIN).ok()?;
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            Some(answer)
+        })?;
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    }
+
+    /// The address a name has, asked of the cluster DNS address.
+    pub(crate) fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
+        let answer = self.inside(|| {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+            socket.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+            socket.send_to(&mk_query(name), (DNS, 53)).ok()?;
+            let mut buffer = [0; 512];
+            let len = socket.recv(&mut buffer).ok()?;
+            Some(buffer[..len].to_vec())
+        })?;
+        let answers = u16::from_be_bytes([answer[6], answer[7]]);
+        let (_, address) = answer.split_last_chunk::<4>()?;
+        (answers == 1).then(|| Ipv4Addr::from(*address))
+    }
+
+    /// Asks the agent as the CNI plugin does.
+    pub(crate) fn ask_agent(&self, request: &AgentRequest) -> AgentAnswer {
+        let mut stream = UnixStream::connect(self.settings.state_dir.join("agent.sock")).expect("listening");
+        let line = serde_json::to_string(request).expect("json") + "\n";
+        stream.write_all(line.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).expect("answered");
+        serde_json::from_str(&answer).expect("an answer")
+    }
+
+    /// Leaves an attachment where the CNI plugin would.
+    pub(crate) fn attach(&self, attachment: &Attachment) {
+        let directory = self.settings.state_dir.join("attachments");
+        std::fs::create_dir_all(&directory).expect("directory");
+        let file = directory.join(format!("{}-{}.json", attachment.container_id, attachment.ifname));
+        std::fs::write(file, serde_json::to_vec(attachment).expect("json")).expect("written");
+    }
+
+    pub(crate) fn read_state(&self, file: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.settings.state_dir.join(file)).ok()
+    }
+
+    /// Does something in the node's namespace.
+    pub(crate) fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        run_in(&self.netns, action).expect("entered")
+    }
+
+    /// Asks until there is an answer, or fails the test at the deadline.
+    pub(crate) fn eventually<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(answer) = ask(self) {
+                return answer;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not within {DEADLINE:?}: {what}; {:?}",
+                self.admin("/report")
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn mk_settings(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
+    let prefix = |text: &str| text.to_owned().try_into().expect("prefix");
+    Settings {
+        node: "node-a".into(),
+        kubeconfig: Some(kubeconfig),
+        state_dir,
+        cluster_domain: "cluster.local".into(),
+        dns_addresses: BTreeSet::from([DNS]),
+        upstream_dns: Vec::new(),
+        pod_cidrs: BTreeSet::from([prefix("10.244.0.0/16")]),
+        service_cidrs: BTreeSet::from([prefix("10.96.0.0/16")]),
+        underlay_link: "eth0".into(),
+        tunnel: TunnelMode::Vxlan,
+        http_port: types::Port::new(80),
+        https_port: types::Port::new(443),
+        ingress_controllers: ingress_controllers(),
+        lb_pools: Vec::new(),
+        lb_class: None,
+        admin: Some(ADMIN),
+    }
+}
+
+/// A query for an A record (RFC 1035, section 4.1).
+fn mk_query(name: &str) -> Vec<u8> {
+    let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        query.push(u8::try_from(label.len()).expect("a label"));
+        query.extend(label.bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    query
+}
