@@ -13,7 +13,7 @@ use model::{Change, Kind, Lower, Rejected, Snapshot};
 use types::ObjectRef;
 
 use crate::kinds::KINDS;
-use crate::objects::guarded;
+use crate::objects::{Decoded, decoded_or_not, guarded};
 use crate::{Error, ObjectBatch, Selection, Watched};
 
 /// Most changes in one batch, so that the first answer to a storm does not wait for its end.
@@ -68,13 +68,13 @@ pub(crate) fn list_of<K: Watched + Lower>(client: &Client) -> BoxFuture<'static,
     async move {
         let unlisted = |source| Error::List { kind: K::KIND.to_string(), source: Box::new(source) };
         let list = api.list(&ListParams::default()).await.map_err(unlisted)?;
-        let objects = list.items.into_iter().map(|guard| guard.0).collect();
-        Ok(change(&ObjectBatch::<Result<K, InvalidObject>>::Replace(objects)))
+        let objects = list.items.into_iter().map(decoded_or_not).collect();
+        Ok(change(&ObjectBatch::<Decoded<K>>::Replace(objects)))
     }
     .boxed()
 }
 
-fn change<K: Watched + Lower>(batch: &ObjectBatch<Result<K, InvalidObject>>) -> Change {
+fn change<K: Watched + Lower>(batch: &ObjectBatch<Decoded<K>>) -> Change {
     match batch {
         ObjectBatch::Put(Ok(object)) => Change::put(object),
         ObjectBatch::Put(Err(invalid)) => Change::Rejected(unreadable(K::KIND, invalid)),
@@ -84,7 +84,7 @@ fn change<K: Watched + Lower>(batch: &ObjectBatch<Result<K, InvalidObject>>) -> 
     }
 }
 
-fn replace<K: Watched + Lower>(listed: &[Result<K, InvalidObject>]) -> Change {
+fn replace<K: Watched + Lower>(listed: &[Decoded<K>]) -> Change {
     let change = Change::replace(listed.iter().filter_map(|object| object.as_ref().ok()));
     let invalid = listed.iter().filter_map(|object| object.as_ref().err());
     match change {
@@ -119,8 +119,8 @@ mod tests {
         Change::Replace { kind, objects: Vec::new(), rejected: Vec::new() }
     }
 
-    fn mk_decoded<K: Watched + Lower>(text: &str) -> Result<K, InvalidObject> {
-        serde_json::from_str::<DeserializeGuard<K>>(text).expect("metadata is fine").0
+    fn mk_decoded<K: Watched + Lower>(text: &str) -> Decoded<K> {
+        decoded_or_not(serde_json::from_str::<DeserializeGuard<K>>(text).expect("metadata is fine"))
     }
 
     #[tokio::test]

@@ -87,7 +87,7 @@ pub fn objects<K: Watched>(
     })
 }
 
-fn decoded<K: Watched>(object: Result<K, InvalidObject>) -> Option<K> {
+fn decoded<K: Watched>(object: Decoded<K>) -> Option<K> {
     object
         .inspect_err(|invalid| {
             let object = object_name(&invalid.metadata);
@@ -101,11 +101,18 @@ fn object_name(metadata: &kube::core::ObjectMeta) -> String {
     metadata.namespace.as_ref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 
+/// An object, or why it could not be decoded.
+pub(crate) type Decoded<K> = Result<K, Box<InvalidObject>>;
+
+pub(crate) fn decoded_or_not<K>(guard: DeserializeGuard<K>) -> Decoded<K> {
+    guard.0.map_err(Box::new)
+}
+
 /// Objects of one kind, each decoded or with the reason why not.
 pub(crate) fn guarded<K: Watched>(
     client: &Client,
     selection: Selection,
-) -> impl Stream<Item = ObjectBatch<Result<K, InvalidObject>>> + Send + use<K> {
+) -> impl Stream<Item = ObjectBatch<Decoded<K>>> + Send + use<K> {
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
     let config = watcher::Config {
         label_selector: selection.labels,
@@ -129,7 +136,7 @@ pub(crate) fn guarded<K: Watched>(
             }
         }
     });
-    batches.map(|batch| batch.map(|guard| guard.0))
+    batches.map(|batch| batch.map(decoded_or_not))
 }
 
 fn log_interruption<K: Watched>(error: &watcher::Error) {
