@@ -1,5 +1,6 @@
 //! What a lesson can do: apply manifests, wait, try things with real packets, and ask why.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -261,7 +262,7 @@ impl Answer {
             pod: text("pod")?,
             container: text("container")?,
             port: u16::try_from(body["port"].as_u64()?).ok()?,
-            client: text("client")?,
+            client: text("client")?.parse::<SocketAddr>().ok()?.ip().to_string(),
             path: text("path")?,
         })
     }

@@ -20,7 +20,7 @@ const CASES: &[Case] = &[
     Case {
         url: "http://shop.example.com/",
         expect: "plain HTTP is redirected to HTTPS with 308, because the host has TLS",
-        test: |seen| seen.status == Some(308) && seen.location.as_deref() == Some("https://shop.example.com/"),
+        test: |seen| seen.status == Some(308) && seen.location.as_deref() == Some("https://shop.example.com"),
     },
     Case {
         url: "https://shop.example.com/",
