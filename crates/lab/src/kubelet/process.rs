@@ -1,0 +1,154 @@
+//! Host programs inside a Pod: started, signalled, waited for.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::environment::Variables;
+use super::logs::RunLog;
+use super::rootfs::PROGRAM_DIR;
+use super::sandbox::Entrance;
+
+/// How long output may still come after a program ended; a child it left behind may hold its pipes.
+const OUTPUT_GRACE: Duration = Duration::from_millis(300);
+
+/// A program with its arguments, environment and place.
+#[derive(Debug)]
+pub struct Launch {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Environment.
+    pub variables: Variables,
+    /// Where it runs.
+    pub entrance: Entrance,
+}
+
+/// A running host program.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    group: Pid,
+    output: Vec<JoinHandle<()>>,
+}
+
+/// The environment that every program in a Pod starts from.
+#[must_use]
+pub fn base_variables(host_path: &str, host_name: &str) -> Variables {
+    [("PATH", format!("{host_path}:{PROGRAM_DIR}")), ("HOME", "/tmp".to_owned()), ("HOSTNAME", host_name.to_owned())]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// Whether this machine has a program, as a shell would find it.
+#[must_use]
+pub fn is_here(program: &str, host_path: &str) -> bool {
+    let is_executable = |path: &Path| {
+        path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+    };
+    if program == "sealane" {
+        return true;
+    }
+    if program.contains('/') {
+        return is_executable(Path::new(program));
+    }
+    host_path.split(':').any(|directory| is_executable(&Path::new(directory).join(program)))
+}
+
+/// A command that starts inside a Pod, in a process group of its own.
+#[must_use]
+pub fn command(launch: Launch) -> Command {
+    let Launch { argv, variables, entrance } = launch;
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).env_clear().envs(variables).stdin(Stdio::null()).kill_on_drop(true);
+    // SAFETY: between fork and exec, the closure makes system calls only.
+    unsafe {
+        command.pre_exec(move || {
+            nix::unistd::setsid()?;
+            entrance.enter()
+        });
+    }
+    command
+}
+
+/// Starts a container's program with its output going to a log.
+///
+/// # Errors
+/// When the program cannot be executed.
+pub fn start(launch: Launch, log: &Arc<RunLog>) -> std::io::Result<Process> {
+    let mut child = command(launch).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take().expect("stdout is a pipe");
+    let stderr = child.stderr.take().expect("stderr is a pipe");
+    let output = vec![
+        tokio::spawn(Arc::clone(log).take_from(stdout)),
+        tokio::spawn(Arc::clone(log).take_from(stderr)),
+    ];
+    let group = group_of(&child);
+    Ok(Process { child, group, output })
+}
+
+/// The process group of a child just started.
+#[must_use]
+pub fn group_of(child: &Child) -> Pid {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).expect("a child just started has a number");
+    Pid::from_raw(pid)
+}
+
+impl Process {
+    /// The process group, for signals.
+    #[must_use]
+    pub fn group(&self) -> Pid {
+        self.group
+    }
+
+    /// Waits for the end, and for the last of the output; what the program left behind in its group is killed.
+    pub async fn wait(mut self) -> i32 {
+        let status = self.child.wait().await;
+        kill_group(self.group, Signal::SIGKILL);
+        for output in self.output {
+            let _ = tokio::time::timeout(OUTPUT_GRACE, output).await;
+        }
+        status.map_or(255, exit_code)
+    }
+}
+
+/// Sends a signal to all of a group; it may have ended.
+pub fn kill_group(group: Pid, signal: Signal) {
+    let _ = killpg(group, signal);
+}
+
+/// The exit code as a shell counts it: 128 + signal when a signal ended the program.
+#[must_use]
+pub fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// A terminal for a program: our end and the program's.
+///
+/// # Errors
+/// When there is no terminal left.
+pub fn terminal() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    let pair = nix::pty::openpty(None, None)?;
+    Ok((pair.master, pair.slave))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_as_a_shell_finds_them() {
+        assert!(is_here("sh", "/nowhere:/bin"));
+        assert!(is_here("/bin/sh", ""));
+        assert!(!is_here("sh", "/nowhere"));
+        assert!(!is_here("/docker-entrypoint.sh", "/bin"));
+    }
+}

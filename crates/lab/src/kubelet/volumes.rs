@@ -1,0 +1,234 @@
+//! What a container's volumes hold and where they are mounted.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection,
+};
+
+use super::environment::{ConfigError, Place, Sources, field_value};
+
+/// Files of a volume by relative path.
+pub type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// What one volume is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// An empty directory that lives as long as the Pod.
+    Empty,
+    /// These files.
+    Files(Files),
+    /// A directory or file of this machine.
+    Host(PathBuf),
+}
+
+/// One mount of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The volume's name.
+    pub volume: String,
+    /// Its content.
+    pub content: Content,
+    /// Part of the volume that is mounted; empty for all of it.
+    pub sub_path: PathBuf,
+    /// Where.
+    pub at: PathBuf,
+    /// Whether the container may write.
+    pub access: Access,
+}
+
+/// Whether a mount may be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Yes.
+    ReadWrite,
+    /// No.
+    ReadOnly,
+}
+
+/// The mounts of one container, in the order in which they must be made.
+///
+/// # Errors
+/// When something referred to is missing, or the lab has no such kind of volume.
+pub fn mounts(
+    pod: &Pod,
+    container: &Container,
+    sources: &Sources,
+    place: &Place,
+) -> Result<Vec<Mount>, ConfigError> {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.clone()).unwrap_or_default();
+    let mut mounts = Vec::new();
+    for wished in container.volume_mounts.iter().flatten() {
+        let volume = volumes
+            .iter()
+            .find(|volume| volume.name == wished.name)
+            .ok_or_else(|| format!("volume \"{}\" not found", wished.name))?;
+        let read_only = wished.read_only == Some(true) || volume.config_map.is_some() || volume.secret.is_some();
+        mounts.push(Mount {
+            volume: wished.name.clone(),
+            content: content(volume, pod, sources, place)?,
+            sub_path: inside(wished.sub_path.as_deref().unwrap_or_default())?,
+            at: PathBuf::from(&wished.mount_path),
+            access: if read_only { Access::ReadOnly } else { Access::ReadWrite },
+        });
+    }
+    // A mount inside another comes after it.
+    mounts.sort_by(|one, other| one.at.cmp(&other.at));
+    Ok(mounts)
+}
+
+/// A relative path that does not leave its directory.
+fn inside(path: &str) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(path);
+    let stays = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if stays { Ok(path) } else { Err(format!("path \"{}\" leaves its volume", path.display())) }
+}
+
+fn content(volume: &Volume, pod: &Pod, sources: &Sources, place: &Place) -> Result<Content, ConfigError> {
+    if volume.empty_dir.is_some() {
+        return Ok(Content::Empty);
+    }
+    if let Some(host) = &volume.host_path {
+        return Ok(Content::Host(PathBuf::from(&host.path)));
+    }
+    if let Some(wished) = &volume.config_map {
+        let found = sources.config_maps.get(&wished.name).map(config_map_files);
+        let files = chosen(found, wished.items.as_deref(), wished.optional, &format!("configmap \"{}\"", wished.name))?;
+        return Ok(Content::Files(files));
+    }
+    if let Some(wished) = &volume.secret {
+        let name = wished.secret_name.clone().unwrap_or_default();
+        let found = sources.secrets.get(&name).map(secret_files);
+        let files = chosen(found, wished.items.as_deref(), wished.optional, &format!("secret \"{name}\""))?;
+        return Ok(Content::Files(files));
+    }
+    if let Some(wished) = &volume.downward_api {
+        let items = wished.items.clone().unwrap_or_default();
+        return Ok(Content::Files(downward(&items, pod, place)?));
+    }
+    if let Some(wished) = &volume.projected {
+        let mut files = Files::new();
+        for source in wished.sources.iter().flatten() {
+            files.extend(projected(source, pod, sources, place)?);
+        }
+        return Ok(Content::Files(files));
+    }
+    Err(format!(
+        "volume \"{}\" is of a kind that the lab does not have; it has emptyDir, hostPath, configMap, secret, \
+         downwardAPI and projected",
+        volume.name
+    ))
+}
+
+fn projected(
+    source: &VolumeProjection,
+    pod: &Pod,
+    sources: &Sources,
+    place: &Place,
+) -> Result<Files, ConfigError> {
+    if let Some(wished) = &source.config_map {
+        let found = sources.config_maps.get(&wished.name).map(config_map_files);
+        return chosen(found, wished.items.as_deref(), wished.optional, &format!("configmap \"{}\"", wished.name));
+    }
+    if let Some(wished) = &source.secret {
+        let found = sources.secrets.get(&wished.name).map(secret_files);
+        return chosen(found, wished.items.as_deref(), wished.optional, &format!("secret \"{}\"", wished.name));
+    }
+    if let Some(wished) = &source.downward_api {
+        return downward(&wished.items.clone().unwrap_or_default(), pod, place);
+    }
+    // A service account token: the lab has no token signer, and says so by the file's absence.
+    Ok(Files::new())
+}
+
+fn config_map_files(map: &ConfigMap) -> Files {
+    let texts = map.data.iter().flatten().map(|(key, text)| (PathBuf::from(key), text.clone().into_bytes()));
+    let binaries = map.binary_data.iter().flatten().map(|(key, bytes)| (PathBuf::from(key), bytes.0.clone()));
+    texts.chain(binaries).collect()
+}
+
+fn secret_files(secret: &Secret) -> Files {
+    secret.data.iter().flatten().map(|(key, bytes)| (PathBuf::from(key), bytes.0.clone())).collect()
+}
+
+fn chosen(
+    found: Option<Files>,
+    items: Option<&[KeyToPath]>,
+    optional: Option<bool>,
+    what: &str,
+) -> Result<Files, ConfigError> {
+    let optional = optional == Some(true);
+    let Some(all) = found else {
+        return if optional { Ok(Files::new()) } else { Err(format!("{what} not found")) };
+    };
+    let Some(items) = items else { return Ok(all) };
+    let mut files = Files::new();
+    for item in items {
+        match all.get(Path::new(&item.key)) {
+            Some(bytes) => {
+                files.insert(inside(&item.path)?, bytes.clone());
+            }
+            None if optional => {}
+            None => return Err(format!("{what} references non-existent key: {}", item.key)),
+        }
+    }
+    Ok(files)
+}
+
+fn downward(items: &[DownwardAPIVolumeFile], pod: &Pod, place: &Place) -> Result<Files, ConfigError> {
+    let mut files = Files::new();
+    for item in items {
+        if let Some(field) = &item.field_ref {
+            files.insert(inside(&item.path)?, field_value(field, pod, place)?.into_bytes());
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, PodSpec, VolumeMount};
+
+    fn mk_pod(volumes: Vec<Volume>) -> Pod {
+        let spec = PodSpec { volumes: Some(volumes), ..PodSpec::default() };
+        Pod { spec: Some(spec), ..Pod::default() }
+    }
+
+    fn mk_mount(name: &str, at: &str) -> VolumeMount {
+        VolumeMount { name: name.into(), mount_path: at.into(), ..VolumeMount::default() }
+    }
+
+    #[test]
+    fn mounts_come_outside_in_with_their_files() {
+        let config_map = ConfigMapVolumeSource {
+            name: "site".into(),
+            items: Some(vec![KeyToPath { key: "a".into(), path: "pages/a.html".into(), mode: None }]),
+            ..ConfigMapVolumeSource::default()
+        };
+        let volumes = vec![
+            Volume { name: "site".into(), config_map: Some(config_map), ..Volume::default() },
+            Volume { name: "data".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() },
+        ];
+        let mounts_wished = vec![mk_mount("site", "/data/site"), mk_mount("data", "/data")];
+        let container = Container { volume_mounts: Some(mounts_wished), ..Container::default() };
+        let map = ConfigMap { data: Some([("a".to_owned(), "hello".to_owned())].into()), ..ConfigMap::default() };
+        let sources = Sources { config_maps: [("site".to_owned(), map)].into(), ..Sources::default() };
+        let result = mounts(&mk_pod(volumes), &container, &sources, &Place::default()).unwrap();
+        assert_eq!(result[0].content, Content::Empty);
+        let files = Files::from([(PathBuf::from("pages/a.html"), b"hello".to_vec())]);
+        assert_eq!((result[1].content.clone(), result[1].access), (Content::Files(files), Access::ReadOnly));
+    }
+
+    #[test]
+    fn nothing_leaves_its_volume_and_unknown_kinds_are_named() {
+        assert!(inside("../etc").is_err());
+        assert!(inside("/etc").is_err());
+        let volume = Volume { name: "disk".into(), ..Volume::default() };
+        let container =
+            Container { volume_mounts: Some(vec![mk_mount("disk", "/disk")]), ..Container::default() };
+        let error = mounts(&mk_pod(vec![volume]), &container, &Sources::default(), &Place::default()).unwrap_err();
+        assert!(error.contains("\"disk\" is of a kind that the lab does not have"), "{error}");
+    }
+}

@@ -1,0 +1,312 @@
+//! The state directory: everything on disk that belongs to a running lab, and who runs it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use crate::LabError;
+
+/// Where a lab's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+/// What others need to know of a running lab; `lab.json` in its state directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabInfo {
+    /// The process whose end ends the lab.
+    pub pid: i32,
+    /// When that process started, in clock ticks since boot: with `pid`, its identity (proc_pid_stat(5), field 22).
+    pub start_time: u64,
+    /// A process in the lab's own user, mount and network namespaces.
+    pub world_pid: i32,
+    /// Its state directory.
+    pub state_dir: PathBuf,
+    /// The client configuration for the host.
+    pub kubeconfig: PathBuf,
+    /// Where the API answers on the host.
+    pub api: String,
+    /// Where the HTTP entry answers on the host, address and port.
+    pub http: String,
+    /// Where the HTTPS entry answers on the host, address and port.
+    pub https: String,
+    /// Where the cluster's DNS answers on the host, UDP and TCP.
+    pub dns: String,
+    /// The nodes' names.
+    pub nodes: Vec<String>,
+    /// Where logs are.
+    pub log: PathBuf,
+    /// From the start to readiness, in milliseconds.
+    pub ready_after_millis: u64,
+}
+
+impl StateDir {
+    /// The one at this path.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where a lab of this name lives unless told otherwise: below `$XDG_RUNTIME_DIR`, else below `/tmp`.
+    #[must_use]
+    pub fn usual(runtime_dir: Option<PathBuf>, name: Option<&str>) -> Self {
+        let base = match runtime_dir.filter(|dir| dir.is_dir()) {
+            Some(dir) => dir.join("sealane"),
+            None => PathBuf::from(format!("/tmp/sealane-{}", nix::unistd::getuid())),
+        };
+        Self::at(base.join(name.unwrap_or("lab")))
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The client configuration for the host.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.root.join("kubeconfig")
+    }
+
+    /// The log of all the lab's own processes.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.join("lab.log")
+    }
+
+    /// The output of containers.
+    #[must_use]
+    pub fn container_logs(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    /// What a node's agent and the CNI plugin share.
+    #[must_use]
+    pub fn node(&self, name: &str) -> PathBuf {
+        self.root.join("nodes").join(name)
+    }
+
+    /// A mount point; inside the lab's namespaces there is a tmpfs on it.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// The client configuration inside the lab.
+    #[must_use]
+    pub fn inner_kubeconfig(&self) -> PathBuf {
+        self.run().join("kubeconfig")
+    }
+
+    /// Where a network namespace is bound inside the lab.
+    #[must_use]
+    pub fn netns(&self, name: &str) -> PathBuf {
+        self.run().join("netns").join(name)
+    }
+
+    fn info_file(&self) -> PathBuf {
+        self.root.join("lab.json")
+    }
+
+    /// Makes the directory and takes it for this process, clearing what a killed lab left there.
+    ///
+    /// # Errors
+    /// When a lab runs there, or the directory cannot be made or belongs to somebody else.
+    pub fn take(&self) -> Result<Flock<File>, LabError> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        if let Some(parent) = self.root.parent() {
+            builder.create(parent).map_err(|error| LabError::file("create", parent, error))?;
+            self.check_owner(parent)?;
+        }
+        builder.create(&self.root).map_err(|error| LabError::file("create", &self.root, error))?;
+        self.check_owner(&self.root)?;
+        let lock = self.lock()?;
+        self.clear()?;
+        for directory in [self.run(), self.container_logs(), self.root.join("nodes")] {
+            builder.create(&directory).map_err(|error| LabError::file("create", &directory, error))?;
+        }
+        Ok(lock)
+    }
+
+    /// Below a directory that anybody may write to, only what is ours is trusted.
+    fn check_owner(&self, path: &Path) -> Result<(), LabError> {
+        let metadata = fs::symlink_metadata(path).map_err(|error| LabError::file("look at", path, error))?;
+        let shared = metadata.permissions().mode() & 0o1000 != 0;
+        if metadata.is_dir() && (shared || metadata.uid() == nix::unistd::getuid().as_raw()) {
+            return Ok(());
+        }
+        Err(LabError::ForeignStateDir { path: path.to_owned() })
+    }
+
+    fn lock(&self) -> Result<Flock<File>, LabError> {
+        let path = self.root.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| LabError::file("create", &path, error))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+            Errno::EWOULDBLOCK => LabError::AlreadyRunning {
+                state_dir: self.root.clone(),
+                pid: self.read_info().map_or(0, |info| info.pid),
+            },
+            error => LabError::file("lock", &path, error),
+        })
+    }
+
+    /// Removes everything in the directory but the lock.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn clear(&self) -> Result<(), LabError> {
+        let entries = fs::read_dir(&self.root).map_err(|error| LabError::file("read", &self.root, error))?;
+        for entry in entries.flatten().filter(|entry| entry.file_name() != "lock") {
+            let path = entry.path();
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(|error| LabError::file("remove", &path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the directory; the lock goes with it.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove(&self) -> Result<(), LabError> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(LabError::file("remove", &self.root, error))
+            }
+            _ => {
+                // The parent is ours too, but another lab may live there.
+                if let Some(parent) = self.root.parent().filter(|parent| is_ours_by_name(parent)) {
+                    let _ = fs::remove_dir(parent);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a file that only this user can read.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_private(path: &Path, text: &str) -> Result<(), LabError> {
+        let written = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| LabError::file("write", path, error))
+    }
+
+    /// Tells others that the lab is there.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_info(&self, info: &LabInfo) -> Result<(), LabError> {
+        let text = serde_json::to_string_pretty(info).expect("LabInfo has only strings and numbers");
+        Self::write_private(&self.info_file(), &text)
+    }
+
+    /// What the file says, whether or not the lab still runs.
+    fn read_info(&self) -> Option<LabInfo> {
+        serde_json::from_str(&fs::read_to_string(self.info_file()).ok()?).ok()
+    }
+
+    /// The lab that runs here.
+    ///
+    /// # Errors
+    /// When none does.
+    pub fn running(&self) -> Result<LabInfo, LabError> {
+        self.read_info()
+            .filter(|info| start_time(info.pid) == Some(info.start_time))
+            .ok_or_else(|| LabError::NotRunning { state_dir: self.root.clone() })
+    }
+}
+
+/// Whether a directory is one that [`StateDir::usual`] made for labs.
+fn is_ours_by_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name == "sealane" || name.starts_with("sealane-")
+}
+
+/// When a process started, in clock ticks since boot; none when there is no such process.
+#[must_use]
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the program's name, may hold spaces and parentheses; the last `)` ends it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    // A zombie has ended; it only waits to be asked for its status.
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk_dir(name: &str) -> StateDir {
+        StateDir::at(std::env::temp_dir().join(format!("sealane-test-{}-{name}", std::process::id())).join("lab"))
+    }
+
+    fn mk_info(pid: i32, start_time: u64) -> LabInfo {
+        LabInfo {
+            pid,
+            start_time,
+            world_pid: 0,
+            state_dir: "lab".into(),
+            kubeconfig: "kubeconfig".into(),
+            api: String::new(),
+            http: String::new(),
+            https: String::new(),
+            dns: String::new(),
+            nodes: Vec::new(),
+            log: "lab.log".into(),
+            ready_after_millis: 0,
+        }
+    }
+
+    #[test]
+    fn a_state_directory_is_taken_once_and_cleared() {
+        let dir = mk_dir("taken");
+        let lock = dir.take().unwrap();
+        fs::write(dir.kubeconfig(), "left over").unwrap();
+        assert!(matches!(dir.take(), Err(LabError::AlreadyRunning { .. })));
+        drop(lock);
+        let _lock = dir.take().unwrap();
+        assert!(!dir.kubeconfig().exists());
+        dir.remove().unwrap();
+        assert!(!dir.root().exists() && !dir.root().parent().unwrap().exists());
+    }
+
+    #[test]
+    fn a_reused_pid_is_not_the_lab() {
+        let dir = mk_dir("reused");
+        let _lock = dir.take().unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        let since = start_time(me).unwrap();
+        dir.write_info(&mk_info(me, since)).unwrap();
+        assert_eq!(dir.running().unwrap().pid, me);
+        dir.write_info(&mk_info(me, since + 1)).unwrap();
+        assert!(matches!(dir.running(), Err(LabError::NotRunning { .. })));
+        dir.remove().unwrap();
+    }
+}
