@@ -26,7 +26,7 @@ pub fn rewrite(scenario: &Scenario, world: &World) -> String {
             text.push_str(&format!("== {}\n", section.title));
         }
         let words: Vec<&str> = section.title.split_whitespace().collect();
-        match show::show(world, &words) {
+        match show::show(world, &words, &section.body) {
             Some(actual) => {
                 text.push_str(&actual);
                 text.push('\n');

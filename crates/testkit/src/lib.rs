@@ -3,6 +3,7 @@
 //! A scenario is one file under `scenarios/<feature>/` that a network engineer can read: what the cluster holds, what
 //! is planned for it, and what becomes of packets. See [`Scenario`] for its form.
 
+mod ask;
 mod builders;
 mod expect;
 mod lab;

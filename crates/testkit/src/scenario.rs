@@ -16,6 +16,9 @@ use crate::{LAB_MANIFESTS, show};
 /// - `== cluster`: YAML manifests, on top of the lab's own; EndpointSlices are made from selectors.
 /// - `== plan FEATURE [on NODE]`: what is planned, as [`rewrite`](crate::rewrite) prints it; node-a if not said.
 /// - `== cluster plan`, `== findings`: likewise.
+/// - `== rules NAME [on NODE]`: the set, map or chain of that name in the node's table.
+/// - `== questions`: lines of `NAMESPACE asks NAME TYPE`, each with its answer behind `→`.
+/// - `== requests`: lines of `http://HOST/PATH` or `https://…`, each with what becomes of it behind `→`.
 /// - `== probes`: one [`Probe`] a line.
 #[derive(Clone, Debug)]
 pub struct Scenario {

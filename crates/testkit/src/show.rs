@@ -5,6 +5,7 @@ use std::fmt::Write;
 use plan::{ClusterPlan, NodePlan, StatusWrite};
 use types::NodeName;
 
+use crate::ask;
 use crate::world::World;
 
 mod gateway;
@@ -21,28 +22,48 @@ const DEFAULT_NODE: &str = "node-a";
 pub(crate) fn knows(title: &[&str]) -> bool {
     match title {
         ["plan", feature] | ["plan", feature, "on", _] => FEATURES.contains(feature),
-        ["cluster", "plan"] | ["findings"] => true,
+        ["rules", _] | ["rules", _, "on", _] => true,
+        ["cluster", "plan"] | ["findings"] | ["questions"] | ["requests"] => true,
         _ => false,
     }
 }
 
 /// The text of a section; `None` for sections that are not expectations.
-pub(crate) fn show(world: &World, title: &[&str]) -> Option<String> {
+pub(crate) fn show(world: &World, title: &[&str], body: &str) -> Option<String> {
+    let on = |node: &str, text: &dyn Fn(&NodePlan) -> String| match world.plans.get(&NodeName::from(node)) {
+        Some(plan) => text(plan),
+        None => format!("there is no plan for {node}\n"),
+    };
     if !knows(title) {
         return None;
     }
     Some(match title {
         ["findings"] => findings(world),
         ["cluster", "plan"] => cluster_plan(&world.cluster_plan),
+        ["questions"] => {
+            on(DEFAULT_NODE, &|plan| ask::answer_lines(body, |question| ask::answer_name(plan, question)))
+        }
+        ["requests"] => {
+            on(DEFAULT_NODE, &|plan| ask::answer_lines(body, |question| ask::answer_request(plan, question)))
+        }
+        ["rules", name, rest @ ..] => on(rest.last().unwrap_or(&DEFAULT_NODE), &|plan| rules(plan, name)),
         [_, feature, rest @ ..] => {
-            let node = NodeName::from(rest.last().copied().unwrap_or(DEFAULT_NODE));
-            match world.plans.get(&node) {
-                Some(plan) => feature_text(plan, feature),
-                None => format!("there is no plan for {node}\n"),
-            }
+            on(rest.last().unwrap_or(&DEFAULT_NODE), &|plan| feature_text(plan, feature))
         }
         _ => return None,
     })
+}
+
+/// The set, map or chain of this name, as `nft` would list it.
+fn rules(plan: &NodePlan, name: &str) -> String {
+    let text = ruleset::render(plan).to_string();
+    let is_head = |line: &&str| line.ends_with(&format!(" {name} {{"));
+    let found: Vec<&str> = text.lines().skip_while(|line| !is_head(line)).collect();
+    let end = found.iter().position(|line| *line == "\t}").map_or(0, |end| end + 1);
+    match end {
+        0 => format!("there is no {name}\n"),
+        _ => lines(found[..end].iter().map(|line| line.strip_prefix('\t').unwrap_or(line))),
+    }
 }
 
 fn feature_text(plan: &NodePlan, feature: &str) -> String {
