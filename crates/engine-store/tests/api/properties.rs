@@ -1,0 +1,148 @@
+//! Properties that hold for any sequence of requests.
+
+use std::collections::BTreeMap;
+
+use engine_store::{ListOptions, PatchKind, WatchOptions};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::harness::{CONFIG_MAPS, World, mk_config_map};
+
+/// A request to a small set of objects.
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, u8),
+    Label(u8, u8),
+    Apply(u8, u8, u8),
+    Delete(u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (0..5_u8, 0..3_u8).prop_map(|(name, value)| Step::Put(name, value)),
+        (0..5_u8, 0..2_u8).prop_map(|(name, value)| Step::Label(name, value)),
+        (0..5_u8, 0..2_u8, 0..3_u8).prop_map(|(name, manager, value)| Step::Apply(name, manager, value)),
+        (0..5_u8).prop_map(Step::Delete),
+    ];
+    prop::collection::vec(step, 0..40)
+}
+
+/// Takes a step; refusals are part of the game.
+fn take(world: &mut World, step: &Step) {
+    let path = |name: &u8| format!("{CONFIG_MAPS}/c{name}");
+    let _ = match step {
+        Step::Put(name, value) => {
+            let object = mk_config_map(&format!("c{name}"), json!({"k": value.to_string()}));
+            let made = world.post(CONFIG_MAPS, object.clone());
+            made.or_else(|_| world.put(&path(name), object))
+        }
+        Step::Label(name, value) => {
+            let patch = json!({"metadata": {"labels": {"l": value.to_string()}}});
+            world.patch(&path(name), PatchKind::Merge, patch)
+        }
+        Step::Apply(name, manager, value) => {
+            let object =
+                mk_config_map(&format!("c{name}"), json!({format!("m{manager}"): value.to_string()}));
+            world.apply(&path(name), &format!("m{manager}"), object)
+        }
+        Step::Delete(name) => world.delete(&path(name), json!({})),
+    };
+}
+
+fn state(world: &World, options: &ListOptions) -> BTreeMap<String, Value> {
+    let list = world.list(CONFIG_MAPS, options).unwrap();
+    list.items.iter().map(|item| (item["metadata"]["name"].to_string(), Value::clone(item))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Replaying a watch, with or without a selector, leads to what a list shows.
+    #[test]
+    fn watch_replay_equals_list(steps in steps(), selected in any::<bool>()) {
+        let mut world = World::new();
+        let selector = selected.then(|| "l=1".to_owned());
+        let watch = WatchOptions { label_selector: selector.clone(), ..WatchOptions::default() };
+        let mut cursor = world.watch(CONFIG_MAPS, &watch).unwrap();
+        let mut replayed: BTreeMap<String, Value> = BTreeMap::new();
+        for step in &steps {
+            take(&mut world, step);
+            for event in world.store.next(&mut cursor, 2).unwrap() {
+                let name = event.object["metadata"]["name"].to_string();
+                match event.kind.as_str() {
+                    "ADDED" => prop_assert!(replayed.insert(name, Value::clone(&event.object)).is_none()),
+                    "MODIFIED" => prop_assert!(replayed.insert(name, Value::clone(&event.object)).is_some()),
+                    "DELETED" => prop_assert!(replayed.remove(&name).is_some()),
+                    _ => {}
+                }
+            }
+        }
+        let options = ListOptions { label_selector: selector, ..ListOptions::default() };
+        prop_assert_eq!(replayed, state(&world, &options));
+    }
+
+    /// Writing back what is there changes nothing.
+    #[test]
+    fn no_op_writes_do_not_count(steps in steps()) {
+        let mut world = World::new();
+        steps.iter().for_each(|step| take(&mut world, step));
+        let revision = world.store.revision();
+        for (_, object) in state(&world, &ListOptions::default()) {
+            let path = format!("{CONFIG_MAPS}/{}", object["metadata"]["name"].as_str().unwrap());
+            prop_assert_eq!(&world.put(&path, object.clone()).unwrap(), &object);
+            prop_assert_eq!(&world.patch(&path, PatchKind::Merge, json!({})).unwrap(), &object);
+            prop_assert_eq!(&world.patch(&path, PatchKind::StrategicMerge, object.clone()).unwrap(), &object);
+        }
+        prop_assert_eq!(world.store.revision(), revision);
+    }
+
+    /// Portions together are the whole list.
+    #[test]
+    fn portions_cover_everything(steps in steps(), limit in 1..4_u64) {
+        let mut world = World::new();
+        steps.iter().for_each(|step| take(&mut world, step));
+        let whole: Vec<String> = state(&world, &ListOptions::default()).into_keys().collect();
+        let mut options = ListOptions { limit: Some(limit), ..ListOptions::default() };
+        let mut seen = Vec::new();
+        loop {
+            let portion = world.list(CONFIG_MAPS, &options).unwrap();
+            seen.extend(portion.items.iter().map(|item| item["metadata"]["name"].to_string()));
+            options.continue_token = portion.continue_token;
+            if options.continue_token.is_none() {
+                break;
+            }
+        }
+        prop_assert_eq!(seen, whole);
+    }
+
+    /// A journal, replayed, makes the same objects.
+    #[test]
+    fn journals_restore(steps in steps()) {
+        let mut world = World::new();
+        steps.iter().for_each(|step| take(&mut world, step));
+        let records = world.store.take_journal();
+        let again = engine_store::Store::restore(crate::harness::mk_config(), records.into_iter()).unwrap();
+        prop_assert_eq!(again.revision(), world.store.revision());
+        let left: Vec<_> = again.snapshot().collect();
+        prop_assert_eq!(left, world.store.snapshot().collect::<Vec<_>>());
+    }
+
+    /// A merge patch that sets everything leads to the value it sets; applied twice it changes nothing more.
+    #[test]
+    fn patches_round_trip(before in data(), after in data()) {
+        let mut world = World::new();
+        world.post(CONFIG_MAPS, mk_config_map("a", json!(before))).unwrap();
+        let mut patch: BTreeMap<String, Value> = before.keys().map(|key| (key.clone(), Value::Null)).collect();
+        patch.extend(after.iter().map(|(key, value)| (key.clone(), json!(value))));
+        let path = format!("{CONFIG_MAPS}/a");
+        for kind in [PatchKind::Merge, PatchKind::StrategicMerge] {
+            let patched = world.patch(&path, kind, json!({"data": patch})).unwrap();
+            let found = patched.get("data").cloned().unwrap_or_else(|| json!({}));
+            prop_assert_eq!(found, json!(after));
+        }
+    }
+}
+
+fn data() -> impl Strategy<Value = BTreeMap<String, String>> {
+    prop::collection::btree_map("[a-d]", "[x-z]{0,2}", 0..4)
+}

@@ -1,0 +1,117 @@
+//! Watches: order, selectors, bookmarks, initial events, expiry.
+
+use engine_store::{PatchKind, WatchOptions};
+use serde_json::json;
+
+use crate::harness::{CONFIG_MAPS, World, event_text, mk_config_map};
+
+fn from(revision: u64) -> WatchOptions {
+    WatchOptions { resource_version: Some(revision.to_string()), ..WatchOptions::default() }
+}
+
+#[test]
+fn changes_come_in_order() {
+    let mut world = World::new();
+    let mut cursor = world.watch(CONFIG_MAPS, &from(world.store.revision())).unwrap();
+    world.post(CONFIG_MAPS, mk_config_map("a", json!({"k": "1"}))).unwrap();
+    world.patch(&format!("{CONFIG_MAPS}/a"), PatchKind::Merge, json!({"data": {"k": "2"}})).unwrap();
+    world.post("/api/v1/namespaces/kube-system/configmaps", mk_config_map("other", json!({}))).unwrap();
+    world.delete(&format!("{CONFIG_MAPS}/a"), json!({})).unwrap();
+    let events = world.store.next(&mut cursor, 100).unwrap();
+    let texts: Vec<String> = events.iter().map(event_text).collect();
+    assert_eq!(texts, ["ADDED a", "MODIFIED a", "DELETED a"]);
+    assert_eq!(events[2].object["data"]["k"], "2");
+    assert_eq!(events[2].object["metadata"]["resourceVersion"], world.store.revision().to_string());
+    assert!(world.watched(&mut cursor).is_empty());
+    let bookmark = world.store.bookmark(&cursor);
+    assert_eq!(bookmark.object["metadata"]["resourceVersion"], world.store.revision().to_string());
+}
+
+#[test]
+fn selectors_turn_changes_into_comings_and_goings() {
+    let mut world = World::new();
+    let options =
+        WatchOptions { label_selector: Some("tier=web".to_owned()), ..from(world.store.revision()) };
+    let mut cursor = world.watch(CONFIG_MAPS, &options).unwrap();
+    let path = format!("{CONFIG_MAPS}/a");
+    world.post(CONFIG_MAPS, mk_config_map("a", json!({}))).unwrap();
+    let label = |value| json!({"metadata": {"labels": {"tier": value}}});
+    world.patch(&path, PatchKind::Merge, label("web")).unwrap();
+    world.patch(&path, PatchKind::Merge, json!({"data": {"k": "v"}})).unwrap();
+    world.patch(&path, PatchKind::Merge, label("db")).unwrap();
+    world.delete(&path, json!({})).unwrap();
+    let events = world.store.next(&mut cursor, 100).unwrap();
+    let texts: Vec<String> = events.iter().map(event_text).collect();
+    assert_eq!(texts, ["ADDED a", "MODIFIED a", "DELETED a"]);
+    assert_eq!(events[2].object["metadata"]["labels"]["tier"], "web");
+}
+
+#[test]
+fn without_a_revision_the_present_comes_first() {
+    let mut world = World::new();
+    world.post(CONFIG_MAPS, mk_config_map("a", json!({}))).unwrap();
+    for version in [None, Some("0".to_owned())] {
+        let options = WatchOptions { resource_version: version, ..WatchOptions::default() };
+        let mut cursor = world.watch(CONFIG_MAPS, &options).unwrap();
+        assert_eq!(world.watched(&mut cursor), ["ADDED a"]);
+    }
+    let mut cursor = world.watch(&format!("{CONFIG_MAPS}/b"), &WatchOptions::default()).unwrap();
+    world.post(CONFIG_MAPS, mk_config_map("b", json!({}))).unwrap();
+    assert_eq!(world.watched(&mut cursor), ["ADDED b"]);
+}
+
+#[test]
+fn initial_events_end_with_a_bookmark() {
+    let mut world = World::new();
+    world.post(CONFIG_MAPS, mk_config_map("a", json!({}))).unwrap();
+    let options = WatchOptions {
+        send_initial_events: Some(true),
+        resource_version_match: Some("NotOlderThan".to_owned()),
+        allow_bookmarks: true,
+        ..WatchOptions::default()
+    };
+    let mut cursor = world.watch(CONFIG_MAPS, &options).unwrap();
+    let revision = world.store.revision();
+    world.post(CONFIG_MAPS, mk_config_map("b", json!({}))).unwrap();
+    let first = world.store.next(&mut cursor, 1).unwrap();
+    assert_eq!(first.iter().map(event_text).collect::<Vec<_>>(), ["ADDED a"]);
+    let rest = world.store.next(&mut cursor, 100).unwrap();
+    assert_eq!(rest.iter().map(event_text).collect::<Vec<_>>(), ["BOOKMARK -", "ADDED b"]);
+    assert_eq!(rest[0].object["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    assert_eq!(rest[0].object["metadata"]["resourceVersion"], revision.to_string());
+
+    let unmatched = WatchOptions { resource_version_match: None, ..options };
+    let refused = world.watch(CONFIG_MAPS, &unmatched).err().unwrap();
+    assert_eq!(refused.code, 422);
+    assert!(refused.message.contains("resourceVersionMatch"), "{refused}");
+}
+
+#[test]
+fn who_falls_behind_must_list_again() {
+    let mut world = World::new();
+    let mut cursor = world.watch(CONFIG_MAPS, &from(world.store.revision())).unwrap();
+    world.post(CONFIG_MAPS, mk_config_map("a", json!({}))).unwrap();
+    for round in 0..10_001 {
+        world
+            .patch(&format!("{CONFIG_MAPS}/a"), PatchKind::Merge, json!({"data": {"k": round.to_string()}}))
+            .unwrap();
+    }
+    let late = world.store.next(&mut cursor, 10).unwrap_err();
+    assert_eq!((late.code, late.reason), (410, "Expired"));
+    assert!(late.message.starts_with("too old resource version: "), "{late}");
+    assert_eq!(world.watch(CONFIG_MAPS, &from(1)).err().unwrap().code, 410);
+    assert_eq!(world.watch(CONFIG_MAPS, &from(1_000_000)).err().unwrap().code, 504);
+}
+
+#[test]
+fn a_restored_store_has_no_history() {
+    let mut world = World::new();
+    world.post(CONFIG_MAPS, mk_config_map("a", json!({}))).unwrap();
+    let before = world.store.revision() - 1;
+    let records = world.store.take_journal();
+    world.store = engine_store::Store::restore(crate::harness::mk_config(), records.into_iter()).unwrap();
+    assert_eq!(world.watch(CONFIG_MAPS, &from(before)).err().unwrap().code, 410);
+    let mut cursor = world.watch(CONFIG_MAPS, &from(world.store.revision())).unwrap();
+    world.post(CONFIG_MAPS, mk_config_map("b", json!({}))).unwrap();
+    assert_eq!(world.watched(&mut cursor), ["ADDED b"]);
+}
