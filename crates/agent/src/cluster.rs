@@ -12,7 +12,7 @@ use crate::due::Due;
 use crate::herald::Herald;
 use crate::inbox::Inbox;
 use crate::observed::Observed;
-use crate::report::{log_report, timed};
+use crate::report::{log_report, timed, timed_compile};
 
 pub use crate::settings::ClusterSettings;
 
@@ -45,7 +45,7 @@ pub async fn run(settings: ClusterSettings) -> anyhow::Result<()> {
         if !observed.is_synced() {
             continue;
         }
-        let plan = Arc::new(compile::cluster_plan(&observed.snapshot, &context));
+        let plan = timed_compile(&admin, || Arc::new(compile::cluster_plan(&observed.snapshot, &context)));
         let is_new = last.as_ref() != Some(&plan);
         if !is_new && !due.is_due(Instant::now()) {
             continue;

@@ -39,7 +39,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             continue;
         }
         context.attachments.clone_from(&observed.attachments);
-        let (plan, findings) = compile::node_plan(&observed.snapshot, &context);
+        let (plan, findings) = world.timed(|| compile::node_plan(&observed.snapshot, &context));
         if in_force.is_plan(&plan) && !due.is_due(Instant::now()) {
             observed.answer_waiting(&in_force);
             continue;

@@ -13,6 +13,14 @@ pub(crate) async fn timed(admin: &Admin, stage: Stage, work: impl Future<Output 
     report
 }
 
+/// Makes a plan and counts the time it takes.
+pub(crate) fn timed_compile<T>(admin: &Admin, compile: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let plan = compile();
+    admin.metrics().observe(Stage::Compile, start.elapsed(), &Report::default());
+    plan
+}
+
 /// One line for what was written, one for each failure.
 pub(crate) fn log_report(revision: Revision, report: &Report) {
     if report.written > 0 {

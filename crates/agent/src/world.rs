@@ -19,7 +19,7 @@ use crate::attachments;
 use crate::blocking::Blocking;
 use crate::epoch::common_names;
 use crate::in_force::InForce;
-use crate::report::{log_report, timed};
+use crate::report::{log_report, timed, timed_compile};
 use crate::settings::Settings;
 
 /// The kernel, the servers, and those who want to know.
@@ -64,6 +64,11 @@ impl World {
             .copied()
             .with_context(|| format!("underlay link {link} has no address"))?;
         Ok(Underlay { address, subnet: Prefix::new(address, len), link: link.clone(), mtu: facts.mtu })
+    }
+
+    /// Counts the time that a compilation takes.
+    pub(crate) fn timed<T>(&self, compile: impl FnOnce() -> T) -> T {
+        timed_compile(&self.admin, compile)
     }
 
     /// Stops answering names that the new plan takes away, before their rules go.

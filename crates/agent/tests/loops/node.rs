@@ -135,3 +135,24 @@ fn a_pod_may_start_once_the_cluster_says_what_isolates_it() {
         assert_eq!(isolation, &json!(["default/deny"]));
     });
 }
+
+#[test]
+fn a_node_goes_on_while_the_api_is_away_and_catches_up() {
+    world::test(|| {
+        let mut node = TestNode::new();
+        node.start_agent();
+        node.create(&mk_slice(8080));
+        node.create(&mk_service());
+        node.eventually("a name", |node| node.resolve("web.default.svc.cluster.local"));
+        node.stop_api();
+        assert!(matches!(node.ask_agent(&AgentRequest::Status), AgentAnswer::Ready { .. }));
+        assert_eq!(node.resolve("web.default.svc.cluster.local"), Some(VIP));
+        node.restart_api();
+        let mut other = mk_service();
+        other["metadata"]["name"] = json!("other");
+        other["spec"]["clusterIP"] = json!("10.96.0.78");
+        node.create(&other);
+        node.eventually("what came since", |node| node.resolve("other.default.svc.cluster.local"));
+        assert_eq!(node.resolve("web.default.svc.cluster.local"), Some(VIP));
+    });
+}

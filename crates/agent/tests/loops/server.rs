@@ -42,9 +42,14 @@ impl TestServer {
         Self { client, kubeconfig, address, directory, credentials, running: Some(running) }
     }
 
+    /// Ends the server; its objects stay.
+    pub(crate) fn stop(&mut self) {
+        drop(self.running.take());
+    }
+
     /// Ends the server and starts another with the same objects at the same address.
     pub(crate) async fn restart(&mut self) {
-        drop(self.running.take());
+        self.stop();
         let start = || async {
             let socket = TcpListener::bind(self.address).ok()?;
             serve(&self.credentials, socket, &self.directory)

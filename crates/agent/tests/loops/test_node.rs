@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use apply_kube::Writer;
+use apply_kube::{DeleteOptions, Target, Writer};
 use apply_netlink::Netlink;
 use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use types::{AgentAnswer, AgentRequest, Attachment};
 
-use crate::server::TestServer;
+use crate::server::{TestServer, eventually};
 
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ pub(crate) struct TestNode {
     netns: Netns,
     settings: Settings,
     agent: Option<Agent>,
-    _server: TestServer,
+    server: TestServer,
 }
 
 struct Agent {
@@ -62,15 +62,14 @@ impl TestNode {
         let server = runtime.block_on(TestServer::start_at(API));
         let settings = mk_settings(server.kubeconfig.clone(), world::scratch("state"));
         let writer = Writer::new(server.client.clone());
-        let node = Self { runtime, writer, netns, settings, agent: None, _server: server };
+        let node = Self { runtime, writer, netns, settings, agent: None, server };
         node.create(&json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": { "name": "node-a" },
             "spec": { "podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"] },
         }));
-        let target = apply_kube::Target::cluster("v1", "Node", "node-a");
         let status = json!({ "addresses": [{ "type": "InternalIP", "address": NODE }] });
-        node.runtime.block_on(node.writer.patch_status(&target, &status)).expect("status");
+        node.runtime.block_on(node.writer.patch_status(&self_target(), &status)).expect("status");
         node
     }
 
@@ -101,14 +100,25 @@ impl TestNode {
         agent.thread.join().expect("no panic");
     }
 
+    /// Ends the API server; its objects stay.
+    pub(crate) fn stop_api(&mut self) {
+        self.server.stop();
+    }
+
+    /// Starts it again.
+    pub(crate) fn restart_api(&mut self) {
+        self.runtime.block_on(self.server.restart());
+        let writer = &self.writer;
+        let ask = || async { writer.merge_patch(&self_target(), &json!({})).await.ok() };
+        self.runtime.block_on(eventually("the API answers", ask));
+    }
+
     pub(crate) fn create(&self, object: &Value) -> Value {
         self.runtime.block_on(self.writer.create(object)).expect("created")
     }
 
-    pub(crate) fn delete(&self, target: &apply_kube::Target) {
-        self.runtime
-            .block_on(self.writer.delete(target, &apply_kube::DeleteOptions::now()))
-            .expect("deleted");
+    pub(crate) fn delete(&self, target: &Target) {
+        self.runtime.block_on(self.writer.delete(target, &DeleteOptions::now())).expect("deleted");
     }
 
     /// What the admin server says; none while nobody listens.
@@ -180,6 +190,10 @@ impl TestNode {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn self_target() -> Target {
+    Target::cluster("v1", "Node", "node-a")
 }
 
 fn mk_settings(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
