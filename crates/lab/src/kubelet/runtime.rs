@@ -177,7 +177,9 @@ impl TerminalEnd {
         nix::fcntl::fcntl(&fd, flags)?;
         let close_on_exec = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
         nix::fcntl::fcntl(&fd, close_on_exec)?;
-        Ok(Self(AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE)?))
+        // SAFETY: the descriptor is owned by the result and stays open as long as it is registered.
+        let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+        Ok(Self(registered?))
     }
 
     fn set_size(&self, size: TerminalSize) {

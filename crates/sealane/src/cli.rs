@@ -1,0 +1,290 @@
+//! The command line as it is typed; what it means is in `config`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cmd;
+use crate::output::Output;
+
+/// All of Kubernetes networking in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "sealane", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// What is logged: a level, or a filter such as `sealane=debug`.
+    #[arg(long, global = true, env = "SEALANE_LOG", hide_env = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A cluster on this machine: start it, stop it, run things in it.
+    Lab(LabArgs),
+    /// Why a connection works or fails, hop by hop.
+    Explain(cmd::explain::ExplainArgs),
+    /// The cluster at a glance, and what of its objects cannot be honoured.
+    Status(cmd::status::StatusArgs),
+    /// What should be true on a node.
+    Plan(cmd::plan::PlanArgs),
+    /// A small client: HTTP, TCP, UDP, DNS.
+    Probe(cmd::probe::ProbeArgs),
+    /// The agent of one node.
+    Agent(AgentArgs),
+    /// The loop of the whole cluster: Pod ranges, LoadBalancer addresses, statuses.
+    Controller(ControllerArgs),
+    /// Print the version.
+    Version(VersionArgs),
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man,
+    /// The lab's own process.
+    #[command(name = lab::WORLD_SUBCOMMAND, hide = true)]
+    LabWorld {
+        /// What the process in front passes on.
+        handover: String,
+    },
+}
+
+/// What `sealane lab` takes.
+#[derive(Debug, Args)]
+pub(crate) struct LabArgs {
+    #[command(subcommand)]
+    pub(crate) command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Start a lab and keep it until Ctrl-C.
+    Up(UpArgs),
+    /// Stop a lab.
+    Down(DownArgs),
+    /// Show a running lab: where it answers, and what runs in its Pods.
+    Status(LabStatusArgs),
+    /// Start a lab, run a command with KUBECONFIG set, stop the lab; the exit status is the command's.
+    Run(RunArgs),
+    /// Run a command in a Pod.
+    Exec(ExecArgs),
+    /// Start a lab and walk through the lessons with real traffic.
+    Tour(cmd::tour::TourArgs),
+}
+
+/// Which lab.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WhichLab {
+    /// Name of the lab, to have several.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Directory with everything that belongs to the running lab [default: below $XDG_RUNTIME_DIR or /tmp].
+    #[arg(long, env = "SEALANE_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// What a lab is to be.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LabFlags {
+    #[command(flatten)]
+    pub(crate) which: WhichLab,
+    /// Number of nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(lab::address::MAX_NODES)))]
+    pub(crate) nodes: u8,
+    /// Directory where the cluster's objects survive; without it they are forgotten.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// YAML list that says which programs run in place of which images.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image_map: Option<PathBuf>,
+    /// How Pods of different nodes reach each other.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) tunnel: LabTunnel,
+    /// Port of the API on 127.0.0.1 [default: 16443, or any if that is taken].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) api_port: Option<u16>,
+    /// Port of the HTTP entry on 127.0.0.1 [default: 18080, or any].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) http_port: Option<u16>,
+    /// Port of the HTTPS entry on 127.0.0.1 [default: 18443, or any].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) https_port: Option<u16>,
+    /// Port of the cluster's DNS on 127.0.0.1 [default: 15353, or any].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) dns_port: Option<u16>,
+}
+
+/// How Pods of different nodes of a lab reach each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LabTunnel {
+    /// Through VXLAN.
+    #[default]
+    Vxlan,
+    /// By routes.
+    Direct,
+}
+
+/// What `sealane lab up` takes.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabFlags,
+    /// Return when the lab is ready and leave it running.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// The process that `--detach` leaves behind.
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// What `sealane lab down` takes.
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichLab,
+}
+
+/// What `sealane lab status` takes.
+#[derive(Debug, Args)]
+pub(crate) struct LabStatusArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichLab,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// What `sealane lab run` takes.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabFlags,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// What `sealane lab exec` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichLab,
+    /// Namespace of the Pod.
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Container; the Pod's first one if not given.
+    #[arg(short, long)]
+    pub(crate) container: Option<String>,
+    /// Pass on standard input.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give the command a terminal.
+    #[arg(short = 't', long)]
+    pub(crate) tty: bool,
+    /// Run on the underlay beside the nodes, outside the cluster, instead of in a Pod.
+    #[arg(long, conflicts_with_all = ["namespace", "container"])]
+    pub(crate) outside: bool,
+    /// The Pod (not with `--outside`).
+    #[arg(required_unless_present = "outside")]
+    pub(crate) pod: Option<String>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Which cluster a loop works for, and what is served.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LoopFlags {
+    /// Client configuration; the service account of the Pod if not given.
+    #[arg(long, env = "KUBECONFIG")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Range of Pod addresses of the whole cluster.
+    #[arg(long, default_value = "10.244.0.0/16")]
+    pub(crate) pod_cidr: Vec<types::Prefix>,
+    /// Cluster DNS address.
+    #[arg(long, default_value = "10.96.0.10")]
+    pub(crate) dns_address: Vec<IpAddr>,
+    /// `spec.controller` of IngressClasses to serve [default: sealane.dev/ingress and k8s.io/ingress-nginx].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ingress_controller: Vec<String>,
+    /// Range of LoadBalancer addresses: a prefix, or first and last address joined by `-`.
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) lb_pool: Vec<String>,
+    /// `spec.loadBalancerClass` to serve besides none at all.
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) lb_class: Option<String>,
+    /// Where health, metrics and the plan are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// What `sealane agent` takes.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    #[command(flatten)]
+    pub(crate) common: LoopFlags,
+    /// The Node it works for.
+    #[arg(long, env = "NODE_NAME")]
+    pub(crate) node: String,
+    /// Directory shared with the CNI plugin.
+    #[arg(long, default_value = "/run/sealane", value_name = "DIR")]
+    pub(crate) state_dir: PathBuf,
+    /// Cluster domain.
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Where names outside the cluster domain are asked.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) upstream_dns: Vec<SocketAddr>,
+    /// Range of Service addresses.
+    #[arg(long, default_value = "10.96.0.0/16")]
+    pub(crate) service_cidr: Vec<types::Prefix>,
+    /// The link that faces the other nodes.
+    #[arg(long, default_value = "eth0", value_name = "LINK")]
+    pub(crate) underlay_link: String,
+    /// How Pods of other nodes are reached.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) tunnel: AgentTunnel,
+    /// Port of the HTTP entry; 0 turns it off.
+    #[arg(long, default_value_t = 80)]
+    pub(crate) http_port: u16,
+    /// Port of the HTTPS entry; 0 turns it off.
+    #[arg(long, default_value_t = 443)]
+    pub(crate) https_port: u16,
+}
+
+/// How Pods of other nodes are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AgentTunnel {
+    /// Through VXLAN.
+    #[default]
+    Vxlan,
+    /// By routes.
+    Direct,
+    /// By routes within the subnet, else through VXLAN.
+    Auto,
+}
+
+/// What `sealane controller` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArgs {
+    #[command(flatten)]
+    pub(crate) common: LoopFlags,
+    /// Prefix length of a Node's Pod range.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(8..=126))]
+    pub(crate) node_prefix_len: u8,
+}
+
+/// What `sealane version` takes.
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}

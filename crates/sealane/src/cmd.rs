@@ -1,0 +1,33 @@
+//! The subcommands, a file each.
+
+mod agent;
+mod completion;
+mod controller;
+pub(crate) mod explain;
+mod lab;
+pub(crate) mod plan;
+pub(crate) mod probe;
+pub(crate) mod status;
+pub(crate) mod tour;
+mod version;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+
+/// Runs a subcommand; its exit status.
+pub(crate) async fn run(command: Command) -> Result<i32> {
+    match command {
+        Command::Lab(args) => lab::run(args.command).await,
+        Command::Explain(args) => explain::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Probe(args) => probe::run(args).await,
+        Command::Agent(args) => agent::run(args).await,
+        Command::Controller(args) => controller::run(args).await,
+        Command::Version(args) => version::run(&args),
+        Command::Completion { shell } => Ok(completion::run(shell)),
+        Command::Man => completion::man(),
+        Command::LabWorld { .. } => unreachable!("handled before the first thread starts"),
+    }
+}

@@ -1,0 +1,155 @@
+//! What the command line means: settings, built once.
+
+use std::path::{Path, PathBuf};
+
+use agent::cluster::ClusterSettings;
+use agent::node::{IpRange, Settings, TunnelMode};
+use anyhow::{Context, Result, anyhow};
+use lab::StateDir;
+use lab::settings::{LabSettings, NodePath, PortWish, PortWishes};
+use types::{LinkName, NodeName, Port};
+
+use crate::cli::{AgentArgs, AgentTunnel, Cli, Command, ControllerArgs, LabFlags, LabTunnel, LoopFlags, WhichLab};
+
+/// What processes that run for long log unless told otherwise.
+const LOOP_LOG: &str = "info,kube=warn";
+/// What commands log unless told otherwise: people read their output.
+const COMMAND_LOG: &str = "error";
+
+/// Sends the log to standard error.
+pub(crate) fn start_log(cli: &Cli) {
+    let runs_long = matches!(cli.command, Command::Agent(_) | Command::Controller(_) | Command::LabWorld { .. });
+    let usual = if runs_long { LOOP_LOG } else { COMMAND_LOG };
+    let filter = tracing_subscriber::EnvFilter::new(cli.log.as_deref().unwrap_or(usual));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// The state directory of a lab of this name, where it usually is.
+pub(crate) fn usual_state_dir(name: Option<&str>) -> StateDir {
+    match std::env::var_os("SEALANE_STATE_DIR") {
+        Some(dir) => StateDir::at(dir),
+        None => StateDir::usual(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), name),
+    }
+}
+
+/// The state directory of the lab that is meant.
+pub(crate) fn state_dir(which: &WhichLab) -> Result<StateDir> {
+    match &which.state_dir {
+        Some(dir) => Ok(StateDir::at(absolute(dir)?)),
+        None => Ok(usual_state_dir(which.name.as_deref())),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{} is not a path", path.display()))
+}
+
+/// What a lab is to be.
+pub(crate) fn lab_settings(flags: &LabFlags) -> Result<LabSettings> {
+    let usual = PortWishes::default();
+    let wish = |port: Option<u16>, usual| port.map_or(usual, PortWish::Exactly);
+    Ok(LabSettings {
+        nodes: flags.nodes,
+        state_dir: state_dir(&flags.which)?.root().to_owned(),
+        data_dir: flags.data_dir.as_deref().map(absolute).transpose()?,
+        image_map: flags.image_map.as_deref().map(absolute).transpose()?,
+        node_path: match flags.tunnel {
+            LabTunnel::Vxlan => NodePath::Vxlan,
+            LabTunnel::Direct => NodePath::Direct,
+        },
+        ports: PortWishes {
+            api: wish(flags.api_port, usual.api),
+            http: wish(flags.http_port, usual.http),
+            https: wish(flags.https_port, usual.https),
+            dns: wish(flags.dns_port, usual.dns),
+        },
+        log: std::env::var("SEALANE_LOG").unwrap_or_else(|_| LOOP_LOG.to_owned()),
+    })
+}
+
+/// What a node agent is told.
+pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
+    let common = args.common;
+    Ok(Settings {
+        node: NodeName(args.node),
+        state_dir: args.state_dir,
+        cluster_domain: args.cluster_domain.trim_end_matches('.').to_owned(),
+        dns_addresses: common.dns_address.iter().copied().collect(),
+        upstream_dns: args.upstream_dns,
+        pod_cidrs: common.pod_cidr.iter().copied().collect(),
+        service_cidrs: args.service_cidr.into_iter().collect(),
+        underlay_link: LinkName(args.underlay_link),
+        tunnel: match args.tunnel {
+            AgentTunnel::Vxlan => TunnelMode::Vxlan,
+            AgentTunnel::Direct => TunnelMode::Direct,
+            AgentTunnel::Auto => TunnelMode::Auto,
+        },
+        http_port: Port::new(args.http_port),
+        https_port: Port::new(args.https_port),
+        ingress_controllers: ingress_controllers(&common),
+        lb_pools: lb_pools(&common)?,
+        lb_class: common.lb_class,
+        admin: common.admin,
+        kubeconfig: common.kubeconfig,
+    })
+}
+
+/// What the cluster loop is told.
+pub(crate) fn cluster_settings(args: ControllerArgs) -> Result<ClusterSettings> {
+    let common = args.common;
+    Ok(ClusterSettings {
+        pod_cidrs: common.pod_cidr.iter().copied().collect(),
+        node_prefix_len: args.node_prefix_len,
+        dns_addresses: common.dns_address.iter().copied().collect(),
+        ingress_controllers: ingress_controllers(&common),
+        lb_pools: lb_pools(&common)?,
+        lb_class: common.lb_class,
+        admin: common.admin,
+        kubeconfig: common.kubeconfig,
+    })
+}
+
+fn ingress_controllers(flags: &LoopFlags) -> std::collections::BTreeSet<String> {
+    if flags.ingress_controller.is_empty() {
+        return agent::ingress_controllers();
+    }
+    flags.ingress_controller.iter().cloned().collect()
+}
+
+fn lb_pools(flags: &LoopFlags) -> Result<Vec<IpRange>> {
+    let parse = |text: &String| text.parse().map_err(|error| anyhow!("--lb-pool: {error}"));
+    flags.lb_pool.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_that_is_given_is_taken_or_nothing() {
+        let cli = Cli::parse_from(["sealane", "lab", "up", "--state-dir", "/x", "--http-port", "80", "--nodes", "2"]);
+        let Command::Lab(lab) = cli.command else { panic!("not a lab command") };
+        let crate::cli::LabCommand::Up(up) = lab.command else { panic!("not up") };
+        let settings = lab_settings(&up.lab).unwrap();
+        assert_eq!((settings.nodes, settings.state_dir), (2, PathBuf::from("/x")));
+        assert_eq!(settings.ports.http, PortWish::Exactly(80));
+        assert_eq!(settings.ports.api, PortWish::Preferably(16443));
+    }
+
+    #[test]
+    fn an_agent_gets_what_it_is_told() {
+        let arguments = ["sealane", "agent", "--node", "a", "--lb-pool", "192.0.2.0/28", "--https-port", "0"];
+        let Command::Agent(args) = Cli::parse_from(arguments).command else { panic!("not an agent") };
+        let settings = agent_settings(args).unwrap();
+        assert_eq!((settings.http_port, settings.https_port), (Port::new(80), None));
+        assert_eq!(settings.lb_pools.len(), 1);
+        assert_eq!(settings.ingress_controllers, agent::ingress_controllers());
+    }
+}
