@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests open sockets and wait with a deadline")]
 
 mod cluster;
+mod exec;
 mod node;
 mod reading;
 mod server;

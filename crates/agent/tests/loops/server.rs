@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use engine_store::StoreConfig;
-use serve_api::{ApiServer, ApiServerConfig, Credentials, NoPods};
+use serve_api::{ApiServer, ApiServerConfig, Credentials};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watch::{Access, Client};
+
+use crate::exec::UpperPods;
 
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -80,7 +82,7 @@ fn serve(credentials: &Credentials, socket: TcpListener, directory: &Path) -> Op
         listeners: vec![socket],
         credentials: credentials.clone(),
         data_dir: Some(directory.join("data")),
-        runtime: Arc::new(NoPods),
+        runtime: Arc::new(UpperPods),
         store: StoreConfig {
             service_cidr: "10.96.0.0/16".to_owned().try_into().expect("prefix"),
             node_port_range: (30000, 32767),
