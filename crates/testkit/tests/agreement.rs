@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use compile::TunnelMode;
+use explain::{Client, Cluster, Conclusion, Question, Target, explain};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use model::{Change, Snapshot};
 use proptest::prelude::*;
@@ -143,6 +144,88 @@ fn probe(world: &World, (from, to, port, protocol): (u32, u32, usize, usize)) ->
     is_possible(world, &probe).then_some(probe)
 }
 
+/// The question a person would ask about a probe.
+fn question(world: &World, probe: &ResolvedProbe) -> Question {
+    let entry = &world.plans[&probe.entry];
+    let from = match entry.podnet.local_pods.get(&probe.source) {
+        Some(pod) => Client::Pod(pod.clone()),
+        None if entry.services.node_addresses.contains(&probe.source) => Client::Node(entry.node.clone()),
+        None => Client::Outside(Some(probe.source)),
+    };
+    Question {
+        from,
+        to: Target::Address(probe.destination),
+        port: Some(probe.port),
+        protocol: probe.protocol,
+    }
+}
+
+/// Whether an explanation says what the walk says; a node's own programs and the world outside are beyond both.
+fn tells(conclusion: &Conclusion, fates: &BTreeSet<Fate>) -> bool {
+    let end = |backend: &plan::Backend| backend.to_string();
+    let reached: BTreeSet<String> = fates
+        .iter()
+        .filter_map(|fate| match fate {
+            Fate::Reached { backend, .. } => Some(end(backend)),
+            _ => None,
+        })
+        .collect();
+    let others: BTreeSet<&Fate> = fates.iter().filter(|fate| !matches!(fate, Fate::Reached { .. })).collect();
+    let is_denied = !others.is_empty() && others.iter().all(|fate| matches!(fate, Fate::Denied(_)));
+    // An explanation adds who that is: `10.244.1.2:80 (Pod shop/web on node-a)`.
+    let bare = |backends: &BTreeSet<String>| -> BTreeSet<String> {
+        backends.iter().filter_map(|text| text.split(' ').next()).map(str::to_owned).collect()
+    };
+    match conclusion {
+        Conclusion::Reaches { backends } => bare(backends) == reached && others.is_empty(),
+        Conclusion::ReachesSome { backends, .. } => bare(backends) == reached && is_denied,
+        Conclusion::Denied => reached.is_empty() && is_denied,
+        Conclusion::Refused => reached.is_empty() && others == BTreeSet::from([&Fate::Refused]),
+        Conclusion::Dropped => reached.is_empty() && others == BTreeSet::from([&Fate::Dropped]),
+        Conclusion::LeavesCluster | Conclusion::ReachesNode => others.is_empty(),
+        _ => false,
+    }
+}
+
+/// A cluster from seeds.
+fn world(
+    pods: Vec<(usize, usize, usize, usize)>,
+    services: Vec<(usize, usize, usize, usize)>,
+    policies: &[(usize, usize, u8, Vec<RuleSeed>)],
+) -> World {
+    let pods: Vec<Pod> = pods.into_iter().enumerate().map(|(index, seed)| pod(index, seed)).collect();
+    let services: Vec<Service> =
+        services.into_iter().enumerate().map(|(index, seed)| service(index, seed)).collect();
+    let mut snapshot = Snapshot::default();
+    Manifests::parse(LAB_MANIFESTS).unwrap().apply_to(&mut snapshot);
+    Manifests::parse(&manifests(&pods, &services)).unwrap().apply_to(&mut snapshot);
+    for (index, seed) in policies.iter().enumerate() {
+        snapshot.apply(policy(index, seed));
+    }
+    World::settle(snapshot, TunnelMode::Vxlan)
+}
+
+/// Whether a person's question leaves no doubt at which node the packets arrive, and one node's rules decide.
+///
+/// Explanations follow the rules of one node: not those of a second one at whose NodePort a client aims, nor of the
+/// one that holds a LoadBalancer address without a Service port there.
+fn is_question_clear(world: &World, probe: &ResolvedProbe) -> bool {
+    let entry = &world.plans[&probe.entry];
+    let holds = |plan: &plan::NodePlan, address: &IpAddr| plan.services.node_addresses.contains(address);
+    let is_known = entry.podnet.local_pods.contains_key(&probe.source)
+        || holds(entry, &probe.source)
+        || entry.podnet.local_pods.contains_key(&probe.destination)
+        || holds(entry, &probe.destination);
+    let at_other_node =
+        world.plans.values().any(|plan| plan.node != entry.node && holds(plan, &probe.destination));
+    let is_announced = world.plans.values().any(|plan| plan.lb.announce.contains_key(&probe.destination));
+    let has_frontend = entry.services.frontends.keys().any(|frontend| {
+        frontend.address == plan::FrontendAddress::Vip(probe.destination)
+            && (frontend.port, frontend.protocol) == (probe.port, probe.protocol)
+    });
+    (is_known || is_announced) && !at_other_node && (has_frontend || !is_announced)
+}
+
 /// Packets from outside arrive where their destination is, and not on a detour over another node.
 fn is_possible(world: &World, probe: &ResolvedProbe) -> bool {
     let entry = &world.plans[&probe.entry];
@@ -157,10 +240,10 @@ fn is_possible(world: &World, probe: &ResolvedProbe) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn rules_and_plans_agree(
+    fn rules_and_explanations_agree_with_plans(
         pods in prop::collection::vec((0..3usize, 0..2usize, 0..3usize, 0..3usize), 1..7),
         services in prop::collection::vec((0..3usize, 0..2usize, 0..16usize, 0..3usize), 0..4),
         policies in prop::collection::vec(
@@ -169,21 +252,19 @@ proptest! {
             0..4),
         probes in prop::collection::vec((any::<u32>(), any::<u32>(), 0..PORTS.len(), 0..3usize), 40),
     ) {
-        let pods: Vec<Pod> = pods.into_iter().enumerate().map(|(index, seed)| pod(index, seed)).collect();
-        let services: Vec<Service> =
-            services.into_iter().enumerate().map(|(index, seed)| service(index, seed)).collect();
-        let mut snapshot = Snapshot::default();
-        Manifests::parse(LAB_MANIFESTS).unwrap().apply_to(&mut snapshot);
-        Manifests::parse(&manifests(&pods, &services)).unwrap().apply_to(&mut snapshot);
-        for (index, seed) in policies.iter().enumerate() {
-            snapshot.apply(policy(index, seed));
-        }
-        let world = World::settle(snapshot, TunnelMode::Vxlan);
+        let world = world(pods, services, &policies);
         let traced = TracedWorld::new(&world);
+        let cluster = Cluster { plans: world.plans.clone() };
         for seed in probes {
             let Some(probe) = probe(&world, seed) else { continue };
-            let planned: BTreeSet<Fate> =
-                walk(&world, &probe).into_iter().map(Fate::without_reason).collect();
+            let fates = walk(&world, &probe);
+            let question = question(&world, &probe);
+            let explanation = explain(&cluster, &question);
+            prop_assert!(
+                !is_question_clear(&world, &probe) || tells(&explanation.conclusion, &fates),
+                "{:?} {:?}\n{:#?}", probe, fates, explanation
+            );
+            let planned: BTreeSet<Fate> = fates.into_iter().map(Fate::without_reason).collect();
             prop_assert_eq!(&planned, &traced.trace(&probe), "{:?}", probe);
         }
     }
