@@ -46,6 +46,9 @@ pub enum ApiServerError {
     /// A listener could not be used.
     #[error("cannot use the listening socket")]
     Listener(#[source] std::io::Error),
+    /// What every cluster has could not be added to the store.
+    #[error("cannot make the objects every cluster has")]
+    Bootstrap(#[source] Box<engine_store::Status>),
     /// The database of the data directory failed.
     #[error("the database {path} failed")]
     Database {

@@ -1,15 +1,33 @@
 //! The lab's Kubernetes-compatible API server: transport around engine-store.
+//!
+//! TLS, HTTP, discovery, content negotiation, watch streams, logs and remote commands happen here; what an
+//! object may look like, how it is patched and which events a change means is decided by `engine-store`.
 #![allow(
     clippy::disallowed_methods,
-    dead_code,
     reason = "a shell crate: it is here that the API's clock, random numbers, files, sockets and threads happen"
 )]
 
+mod answer;
+mod body;
 mod credentials;
+mod discovery;
+mod disk;
 mod error;
 mod identity;
+mod negotiate;
+mod objects;
+mod openapi;
+mod pods;
+mod present;
+mod query;
+mod review;
+mod route;
 mod runtime;
+mod server;
+mod service;
+mod shared;
 mod shell;
+mod watch;
 
 pub use credentials::{Credentials, kubeconfig};
 pub use error::ApiServerError;
@@ -17,3 +35,5 @@ pub use runtime::{
     ByteReader, ByteWriter, ExecRequest, ExecSession, LogRequest, LogStream, NoPods, PodRuntime, RuntimeError,
     TerminalSize,
 };
+pub use server::{ApiServer, ApiServerConfig};
+pub use shared::ApiHandle;

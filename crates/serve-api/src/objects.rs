@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use engine_store::{Cause, DeleteOptions, Kind, PatchKind, Status, Target, Write, WriteOptions, Written};
+use engine_store::{
+    Cause, DeleteOptions, Kind, PatchKind, Status, Target, Write, WriteOptions, Written, partial_metadata,
+};
 use http::{Method, StatusCode};
 use serde_json::Value;
 use types::NamespacedName;
@@ -108,17 +110,14 @@ fn get(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Stat
     let form = asked.form()?;
     let object = service.shared.store().read(target)?;
     let body = match form {
-        Form::Table if target.subresource.is_none() => {
-            let kind = kind_of(service, target)?;
+        Form::Table => {
             let metadata = present::list_metadata_of(&object);
-            present::to_json(&present::table(
-                kind,
-                std::slice::from_ref(&object),
-                metadata,
-                asked.query.include_object()?,
-            ))
+            let include = asked.query.include_object()?;
+            let rows = std::slice::from_ref(&object);
+            let table = present::table(&service.shared.store(), target, rows, metadata, include);
+            present::to_json(&table)
         }
-        Form::Metadata => present::to_json(&present::metadata_only(&object)),
+        Form::Metadata => present::to_json(&partial_metadata(&object)),
         _ => present::to_json(&*object),
     };
     Ok(answer::full(StatusCode::OK, JSON, body))
@@ -131,7 +130,10 @@ async fn list(service: &Service, target: &Target, asked: &Asked) -> Result<Answe
     let body = match form {
         Form::Table => {
             let include = asked.query.include_object()?;
-            present::to_json(&present::table(list.kind, &list.items, list.metadata(), include))
+            let store = service.shared.store();
+            let table = present::table(&store, target, &list.items, list.metadata(), include);
+            drop(store);
+            present::to_json(&table)
         }
         Form::Metadata => present::to_json(&present::metadata_list(&list)),
         Form::Objects | Form::AggregatedDiscovery => present::to_json(&list),
@@ -208,7 +210,7 @@ fn answer_written(written: Written, form: Form) -> Answer {
     let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     let is_status = written.object["kind"] == "Status";
     let body = match form {
-        Form::Metadata if !is_status => present::to_json(&present::metadata_only(&written.object)),
+        Form::Metadata if !is_status => present::to_json(&partial_metadata(&written.object)),
         _ => present::to_json(&written.object),
     };
     let mut answer = answer::full(code, JSON, body);

@@ -3,24 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine_store::{IncludeObject, Kind, List};
+use engine_store::{IncludeObject, List, Store, Target, partial_metadata};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::shell;
 
-/// An object's metadata alone (`meta/v1 PartialObjectMetadata`).
-pub(crate) fn metadata_only(object: &Value) -> Value {
-    json!({
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": object.get("metadata"),
-    })
-}
-
 /// A list's metadata and that of its items.
 pub(crate) fn metadata_list(list: &List) -> Value {
-    let items: Vec<Value> = list.items.iter().map(|object| metadata_only(object)).collect();
+    let items: Vec<Value> = list.items.iter().map(|object| partial_metadata(object)).collect();
     json!({
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",
@@ -39,7 +30,15 @@ pub(crate) fn list_metadata_of(object: &Value) -> Value {
     json!({"resourceVersion": object.pointer("/metadata/resourceVersion")})
 }
 
-/// Objects as a table.
-pub(crate) fn table(kind: &Kind, rows: &[Arc<Value>], metadata: Value, include: IncludeObject) -> Value {
-    engine_store::table(kind, rows, metadata, include, shell::now())
+/// Objects of a target as a table with this list metadata.
+pub(crate) fn table(
+    store: &Store,
+    target: &Target,
+    objects: &[Arc<Value>],
+    metadata: Value,
+    include: IncludeObject,
+) -> Value {
+    let mut table = store.table(target, shell::now(), objects, include);
+    table["metadata"] = metadata;
+    table
 }

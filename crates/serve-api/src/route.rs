@@ -27,12 +27,10 @@ pub(crate) enum Route {
     /// `/openapi/v3`.
     OpenApiRoot,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/G/V`.
-    OpenApiDocument {
-        /// API group; empty for the core group.
-        group: String,
-        /// API version.
-        version: String,
-    },
+    OpenApiDocument(
+        /// `api/v1` or `apis/G/V`.
+        String,
+    ),
     /// `/openapi/v2`.
     OpenApiV2,
     /// A collection, an object, or a part of one.
@@ -63,12 +61,7 @@ impl Route {
             ["apis", group, version, rest @ ..] => Self::below(group, version, rest),
             ["openapi", "v2"] => Self::OpenApiV2,
             ["openapi", "v3"] => Self::OpenApiRoot,
-            ["openapi", "v3", "api", version] => {
-                Self::OpenApiDocument { group: String::new(), version: (*version).to_owned() }
-            }
-            ["openapi", "v3", "apis", group, version] => {
-                Self::OpenApiDocument { group: (*group).to_owned(), version: (*version).to_owned() }
-            }
+            ["openapi", "v3", path @ ..] => Self::OpenApiDocument(path.join("/")),
             _ => Self::Unknown,
         }
     }
@@ -151,7 +144,7 @@ mod tests {
         assert_eq!(Route::parse("/readyz/ping"), Route::Health);
         assert_eq!(
             Route::parse("/openapi/v3/apis/apps/v1"),
-            Route::OpenApiDocument { group: "apps".into(), version: "v1".into() }
+            Route::OpenApiDocument("apis/apps/v1".into())
         );
         for unknown in ["/", "/metrics", "/api/v1/namespaces/a/services/b/proxy/x", "/openapi"] {
             assert_eq!(Route::parse(unknown), Route::Unknown, "{unknown}");

@@ -3,8 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use engine_store::{Kind, Status};
+use engine_store::{KUBERNETES_VERSION, Kind, Status};
 use futures_util::FutureExt;
 use http::header::{IF_NONE_MATCH, USER_AGENT};
 use http::request::Parts;
@@ -24,9 +23,9 @@ use crate::route::Route;
 use crate::shared::Shared;
 use crate::shell;
 
-/// The API level served. The build suffix stands after `+`: after `-` it would count as a pre-release,
-/// and charts that ask for a minimum version would refuse it.
-const GIT_VERSION: &str = "v1.34.1+sealane";
+/// Marks the version as ours. It stands after `+`: after `-` it would count as a pre-release, and charts
+/// that ask for a minimum version would refuse it.
+const BUILD_SUFFIX: &str = "+sealane";
 
 /// What answers the requests of all connections.
 pub(crate) struct Service {
@@ -91,6 +90,9 @@ impl Service {
             Route::Object(target) => objects::answer(self, target, asked).await,
             Route::OldWatch(target) => objects::watch(self, &target, &asked).await,
             Route::Unknown => Err(Status::unknown_resource()),
+            Route::OpenApiRoot | Route::OpenApiDocument(_) if asked.head.method == Method::GET => {
+                self.openapi(&route, &asked).await
+            }
             document if asked.head.method == Method::GET => self.document(document, &asked),
             _ => Ok(answer::method_not_allowed("GET")),
         }
@@ -126,12 +128,6 @@ impl Service {
             Route::Groups => plain(Some(discovery::groups(&kinds))),
             Route::Group(group) => plain(discovery::group(&kinds, &group)),
             Route::Resources { group, version } => plain(discovery::resources(&kinds, &group, &version)),
-            Route::OpenApiRoot => Ok(answer::json(StatusCode::OK, &self.shared.store().openapi_root())),
-            Route::OpenApiDocument { group, version } => {
-                let document = self.shared.store().openapi_v3(&group, &version);
-                let document: Bytes = document.ok_or_else(Status::unknown_resource)?;
-                Ok(answer::tagged(JSON, document, known))
-            }
             // Only kubectl 1.28 and older cannot do without it.
             Route::OpenApiV2 => Err(Status::new(
                 406,
@@ -140,6 +136,20 @@ impl Service {
             )),
             _ => Err(Status::unknown_resource()),
         }
+    }
+}
+
+impl Service {
+    async fn openapi(&self, route: &Route, asked: &Asked) -> Result<Answer, Status> {
+        let shared = Arc::clone(&self.shared);
+        // The documents are made on first use, which takes too long for a thread that serves connections.
+        let documents = tokio::task::spawn_blocking(move || shared.documents()).await;
+        let documents = documents.map_err(|_| Status::internal("the OpenAPI documents could not be made"))?;
+        let body = match route {
+            Route::OpenApiDocument(path) => documents.get(path).ok_or_else(Status::unknown_resource)?,
+            _ => answer::to_bytes(&documents.root),
+        };
+        Ok(answer::tagged(JSON, body, asked.head.headers.get(IF_NONE_MATCH)))
     }
 }
 
@@ -160,10 +170,11 @@ fn version() -> Value {
         "aarch64" => "arm64",
         other => other,
     };
+    let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');
     json!({
-        "major": "1",
-        "minor": "34",
-        "gitVersion": GIT_VERSION,
+        "major": numbers.next(),
+        "minor": numbers.next(),
+        "gitVersion": format!("{KUBERNETES_VERSION}{BUILD_SUFFIX}"),
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "1970-01-01T00:00:00Z",

@@ -2,7 +2,7 @@
 //! are answered, and a signal for whoever waits for changes.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use engine_store::{Env, Status, Store, StoreConfig, Target, Write, WriteOptions, Written};
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::credentials::ADMIN_USER;
 use crate::disk::{Disk, Pending};
 use crate::error::ApiServerError;
+use crate::openapi::Documents;
 use crate::runtime::PodRuntime;
 use crate::shell;
 
@@ -24,6 +25,9 @@ pub(crate) struct Shared {
     /// The newest revision that watches may show.
     revision: watch::Sender<u64>,
     disk: Option<Disk>,
+    /// What the documents are made from; they depend on the kinds, not on the objects.
+    config: StoreConfig,
+    documents: OnceLock<Arc<Documents>>,
     pub(crate) runtime: Arc<dyn PodRuntime>,
     pub(crate) token: String,
 }
@@ -39,19 +43,27 @@ impl Shared {
         let config = StoreConfig { keep_journal: data_dir.is_some(), ..config };
         let revision = watch::Sender::new(0);
         let (mut store, disk) = match data_dir {
-            None => (Store::new(config), None),
+            None => (Store::new(config.clone()), None),
             Some(directory) => {
-                let (store, disk) = Disk::open(directory, config, revision.clone())?;
+                let (store, disk) = Disk::open(directory, config.clone(), revision.clone())?;
                 (store, Some(disk))
             }
         };
-        store.bootstrap(&mut Env { now: shell::now(), random: &mut shell::random, user: ADMIN_USER });
+        let mut env = Env { now: shell::now(), random: &mut shell::random, user: ADMIN_USER };
+        store.bootstrap(&mut env).map_err(|status| ApiServerError::Bootstrap(Box::new(status)))?;
         let records = store.take_journal();
         revision.send_replace(store.revision());
         if let Some(disk) = &disk {
             disk.keep(records, store.revision());
         }
-        Ok(Self { store: Mutex::new(store), revision, disk, runtime, token })
+        let documents = OnceLock::new();
+        Ok(Self { store: Mutex::new(store), revision, disk, config, documents, runtime, token })
+    }
+
+    /// The OpenAPI documents; made on first use, without holding up the store.
+    pub(crate) fn documents(&self) -> Arc<Documents> {
+        let make = || Arc::new(Documents::new(&Store::new(self.config.clone())));
+        Arc::clone(self.documents.get_or_init(make))
     }
 
     /// The store, for as long as it takes to look something up; never held across an await.

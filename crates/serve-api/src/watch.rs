@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use engine_store::{Cursor, EventKind, IncludeObject, Status, Target, WatchEvent};
+use engine_store::{Cursor, EventKind, IncludeObject, Status, Target, WatchEvent, partial_metadata};
 use futures_util::stream::unfold;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ pub(crate) async fn watch(
         cursor,
         changes,
         closing,
-        printer: Printer { form, include, columns_sent: false },
+        printer: Printer { target: target.clone(), form, include, columns_sent: false },
         end,
         bookmark_at: options.allow_bookmarks.then(|| bookmark_time(start, end)).flatten(),
         failed: false,
@@ -101,7 +101,7 @@ impl Feed {
             let next = self.shared.store().next(&mut self.cursor, BATCH);
             match next {
                 Ok(events) if events.is_empty() => {}
-                Ok(events) => return Some(self.printer.lines(&self.cursor, &events)),
+                Ok(events) => return Some(self.printer.lines(&self.shared, &events)),
                 Err(status) => {
                     self.failed = true;
                     return Some(error_line(&status));
@@ -114,7 +114,7 @@ impl Feed {
                 () = sleep_until(bookmark_at), if self.bookmark_at.is_some() => {
                     self.bookmark_at = bookmark_time(Instant::now(), self.end);
                     let bookmark = self.shared.store().bookmark(&self.cursor);
-                    return Some(self.printer.lines(&self.cursor, &[bookmark]));
+                    return Some(self.printer.lines(&self.shared, &[bookmark]));
                 }
                 changed = self.changes.changed() => changed.ok()?,
             }
@@ -124,19 +124,20 @@ impl Feed {
 
 /// Writes events in the form the client asked for.
 struct Printer {
+    target: Target,
     form: Form,
     include: IncludeObject,
     columns_sent: bool,
 }
 
 impl Printer {
-    fn lines(&mut self, cursor: &Cursor, events: &[WatchEvent]) -> Bytes {
+    fn lines(&mut self, shared: &Shared, events: &[WatchEvent]) -> Bytes {
         let mut lines = BytesMut::new();
         for event in events {
             let kind = event.kind.as_str();
             match self.form {
-                Form::Table => line(&mut lines, kind, &self.table(cursor, event)),
-                Form::Metadata => line(&mut lines, kind, &present::metadata_only(&event.object)),
+                Form::Table => line(&mut lines, kind, &self.table(shared, event)),
+                Form::Metadata => line(&mut lines, kind, &partial_metadata(&event.object)),
                 Form::Objects | Form::AggregatedDiscovery => line(&mut lines, kind, &*event.object),
             }
         }
@@ -144,13 +145,13 @@ impl Printer {
     }
 
     /// A table of one row, or of none for a bookmark; only the first one names the columns.
-    fn table(&mut self, cursor: &Cursor, event: &WatchEvent) -> Value {
+    fn table(&mut self, shared: &Shared, event: &WatchEvent) -> Value {
         let rows = match event.kind {
             EventKind::Bookmark => &[][..],
             _ => std::slice::from_ref(&event.object),
         };
         let metadata = json!({"resourceVersion": event.object.pointer("/metadata/resourceVersion")});
-        let mut table = present::table(cursor.kind(), rows, metadata, self.include);
+        let mut table = present::table(&shared.store(), &self.target, rows, metadata, self.include);
         if std::mem::replace(&mut self.columns_sent, true) {
             table["columnDefinitions"] = Value::Null;
         }

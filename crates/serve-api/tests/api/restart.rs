@@ -1,0 +1,38 @@
+//! What was acknowledged is there after the server died.
+
+use engine_store::{DeleteOptions, Write};
+use serde_json::json;
+
+use crate::world::{World, target};
+
+#[test]
+fn acknowledged_writes_survive_a_crash() {
+    let base = std::env::temp_dir().join(format!("sealane-api-crash-{}", std::process::id()));
+    let (live, copy) = (base.join("live"), base.join("copy"));
+    std::fs::create_dir_all(&copy).unwrap();
+    let world = World::start_in(Some(&live));
+    let maps = target("", "configmaps", None, None);
+    for number in 0..50 {
+        let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"n": number.to_string()}});
+        world.write(&maps, Write::Create(map));
+    }
+    world.write(&target("", "configmaps", Some("m49"), None), Write::Delete(DeleteOptions::default()));
+    let revision = world.handle.revision();
+    // The file as a crash would leave it: the database is open and nobody has closed it.
+    std::fs::copy(live.join("objects.redb"), copy.join("objects.redb")).unwrap();
+
+    let restored = World::start_in(Some(&copy));
+    for number in 0..49 {
+        let object = restored.handle.read(&target("", "configmaps", Some(&format!("m{number}")), None)).unwrap();
+        assert_eq!(object["data"]["n"], number.to_string());
+    }
+    let gone = restored.handle.read(&target("", "configmaps", Some("m49"), None)).unwrap_err();
+    assert_eq!(gone.code, 404);
+    assert!(restored.handle.revision() > revision, "revisions never come back");
+
+    let http = crate::http_surface::Http::new(&restored);
+    let events = http.get(&format!("/api/v1/configmaps?watch=true&resourceVersion={revision}"));
+    assert!(events.text.contains("\"type\":\"ERROR\"") && events.text.contains("\"code\":410"), "{}", events.text);
+    drop((restored, world));
+    let _ = std::fs::remove_dir_all(&base);
+}
