@@ -36,7 +36,7 @@ pub async fn run(settings: ClusterSettings) -> anyhow::Result<()> {
     let mut last: Option<Arc<ClusterPlan>> = None;
     let mut revision = 0;
     loop {
-        for event in inbox.next(due.at()).await {
+        for event in inbox.next(due.at().into_iter().chain(herald.due_at()).min()).await {
             observed.fold(event);
         }
         if observed.is_stopping() {
@@ -47,12 +47,13 @@ pub async fn run(settings: ClusterSettings) -> anyhow::Result<()> {
         }
         let plan = timed_compile(&admin, || Arc::new(compile::cluster_plan(&observed.snapshot, &context)));
         let is_new = last.as_ref() != Some(&plan);
-        if !is_new && !due.is_due(Instant::now()) {
+        let now = Instant::now();
+        if !is_new && !due.is_due(now) && herald.due_at().is_none_or(|at| at > now) {
             continue;
         }
         revision += u64::from(is_new);
         let converge =
-            async { apply_kube::converge(&writer, &plan).await.and(herald.tell(&plan.findings).await) };
+            async { apply_kube::converge(&writer, &plan).await.and(herald.tell(&plan.findings, now).await) };
         let report = timed(&admin, Stage::Kube, converge).await;
         log_report(revision, &report);
         due.remember(&report, Instant::now());
