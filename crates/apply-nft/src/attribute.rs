@@ -53,7 +53,8 @@ impl Message {
     }
 
     pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {
-        let len = u16::try_from(value.len() + 4).expect("attributes are below 64 KiB: element lists are chunked");
+        let len =
+            u16::try_from(value.len() + 4).expect("attributes are below 64 KiB: element lists are chunked");
         self.bytes.extend(len.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
         self.bytes.extend(value);

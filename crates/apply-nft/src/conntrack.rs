@@ -28,10 +28,7 @@ const DESTINATION_PORT: u16 = 3;
 const UDP: u8 = 17;
 
 /// Removes the entries of UDP connections from these frontends to these backends; how many.
-pub(crate) fn forget(
-    socket: &mut Socket,
-    removed: &BTreeSet<RemovedBackend>,
-) -> Result<usize, NftError> {
+pub(crate) fn forget(socket: &mut Socket, removed: &BTreeSet<RemovedBackend>) -> Result<usize, NftError> {
     let mut forgotten = 0;
     // `AF_INET` and `AF_INET6`, each dumped only when one of its backends has gone.
     for (family, is_v4) in [(libc::AF_INET, true), (libc::AF_INET6, false)] {

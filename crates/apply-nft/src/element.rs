@@ -143,7 +143,8 @@ fn put_byte_orders(message: &mut Message, set: &Set) {
     put(0, order(&set.key));
     match &set.data {
         Data::None => {}
-        Data::Verdict(()) => put(1, 1),
+        // `BYTEORDER_INVALID`: a verdict is no number; nft aborts over any other order.
+        Data::Verdict(()) => put(1, 0),
         Data::Values(types) => put(1, order(types)),
     }
     message.bytes(13, &bytes);
@@ -232,8 +233,12 @@ pub(crate) fn values_of(types: &[FieldType], mut bytes: &[u8]) -> Option<Vec<Val
     for kind in types {
         let field = bytes.get(..width(*kind) as usize)?;
         values.push(match kind {
-            FieldType::Address(IpFamily::V4) => Value::Address(IpAddr::from(<[u8; 4]>::try_from(field).ok()?)),
-            FieldType::Address(IpFamily::V6) => Value::Address(IpAddr::from(<[u8; 16]>::try_from(field).ok()?)),
+            FieldType::Address(IpFamily::V4) => {
+                Value::Address(IpAddr::from(<[u8; 4]>::try_from(field).ok()?))
+            }
+            FieldType::Address(IpFamily::V6) => {
+                Value::Address(IpAddr::from(<[u8; 16]>::try_from(field).ok()?))
+            }
             FieldType::Protocol => Value::Protocol(field[0]),
             FieldType::Port => Value::Port(u16::from_be_bytes(field.try_into().ok()?)),
             FieldType::Number => Value::Number(u32::from_ne_bytes(field.try_into().ok()?)),
@@ -315,7 +320,9 @@ pub(crate) fn assemble(set: &Set, mut raw: Vec<RawElement>) -> BTreeMap<Key, Ele
 fn next_address(values: &[Value]) -> Option<IpAddr> {
     match values {
         [Value::Address(IpAddr::V4(address))] => Some(IpAddr::V4(u32::from(*address).checked_add(1)?.into())),
-        [Value::Address(IpAddr::V6(address))] => Some(IpAddr::V6(u128::from(*address).checked_add(1)?.into())),
+        [Value::Address(IpAddr::V6(address))] => {
+            Some(IpAddr::V6(u128::from(*address).checked_add(1)?.into()))
+        }
         _ => None,
     }
 }
@@ -323,7 +330,9 @@ fn next_address(values: &[Value]) -> Option<IpAddr> {
 fn previous_address(values: &[Value]) -> Option<IpAddr> {
     match values {
         [Value::Address(IpAddr::V4(address))] => Some(IpAddr::V4(u32::from(*address).checked_sub(1)?.into())),
-        [Value::Address(IpAddr::V6(address))] => Some(IpAddr::V6(u128::from(*address).checked_sub(1)?.into())),
+        [Value::Address(IpAddr::V6(address))] => {
+            Some(IpAddr::V6(u128::from(*address).checked_sub(1)?.into()))
+        }
         _ => None,
     }
 }

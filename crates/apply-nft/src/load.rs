@@ -31,8 +31,7 @@ const DELETE_ELEMENTS: u16 = 14;
 /// A message of nf_tables about our table.
 pub(crate) fn message(number: u16, flags: i32) -> Message {
     let flags = u16::try_from(flags).expect("netlink flags are 16 bits");
-    let mut message =
-        Message::new(Head { kind: SUBSYSTEM << 8 | number, flags, family: INET, resource: 0 });
+    let mut message = Message::new(Head { kind: SUBSYSTEM << 8 | number, flags, family: INET, resource: 0 });
     // In every kind of message that names a table, attribute 1 does.
     message.text(1, TABLE);
     message

@@ -5,8 +5,7 @@ use std::error::Error;
 
 use plan::{Failure, Report};
 use ruleset::{
-    Data, Element, Key, RemovedBackend, Ruleset, Step, Transaction, diff, is_client_current,
-    removed_backends,
+    Data, Element, Key, RemovedBackend, Ruleset, Step, Transaction, diff, is_client_current, removed_backends,
 };
 use types::IpFamily;
 
@@ -46,7 +45,10 @@ impl Nft {
         // Somebody else may change the table between our reading and our writing; then the kernel refuses what does
         // not fit, and a second look finds what they did.
         let result = self.converge_once(desired).or_else(|error| {
-            tracing::debug!(error = &error as &dyn Error, "nftables refuses a change, reading the table again");
+            tracing::debug!(
+                error = &error as &dyn Error,
+                "nftables refuses a change, reading the table again"
+            );
             self.known = None;
             self.converge_once(desired)
         });

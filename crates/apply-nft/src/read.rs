@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ruleset::{Chain, Data, Hook, HookPoint, Kind, Rule, Ruleset, Set, SetKind, Statement, Value, known_rules};
+use ruleset::{
+    Chain, Data, Hook, HookPoint, Kind, Rule, Ruleset, Set, SetKind, Statement, Value, known_rules,
+};
 
 use crate::attribute::{Attributes, Head, Message, present};
 use crate::element::{RawElement, assemble, comment_of, declaration_of, element_of};

@@ -76,7 +76,11 @@ impl Socket {
                 &raw mut len,
             )
         };
-        if result == 0 { Ok(value.try_into().unwrap_or_default()) } else { Err(last("ask its buffer's size")) }
+        if result == 0 {
+            Ok(value.try_into().unwrap_or_default())
+        } else {
+            Err(last("ask its buffer's size"))
+        }
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), NftError> {
@@ -186,7 +190,8 @@ fn refusal(message: &Received<'_>, what: impl Fn() -> String) -> Option<NftError
     }
     // `struct nlmsgerr`: the code, the header of the refused message (its payload is cut with `NLM_F_CAPPED`).
     let capped = message.flags & libc::NLM_F_CAPPED as u16 != 0;
-    let quoted = message.payload.get(4..8).map_or(0, |len| u32::from_ne_bytes([len[0], len[1], len[2], len[3]]));
+    let quoted =
+        message.payload.get(4..8).map_or(0, |len| u32::from_ne_bytes([len[0], len[1], len[2], len[3]]));
     let after = if capped { 20 } else { 4 + (quoted as usize).next_multiple_of(4) };
     let attributes = Attributes::of(message.payload.get(after..).unwrap_or_default());
     Some(NftError::Refused {

@@ -116,9 +116,10 @@ pub fn diff(actual: &Ruleset, desired: &Ruleset) -> Transaction {
 /// Whether what both declare is declared alike, so that the table need not be made anew.
 fn is_compatible(actual: &Ruleset, desired: &Ruleset) -> bool {
     let same_set = |(name, set): (&String, &Set)| {
-        desired.sets.get(name).is_none_or(|other| {
-            (&set.key, &set.data, set.kind) == (&other.key, &other.data, other.kind)
-        })
+        desired
+            .sets
+            .get(name)
+            .is_none_or(|other| (&set.key, &set.data, set.kind) == (&other.key, &other.data, other.kind))
     };
     let same_chain = |(name, chain): (&String, &Chain)| {
         desired.chains.get(name).is_none_or(|other| chain.hook == other.hook)
@@ -155,7 +156,8 @@ fn change_elements(
         let copied = |(key, element): (&Key, &Element)| (key.clone(), element.clone());
         let removed: Vec<_> =
             old.iter().filter(|(key, _)| !set.elements.contains_key(*key)).map(copied).collect();
-        let added: Vec<_> = set.elements.iter().filter(|(key, _)| !old.contains_key(*key)).map(copied).collect();
+        let added: Vec<_> =
+            set.elements.iter().filter(|(key, _)| !old.contains_key(*key)).map(copied).collect();
         let replaced: Vec<Replacement> = set
             .elements
             .iter()
@@ -197,7 +199,8 @@ fn change_rules(steps: &mut Vec<Step>, actual: &Ruleset, desired: &Ruleset) {
 
 fn remove_structure(steps: &mut Vec<Step>, actual: &Ruleset, desired: &Ruleset) {
     let gone = || actual.chains.iter().filter(|(name, _)| !desired.chains.contains_key(*name));
-    let gone_sets: Vec<_> = actual.sets.iter().filter(|(name, _)| !desired.sets.contains_key(*name)).collect();
+    let gone_sets: Vec<_> =
+        actual.sets.iter().filter(|(name, _)| !desired.sets.contains_key(*name)).collect();
     for (name, _) in gone().filter(|(_, chain)| !chain.rules.is_empty()) {
         steps.push(Step::FlushChain(name.clone()));
     }

@@ -3,9 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::parse::parse;
-use crate::value::{
-    Chain, Data, Element, Field, Key, Rule, Ruleset, Scratch, Statement, Value, Verdict,
-};
+use crate::value::{Chain, Data, Element, Field, Key, Rule, Ruleset, Scratch, Statement, Value, Verdict};
 use types::IpFamily;
 
 /// Our table's name; its family is `inet`.
@@ -104,11 +102,17 @@ fn add_balancing(rules: &mut Ruleset) {
             [("lb", class::INTERNAL, 0), ("lb-external", class::EXTERNAL, EXTERNAL_SLOTS)]
         {
             let chain = format!("{name}-{size}");
-            rules.chains.insert(chain.clone(), Chain { hook: None, rules: draw_rules(size, smaller, offset) });
-            let maps: &[&str] =
-                if offset == 0 { &["arriving", "leaving", "outcomes", "balance"] } else { &["outcomes", "balance"] };
+            rules
+                .chains
+                .insert(chain.clone(), Chain { hook: None, rules: draw_rules(size, smaller, offset) });
+            let maps: &[&str] = if offset == 0 {
+                &["arriving", "leaving", "outcomes", "balance"]
+            } else {
+                &["outcomes", "balance"]
+            };
             for map in maps {
-                let elements = &mut rules.sets.get_mut(*map).expect("fixed.nft has the dispatch maps").elements;
+                let elements =
+                    &mut rules.sets.get_mut(*map).expect("fixed.nft has the dispatch maps").elements;
                 let element =
                     Element { data: Data::Verdict(Verdict::Goto(chain.clone())), comment: String::new() };
                 elements.insert(Key::exact(vec![Value::Number(class + size)]), element);
@@ -163,7 +167,8 @@ fn with_twins(text: &str) -> String {
     let mut block: Option<String> = None;
     for line in text.lines() {
         let line_twin = twin(line);
-        let is_header = line.starts_with("\tset ") || line.starts_with("\tmap ") || line.starts_with("\tchain ");
+        let is_header =
+            line.starts_with("\tset ") || line.starts_with("\tmap ") || line.starts_with("\tchain ");
         if is_header && line != line_twin {
             block = Some(String::new());
         }
@@ -228,7 +233,10 @@ mod tests {
     #[test]
     fn sizes_rise_by_at_most_half_and_end_at_the_maximum() {
         let sizes: Vec<u32> = sizes().collect();
-        assert!(sizes.windows(2).all(|pair| pair[0] < pair[1] && 2 * pair[1] <= 3 * pair[0].max(2)), "{sizes:?}");
+        assert!(
+            sizes.windows(2).all(|pair| pair[0] < pair[1] && 2 * pair[1] <= 3 * pair[0].max(2)),
+            "{sizes:?}"
+        );
         assert_eq!(sizes.last(), Some(&MAX_BACKENDS));
         assert_eq!(draw_size(33), 45);
         assert_eq!(draw_size(32), 32);

@@ -223,7 +223,8 @@ fn parse_values(line: &mut Line, types: &[FieldType]) -> Parsed<Vec<(Value, Valu
             line.expect_all(&["."])?;
         }
         let token = line.take("a value")?;
-        values.push(value_range(&token, *kind).ok_or_else(|| line.error("a value of the set's type", &token))?);
+        values
+            .push(value_range(&token, *kind).ok_or_else(|| line.error("a value of the set's type", &token))?);
     }
     Ok(values)
 }

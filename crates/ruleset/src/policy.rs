@@ -38,7 +38,9 @@ pub(crate) fn fill(rules: &mut Ruleset, table: &PolicyTable) {
         let identities = Identities::of(table, &names, family);
         identities.fill(rules, family);
         for (address, pod) in table.pods.iter().filter(|(address, _)| IpFamily::of(**address) == family) {
-            for (direction, isolation) in [(Direction::Ingress, &pod.ingress), (Direction::Egress, &pod.egress)] {
+            for (direction, isolation) in
+                [(Direction::Ingress, &pod.ingress), (Direction::Egress, &pod.egress)]
+            {
                 let Some(isolation) = isolation.as_ref().filter(|isolation| !allows_all(isolation)) else {
                     continue;
                 };
@@ -72,7 +74,10 @@ fn peer_set_names(table: &PolicyTable) -> BTreeMap<usize, String> {
             for rule in isolation.iter().flat_map(|isolation| &isolation.rules) {
                 let Peers::Set(index) = rule.peers else { continue };
                 let name = rule_comment(rule, direction);
-                names.entry(index).and_modify(|known| *known = known.clone().min(name.clone())).or_insert(name);
+                names
+                    .entry(index)
+                    .and_modify(|known| *known = known.clone().min(name.clone()))
+                    .or_insert(name);
             }
         }
     }
@@ -154,8 +159,11 @@ fn segments(
     family: IpFamily,
     membership: impl Fn(IpAddr) -> Membership,
 ) -> Vec<(IpAddr, IpAddr, Membership)> {
-    let prefixes: Vec<Prefix> =
-        blocks.iter().flat_map(|(_, block)| std::iter::once(&block.cidr).chain(&block.except)).copied().collect();
+    let prefixes: Vec<Prefix> = blocks
+        .iter()
+        .flat_map(|(_, block)| std::iter::once(&block.cidr).chain(&block.except))
+        .copied()
+        .collect();
     let starts: Vec<IpAddr> = boundaries(&prefixes, family).into_iter().collect();
     let mut segments: Vec<(IpAddr, IpAddr, Membership)> = Vec::new();
     for (index, first) in starts.iter().enumerate() {
@@ -189,7 +197,9 @@ fn fill_allowed(
         let comment = rule_comment(rule, direction);
         let peers: Vec<Option<u32>> = match rule.peers {
             Peers::Any => vec![None],
-            Peers::Set(index) => identities.in_set.get(&index).into_iter().flatten().copied().map(Some).collect(),
+            Peers::Set(index) => {
+                identities.in_set.get(&index).into_iter().flatten().copied().map(Some).collect()
+            }
         };
         for peer in peers {
             match (&rule.ports, peer) {

@@ -21,7 +21,8 @@ pub fn render(plan: &plan::NodePlan) -> Ruleset {
 /// Adds one element to the set of this name for this family.
 pub(crate) fn put(rules: &mut Ruleset, name: &str, family: IpFamily, key: Key, element: Element) {
     let digit = if family == IpFamily::V4 { '4' } else { '6' };
-    let set = rules.sets.get_mut(&format!("{name}{digit}")).expect("fixed.nft declares every set that is filled");
+    let set =
+        rules.sets.get_mut(&format!("{name}{digit}")).expect("fixed.nft declares every set that is filled");
     set.elements.insert(key, element);
 }
 
@@ -47,8 +48,9 @@ pub(crate) struct Numbering {
 impl Numbering {
     /// The number of this name.
     pub(crate) fn number(&mut self, name: &str) -> u32 {
-        let hash =
-            name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash = name
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         let mut number = hash | 0x8000_0000;
         loop {
             match self.taken.get(&number) {

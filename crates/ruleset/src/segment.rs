@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn nested_and_adjacent_prefixes_become_one_range() {
-        let merged = merged(&prefixes(&["10.1.0.0/16", "10.0.0.0/16", "10.0.3.0/24", "fd00::/8"]), IpFamily::V4);
+        let merged =
+            merged(&prefixes(&["10.1.0.0/16", "10.0.0.0/16", "10.0.3.0/24", "fd00::/8"]), IpFamily::V4);
         assert_eq!(merged, [("10.0.0.0".parse().unwrap(), "10.1.255.255".parse().unwrap())]);
     }
 

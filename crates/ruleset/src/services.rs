@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use plan::{Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, SourceAddress};
+use plan::{
+    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, SourceAddress,
+};
 use types::{IpFamily, Port, Prefix, Protocol};
 
 use crate::fixed::{EXTERNAL_SLOTS, MAX_BACKENDS, add_remember_chain, class, draw_size, step};
@@ -54,7 +56,8 @@ enum Clients {
 pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
     let aims = aims(plan);
     let known = aims.keys().map(|aim| aim.address).chain(plan.services.local_vips.iter().copied());
-    for address in known.filter(|address| plan.services.service_cidrs.iter().any(|range| range.contains(*address)))
+    for address in
+        known.filter(|address| plan.services.service_cidrs.iter().any(|range| range.contains(*address)))
     {
         let key = Key::exact(vec![Value::Address(address)]);
         put(rules, "known", IpFamily::of(address), key, member(""));
@@ -100,8 +103,7 @@ fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &Frontend
     if !is_of_family(rule, family) {
         return;
     }
-    if rule.scope != FrontendScope::ClusterIp
-        && [&rule.internal, &rule.external].contains(&&Outcome::Reject)
+    if rule.scope != FrontendScope::ClusterIp && [&rule.internal, &rule.external].contains(&&Outcome::Reject)
     {
         place("refused", aim.key(), member(&comment));
     }
@@ -190,8 +192,22 @@ fn steps(rule: &FrontendRule, family: IpFamily) -> Vec<(u32, u32)> {
     let (internal, external) = (backends(&rule.internal, family), backends(&rule.external, family));
     let external_slots = if internal == external { Clients::Internal } else { Clients::External };
     let sides = [
-        (&rule.internal, step::INTERNAL, step::INTERNAL_BALANCE, class::AFFINE_INTERNAL, Clients::Internal, &internal),
-        (&rule.external, step::EXTERNAL, step::EXTERNAL_BALANCE, class::AFFINE_EXTERNAL, external_slots, &external),
+        (
+            &rule.internal,
+            step::INTERNAL,
+            step::INTERNAL_BALANCE,
+            class::AFFINE_INTERNAL,
+            Clients::Internal,
+            &internal,
+        ),
+        (
+            &rule.external,
+            step::EXTERNAL,
+            step::EXTERNAL_BALANCE,
+            class::AFFINE_EXTERNAL,
+            external_slots,
+            &external,
+        ),
     ];
     let mut steps = Vec::new();
     for (outcome, first, balance, affine, slots, backends) in sides {
@@ -254,13 +270,19 @@ impl Pools {
         let affine = || aims.iter().filter(|(_, rule)| rule.affinity_seconds.is_some());
         for (aim, rule) in affine() {
             for outcome in [&rule.internal, &rule.external] {
-                pools.all.entry(service_port(*aim, rule)).or_default().extend(backends(outcome, aim.family()));
+                pools
+                    .all
+                    .entry(service_port(*aim, rule))
+                    .or_default()
+                    .extend(backends(outcome, aim.family()));
             }
         }
         let mut numbering = Numbering::default();
         let mut names = BTreeSet::new();
         for (aim, rule) in affine() {
-            names.extend([Clients::Internal, Clients::External].map(|clients| pools.name(*aim, rule, clients)));
+            names.extend(
+                [Clients::Internal, Clients::External].map(|clients| pools.name(*aim, rule, clients)),
+            );
         }
         pools.numbers = names.into_iter().map(|name| (name.clone(), numbering.number(&name))).collect();
         pools

@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use types::IpFamily;
 
 use crate::value::{
-    Conntrack, Data, Element, Field, HookPoint, Kind, Membership, Reject, Rule, Ruleset, Scratch, Set, SetKind,
-    Statement, Value, Verdict,
+    Conntrack, Data, Element, Field, HookPoint, Kind, Membership, Reject, Rule, Ruleset, Scratch, Set,
+    SetKind, Statement, Value, Verdict,
 };
 
 /// A packet, as it reaches the node or is made there.
@@ -288,9 +288,8 @@ impl Walk<'_> {
 
     /// The fields of the packet; `None` when it is of another family.
     fn values(&self, key: &[Field]) -> Option<Vec<Value>> {
-        let of_family = |family, address: IpAddr| {
-            (IpFamily::of(address) == family).then_some(Value::Address(address))
-        };
+        let of_family =
+            |family, address: IpAddr| (IpFamily::of(address) == family).then_some(Value::Address(address));
         key.iter()
             .map(|field| match field {
                 Field::Source(family) => of_family(*family, self.packet.source.ip()),

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use plan::{
-    Backend, DnsPlan, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, IpBlock, Isolation,
-    LbPlan, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule,
-    PolicyTable, PortRange, ServiceTable, SourceAddress,
+    Backend, DnsPlan, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, IpBlock,
+    Isolation, LbPlan, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts,
+    PolicyRule, PolicyTable, PortRange, ServiceTable, SourceAddress,
 };
 use proptest::prelude::*;
 use sealane_ruleset as ruleset;
@@ -30,8 +30,18 @@ fn port(number: u16) -> Port {
 /// Addresses that plans and packets draw from: two local Pods, a remote one, this node, another node, outside; twice.
 fn pool() -> Vec<IpAddr> {
     [
-        "10.244.1.2", "10.244.1.3", "10.244.2.2", NODE, "172.31.0.12", "198.51.100.7",
-        "fd00:1::2", "fd00:1::3", "fd00:2::2", "2001:db8::11", "2001:db8::12", "2001:db8:f::7",
+        "10.244.1.2",
+        "10.244.1.3",
+        "10.244.2.2",
+        NODE,
+        "172.31.0.12",
+        "198.51.100.7",
+        "fd00:1::2",
+        "fd00:1::3",
+        "fd00:2::2",
+        "2001:db8::11",
+        "2001:db8::12",
+        "2001:db8:f::7",
     ]
     .map(address)
     .into()
@@ -52,8 +62,16 @@ fn any_port() -> impl Strategy<Value = u16> {
 fn any_prefix() -> impl Strategy<Value = Prefix> {
     prop::sample::select(
         [
-            "10.244.0.0/16", "10.244.1.0/24", "10.244.1.2/32", "172.31.0.0/24", "0.0.0.0/0", "198.51.100.0/25",
-            "fd00::/16", "::/0", "2001:db8::/32", "2001:db8::/127",
+            "10.244.0.0/16",
+            "10.244.1.0/24",
+            "10.244.1.2/32",
+            "172.31.0.0/24",
+            "0.0.0.0/0",
+            "198.51.100.0/25",
+            "fd00::/16",
+            "::/0",
+            "2001:db8::/32",
+            "2001:db8::/127",
         ]
         .map(prefix)
         .to_vec(),
@@ -63,7 +81,8 @@ fn any_prefix() -> impl Strategy<Value = Prefix> {
 fn any_outcome() -> impl Strategy<Value = Outcome> {
     let source =
         prop::sample::select(vec![SourceAddress::Kept, SourceAddress::KeptForPods, SourceAddress::Node]);
-    let backend = (any_address(), any_port()).prop_map(|(address, number)| Backend { address, port: port(number) });
+    let backend =
+        (any_address(), any_port()).prop_map(|(address, number)| Backend { address, port: port(number) });
     prop_oneof![
         6 => (prop::collection::btree_set(backend, 1..5), source)
             .prop_map(|(backends, source)| Outcome::Forward { backends, source }),
@@ -182,11 +201,12 @@ fn any_plan() -> impl Strategy<Value = NodePlan> {
 }
 
 fn any_packet() -> impl Strategy<Value = Packet> {
-    let targets: Vec<IpAddr> = ["10.96.0.20", "10.96.0.21", "10.96.0.10", "172.31.0.200", "fd00:96::20", "2001:db8:e::1"]
-        .map(address)
-        .into_iter()
-        .chain(pool())
-        .collect();
+    let targets: Vec<IpAddr> =
+        ["10.96.0.20", "10.96.0.21", "10.96.0.10", "172.31.0.200", "fd00:96::20", "2001:db8:e::1"]
+            .map(address)
+            .into_iter()
+            .chain(pool())
+            .collect();
     let here: BTreeSet<IpAddr> = [NODE, "2001:db8::11", "10.96.0.10"].map(address).into();
     (any_address(), prop::sample::select(targets), any_protocol(), any_port(), any::<bool>()).prop_filter_map(
         "one family",
@@ -277,7 +297,11 @@ fn find_frontend<'a>(plan: &'a NodePlan, packet: &Packet) -> Option<&'a Frontend
     let at = |address| services.frontends.get(&Frontend { address, protocol, port: number });
     let vip = at(FrontendAddress::Vip(packet.destination.ip()));
     let node_port = || {
-        services.node_addresses.contains(&packet.destination.ip()).then(|| at(FrontendAddress::NodePort)).flatten()
+        services
+            .node_addresses
+            .contains(&packet.destination.ip())
+            .then(|| at(FrontendAddress::NodePort))
+            .flatten()
     };
     let rule = vip.or_else(node_port)?;
     // A frontend without a backend of the packet's family is not one of this family, unless it refuses.
@@ -326,9 +350,9 @@ fn allows(plan: &NodePlan, isolation: &Isolation, peer: IpAddr, protocol: u8, nu
         };
         let ports = match &rule.ports {
             PolicyPorts::Any => true,
-            PolicyPorts::Only(ranges) => ranges
-                .iter()
-                .any(|range| range.protocol.number() == protocol && range.contains(range.protocol, port(number))),
+            PolicyPorts::Only(ranges) => ranges.iter().any(|range| {
+                range.protocol.number() == protocol && range.contains(range.protocol, port(number))
+            }),
         };
         peers && ports
     })

@@ -1,0 +1,10 @@
+//! Rendered plans in a real kernel, checked with real packets, as an ordinary user.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "servers run in threads, and `nft` is asked whether it can list what we write"
+)]
+
+mod fixture;
+mod policy;
+mod services;
+mod table;
