@@ -36,11 +36,7 @@ pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, Status> {
 }
 
 fn too_large() -> Status {
-    Status::new(
-        413,
-        "RequestEntityTooLarge",
-        format!("Request entity too large: limit is {LIMIT}"),
-    )
+    Status::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {LIMIT}"))
 }
 
 /// Parses a body; an empty one is null.
@@ -76,10 +72,7 @@ mod tests {
     fn json_and_yaml() {
         assert_eq!(value(b"{\"a\":1}", BodyForm::Json), json!({"a": 1}));
         assert_eq!(value(b"{\"a\":1}", BodyForm::Yaml), json!({"a": 1}));
-        assert_eq!(
-            value(b"a:\n- b: \"1\"\n  c: 2\n", BodyForm::Yaml),
-            json!({"a": [{"b": "1", "c": 2}]})
-        );
+        assert_eq!(value(b"a:\n- b: \"1\"\n  c: 2\n", BodyForm::Yaml), json!({"a": [{"b": "1", "c": 2}]}));
         assert_eq!(value(b"", BodyForm::Json), Value::Null);
     }
 

@@ -16,8 +16,11 @@ pub(crate) fn core_versions() -> Value {
 
 /// `/apis`.
 pub(crate) fn groups(kinds: &[&'static Kind]) -> Value {
-    let groups: Vec<Value> =
-        group_names(kinds).into_iter().filter(|name| !name.is_empty()).map(|name| group_body(kinds, name)).collect();
+    let groups: Vec<Value> = group_names(kinds)
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .map(|name| group_body(kinds, name))
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 

@@ -127,7 +127,9 @@ fn restore(database: &Database, config: StoreConfig, path: &Path) -> Result<Stor
     };
     begin.commit()?;
     if format != FORMAT_VERSION {
-        return Err(Unreadable::Content(format!("it has format {format}, this version reads {FORMAT_VERSION}")));
+        return Err(Unreadable::Content(format!(
+            "it has format {format}, this version reads {FORMAT_VERSION}"
+        )));
     }
     let transaction = database.begin_read()?;
     let revision = transaction.open_table(META)?.get(REVISION)?.map(|value| value.value());
@@ -156,12 +158,7 @@ fn restart_record(revision: u64) -> Record {
 }
 
 /// The writer: takes what is queued, commits it in one transaction, and says so to everyone who waits.
-fn write_batches(
-    database: &Database,
-    inbox: &Receiver<Batch>,
-    announce: &watch::Sender<u64>,
-    path: &Path,
-) {
+fn write_batches(database: &Database, inbox: &Receiver<Batch>, announce: &watch::Sender<u64>, path: &Path) {
     while let Ok(first) = inbox.recv() {
         let batches: Vec<Batch> = std::iter::once(first).chain(inbox.try_iter()).collect();
         let outcome = commit(database, &batches).map_err(|error| {

@@ -56,7 +56,8 @@ impl Identity {
     /// organizations are the groups.
     pub(crate) fn from_certificate(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-        let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
+        let text =
+            |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
         let user = parsed.subject().iter_common_name().find_map(text)?;
         let mut groups: Vec<String> = parsed.subject().iter_organization().filter_map(text).collect();
         groups.push(AUTHENTICATED_GROUP.to_owned());

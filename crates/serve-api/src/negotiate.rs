@@ -85,7 +85,9 @@ fn unsupported(accepted: &str) -> Status {
     Status::new(
         415,
         "UnsupportedMediaType",
-        format!("the body of the request was in an unknown format - accepted media types include: {accepted}"),
+        format!(
+            "the body of the request was in an unknown format - accepted media types include: {accepted}"
+        ),
     )
 }
 
@@ -135,7 +137,9 @@ mod tests {
         assert_eq!(accepting("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Objects));
         assert_eq!(accepting("application/json;stream=watch"), Some(Form::Objects));
         assert_eq!(
-            accepting("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io"),
+            accepting(
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io"
+            ),
             Some(Form::Table)
         );
         assert_eq!(
@@ -143,7 +147,9 @@ mod tests {
             Some(Form::Metadata)
         );
         assert_eq!(
-            accepting("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList;profile=nopeer,application/json"),
+            accepting(
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList;profile=nopeer,application/json"
+            ),
             Some(Form::AggregatedDiscovery)
         );
         assert_eq!(accepting("application/vnd.kubernetes.protobuf"), None);

@@ -43,7 +43,9 @@ impl Query {
         match self.get(name) {
             None | Some("") => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!("invalid value for {name}: \"{text}\" is not a non-negative integer"))
+                Status::bad_request(format!(
+                    "invalid value for {name}: \"{text}\" is not a non-negative integer"
+                ))
             }),
         }
     }
@@ -166,7 +168,8 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded() {
-        let query = Query::parse("&labelSelector=a%3Db%2Cc+in+%28d%29&command=sh&command=-c&watch&limit=5&x=%zz");
+        let query =
+            Query::parse("&labelSelector=a%3Db%2Cc+in+%28d%29&command=sh&command=-c&watch&limit=5&x=%zz");
         assert_eq!(query.get("labelSelector"), Some("a=b,c in (d)"));
         assert_eq!(query.all("command"), ["sh", "-c"]);
         assert!(query.flag("watch"));

@@ -71,7 +71,8 @@ pub(crate) fn answer(review: &Review, mut question: Value, identity: &Identity) 
 }
 
 fn access(question: &Value, identity: &Identity) -> Value {
-    let verb = |attributes: &str| question.pointer(&format!("/spec/{attributes}/verb")).and_then(Value::as_str);
+    let verb =
+        |attributes: &str| question.pointer(&format!("/spec/{attributes}/verb")).and_then(Value::as_str);
     let verb = verb("resourceAttributes").or_else(|| verb("nonResourceAttributes")).unwrap_or("*");
     if identity.may(verb) {
         json!({"allowed": true, "reason": "members of system:masters may do everything, others may read"})

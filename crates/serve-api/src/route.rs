@@ -142,10 +142,7 @@ mod tests {
     fn documents() {
         assert_eq!(Route::parse("/apis/"), Route::Groups);
         assert_eq!(Route::parse("/readyz/ping"), Route::Health);
-        assert_eq!(
-            Route::parse("/openapi/v3/apis/apps/v1"),
-            Route::OpenApiDocument("apis/apps/v1".into())
-        );
+        assert_eq!(Route::parse("/openapi/v3/apis/apps/v1"), Route::OpenApiDocument("apis/apps/v1".into()));
         for unknown in ["/", "/metrics", "/api/v1/namespaces/a/services/b/proxy/x", "/openapi"] {
             assert_eq!(Route::parse(unknown), Route::Unknown, "{unknown}");
         }

@@ -16,11 +16,19 @@ pub type ByteWriter = Box<dyn AsyncWrite + Send + Unpin>;
 /// Runs Pods; implemented by the lab.
 pub trait PodRuntime: Send + Sync {
     /// The output of a container so far and, when asked to follow, from now on.
-    fn logs(&self, pod: NamespacedName, request: LogRequest) -> BoxFuture<'static, Result<LogStream, RuntimeError>>;
+    fn logs(
+        &self,
+        pod: NamespacedName,
+        request: LogRequest,
+    ) -> BoxFuture<'static, Result<LogStream, RuntimeError>>;
 
     /// Starts a program in a container. The returned session is dropped when the client leaves:
     /// the runtime then ends the program.
-    fn exec(&self, pod: NamespacedName, request: ExecRequest) -> BoxFuture<'static, Result<ExecSession, RuntimeError>>;
+    fn exec(
+        &self,
+        pod: NamespacedName,
+        request: ExecRequest,
+    ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>>;
 }
 
 /// Which part of a container's output is wanted.
@@ -112,11 +120,19 @@ pub enum RuntimeError {
 pub struct NoPods;
 
 impl PodRuntime for NoPods {
-    fn logs(&self, pod: NamespacedName, _request: LogRequest) -> BoxFuture<'static, Result<LogStream, RuntimeError>> {
+    fn logs(
+        &self,
+        pod: NamespacedName,
+        _request: LogRequest,
+    ) -> BoxFuture<'static, Result<LogStream, RuntimeError>> {
         Box::pin(async move { Err(RuntimeError::NotFound(format!("no runtime here runs pod {pod}"))) })
     }
 
-    fn exec(&self, pod: NamespacedName, _request: ExecRequest) -> BoxFuture<'static, Result<ExecSession, RuntimeError>> {
+    fn exec(
+        &self,
+        pod: NamespacedName,
+        _request: ExecRequest,
+    ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>> {
         Box::pin(async move { Err(RuntimeError::NotFound(format!("no runtime here runs pod {pod}"))) })
     }
 }

@@ -73,8 +73,11 @@ impl ApiServer {
     /// acknowledged is on disk.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ApiServerError> {
         let tasks = TaskTracker::new();
-        let service =
-            Arc::new(Service { shared: Arc::clone(&self.shared), tasks: tasks.clone(), closing: shutdown.clone() });
+        let service = Arc::new(Service {
+            shared: Arc::clone(&self.shared),
+            tasks: tasks.clone(),
+            closing: shutdown.clone(),
+        });
         for listener in self.listeners {
             listener.set_nonblocking(true).map_err(ApiServerError::Listener)?;
             let listener = tokio::net::TcpListener::from_std(listener).map_err(ApiServerError::Listener)?;
@@ -102,7 +105,8 @@ impl Accept {
         while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection { tls: self.tls.clone(), service: Arc::clone(&self.service), peer };
+                    let connection =
+                        Connection { tls: self.tls.clone(), service: Arc::clone(&self.service), peer };
                     self.service.tasks.spawn(connection.run(stream));
                 }
                 Err(error) => {

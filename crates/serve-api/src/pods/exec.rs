@@ -106,9 +106,8 @@ pub(crate) async fn run(
             return;
         }
     };
-    let limits = WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_LIMIT))
-        .max_frame_size(Some(MESSAGE_LIMIT));
+    let limits =
+        WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT)).max_frame_size(Some(MESSAGE_LIMIT));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await;
     let (sink, mut stream) = socket.split();
     let session = async {
@@ -294,7 +293,8 @@ mod tests {
 
     #[test]
     fn a_terminal_has_no_separate_error_stream() {
-        let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "a"}]}});
+        let pod =
+            json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "a"}]}});
         let query = Query::parse("command=sh&stdin=true&stdout=true&stderr=true&tty=true");
         let request = request(&pod, &query).unwrap();
         assert!(request.tty && request.stdin && request.stdout && !request.stderr);

@@ -47,11 +47,16 @@ pub(crate) fn open(version: Version, headers: &HeaderMap) -> Result<(Subprotocol
         return Err(Status::bad_request("Upgrade request required"));
     }
     let offers = |protocol: Subprotocol| has_token(headers, SEC_WEBSOCKET_PROTOCOL.as_str(), protocol.name());
-    let protocol = [Subprotocol::V5, Subprotocol::V4].into_iter().find(|one| offers(*one)).ok_or_else(|| {
-        Status::bad_request("no common WebSocket subprotocol: offer v5.channel.k8s.io or v4.channel.k8s.io")
-    })?;
-    let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| Status::bad_request("Sec-WebSocket-Key is missing"))?;
-    let accept = STANDARD.encode(Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_SUFFIX).finalize());
+    let protocol =
+        [Subprotocol::V5, Subprotocol::V4].into_iter().find(|one| offers(*one)).ok_or_else(|| {
+            Status::bad_request(
+                "no common WebSocket subprotocol: offer v5.channel.k8s.io or v4.channel.k8s.io",
+            )
+        })?;
+    let key =
+        headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| Status::bad_request("Sec-WebSocket-Key is missing"))?;
+    let accept =
+        STANDARD.encode(Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_SUFFIX).finalize());
     let mut answer = Response::new(Empty::new().boxed_unsync());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let out = answer.headers_mut();
@@ -83,7 +88,8 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc() {
-        let (protocol, answer) = open(Version::HTTP_11, &headers("v4.channel.k8s.io,v5.channel.k8s.io")).unwrap();
+        let (protocol, answer) =
+            open(Version::HTTP_11, &headers("v4.channel.k8s.io,v5.channel.k8s.io")).unwrap();
         assert_eq!(protocol, Subprotocol::V5);
         assert_eq!(answer.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(answer.headers()[SEC_WEBSOCKET_PROTOCOL], "v5.channel.k8s.io");
@@ -91,7 +97,10 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        assert_eq!(open(Version::HTTP_11, &HeaderMap::new()).unwrap_err().message, "Upgrade request required");
+        assert_eq!(
+            open(Version::HTTP_11, &HeaderMap::new()).unwrap_err().message,
+            "Upgrade request required"
+        );
         assert_eq!(open(Version::HTTP_2, &headers("v4.channel.k8s.io")).unwrap_err().code, 400);
         assert_eq!(open(Version::HTTP_11, &headers("channel.k8s.io")).unwrap_err().code, 400);
         let mut spdy = headers("v4.channel.k8s.io");

@@ -22,7 +22,8 @@ async fn client(world: &World) -> kube::Client {
 }
 
 fn config_map(name: &str) -> ConfigMap {
-    serde_json::from_value(json!({"metadata": {"name": name, "labels": {"t": "1"}}, "data": {"a": "1"}})).unwrap()
+    serde_json::from_value(json!({"metadata": {"name": name, "labels": {"t": "1"}}, "data": {"a": "1"}}))
+        .unwrap()
 }
 
 /// Follows a watcher through its start, a change and a deletion.
@@ -66,7 +67,8 @@ fn lists_metadata_patches_and_conflicts() {
         let page = api.list(&ListParams::default().labels("t=1").limit(2)).await.unwrap();
         assert_eq!(page.items.len(), 2);
         let token = page.metadata.continue_.unwrap();
-        let rest = api.list(&ListParams::default().labels("t=1").limit(2).continue_token(&token)).await.unwrap();
+        let rest =
+            api.list(&ListParams::default().labels("t=1").limit(2).continue_token(&token)).await.unwrap();
         assert_eq!(rest.items[0].metadata.name.as_deref(), Some("c"));
         let metadata = api.list_metadata(&ListParams::default().labels("t=1")).await.unwrap();
         assert_eq!(metadata.items.len(), 3);
@@ -74,14 +76,18 @@ fn lists_metadata_patches_and_conflicts() {
         let patch = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"b": "2"}});
         let applied = api.patch("a", &PatchParams::apply("test"), &Patch::Apply(patch)).await.unwrap();
         assert_eq!(applied.data.unwrap().len(), 2);
-        let merged =
-            api.patch("a", &PatchParams::default(), &Patch::Merge(json!({"data": {"b": null}}))).await.unwrap();
+        let merged = api
+            .patch("a", &PatchParams::default(), &Patch::Merge(json!({"data": {"b": null}})))
+            .await
+            .unwrap();
         assert_eq!(merged.data.clone().unwrap().len(), 1);
         let mut stale = api.get("a").await.unwrap();
         stale.metadata.resource_version = Some("2".to_owned());
         stale.data.as_mut().unwrap().insert("c".to_owned(), "3".to_owned());
         let refused = api.replace("a", &PostParams::default(), &stale).await.unwrap_err();
-        assert!(matches!(refused, kube::Error::Api(status) if status.code == 409 && status.reason == "Conflict"));
+        assert!(
+            matches!(refused, kube::Error::Api(status) if status.code == 409 && status.reason == "Conflict")
+        );
     });
 }
 
@@ -101,7 +107,10 @@ fn logs_and_exec() {
         stdin.shutdown().await.unwrap();
         drop(stdin);
         let mut text = String::new();
-        tokio::time::timeout(Duration::from_secs(20), stdout.read_to_string(&mut text)).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), stdout.read_to_string(&mut text))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(text, "through the pod");
 
         let mut process = api.exec("web", ["false"], &AttachParams::default()).await.unwrap();
@@ -115,7 +124,8 @@ fn logs_and_exec() {
 fn the_end_of_the_server_ends_its_streams() {
     let mut world = World::start();
     let mut stream = world.tokio.block_on(async {
-        let request = http::Request::get("/api/v1/pods?watch=true").body(kube::client::Body::empty()).unwrap();
+        let request =
+            http::Request::get("/api/v1/pods?watch=true").body(kube::client::Body::empty()).unwrap();
         client(&world).await.send(request).await.unwrap().into_body()
     });
     let ended = std::thread::scope(|scope| {

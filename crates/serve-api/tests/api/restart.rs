@@ -23,7 +23,8 @@ fn acknowledged_writes_survive_a_crash() {
 
     let restored = World::start_in(Some(&copy));
     for number in 0..49 {
-        let object = restored.handle.read(&target("", "configmaps", Some(&format!("m{number}")), None)).unwrap();
+        let object =
+            restored.handle.read(&target("", "configmaps", Some(&format!("m{number}")), None)).unwrap();
         assert_eq!(object["data"]["n"], number.to_string());
     }
     let gone = restored.handle.read(&target("", "configmaps", Some("m49"), None)).unwrap_err();
@@ -32,7 +33,11 @@ fn acknowledged_writes_survive_a_crash() {
 
     let http = crate::http_surface::Http::new(&restored);
     let events = http.get(&format!("/api/v1/configmaps?watch=true&resourceVersion={revision}"));
-    assert!(events.text.contains("\"type\":\"ERROR\"") && events.text.contains("\"code\":410"), "{}", events.text);
+    assert!(
+        events.text.contains("\"type\":\"ERROR\"") && events.text.contains("\"code\":410"),
+        "{}",
+        events.text
+    );
     drop((restored, world));
     let _ = std::fs::remove_dir_all(&base);
 }

@@ -7,15 +7,15 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine_store::{PatchKind, StoreConfig, Target, Write, WriteOptions};
 use futures_util::future::BoxFuture;
-use serve_api::{
-    ApiHandle, ApiServer, ApiServerConfig, Credentials, ExecRequest, ExecSession, LogRequest, LogStream, PodRuntime,
-    RuntimeError, kubeconfig,
-};
 use serde_json::{Value, json};
+use serve_api::{
+    ApiHandle, ApiServer, ApiServerConfig, Credentials, ExecRequest, ExecSession, LogRequest, LogStream,
+    PodRuntime, RuntimeError, kubeconfig,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use types::NamespacedName;
@@ -60,7 +60,8 @@ impl World {
         .unwrap();
         let handle = server.handle();
         let shutdown = CancellationToken::new();
-        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let tokio =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let runtime = tokio.handle().clone();
         let token = shutdown.clone();
         let thread = std::thread::spawn(move || {
@@ -217,20 +218,7 @@ impl Ran {
     }
 }
 
-/// Waits until a check holds.
-#[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = check() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::yield_now();
-    }
-}
-
-/// A runtime whose programs are three: `echo`, `cat` and `false`.
+/// A runtime whose programs are `echo`, `cat`, `count` and `false`.
 struct Pretence;
 
 impl PodRuntime for Pretence {
@@ -241,11 +229,15 @@ impl PodRuntime for Pretence {
     ) -> BoxFuture<'static, Result<LogStream, RuntimeError>> {
         Box::pin(async move {
             if request.previous {
-                let text = format!("previous terminated container \"{}\" in pod \"{}\" not found", request.container, pod.name);
+                let text = format!(
+                    "previous terminated container \"{}\" in pod \"{}\" not found",
+                    request.container, pod.name
+                );
                 return Err(RuntimeError::NotReady(text));
             }
             let lines = ["one\n", "two\n", "three\n"];
-            let skip = lines.len().saturating_sub(request.tail_lines.map_or(3, |n| usize::try_from(n).unwrap()));
+            let skip =
+                lines.len().saturating_sub(request.tail_lines.map_or(3, |n| usize::try_from(n).unwrap()));
             let stamp = if request.timestamps { "2026-01-01T00:00:00.000000000Z " } else { "" };
             let text: String = lines[skip..].iter().map(|line| format!("{stamp}{line}")).collect();
             let (mut writer, reader) = tokio::io::duplex(1024);
@@ -289,7 +281,11 @@ impl PodRuntime for Pretence {
                     out.write_all(format!("{}\n", all.len()).as_bytes()).await.unwrap();
                     0
                 }),
-                other => return Err(RuntimeError::Refused(format!("exec: \"{other}\": executable file not found in $PATH"))),
+                other => {
+                    return Err(RuntimeError::Refused(format!(
+                        "exec: \"{other}\": executable file not found in $PATH"
+                    )));
+                }
             };
             // As with a process, the end of the program does not depend on who waits for it.
             let running = tokio::spawn(exit);
