@@ -1,11 +1,10 @@
 //! Making our table equal to a ruleset.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 
 use plan::{Failure, Report};
 use ruleset::{
-    Data, Element, Key, RemovedBackend, Ruleset, Step, Transaction, diff, is_client_current, removed_backends,
+    Data, Element, Key, Ruleset, Step, Transaction, diff, is_client_current, removed_backends, shrinks_a_pool,
 };
 use types::IpFamily;
 
@@ -73,7 +72,7 @@ impl Nft {
         }
         let mut report = Report { written: transaction.len(), failures: Vec::new() };
         if is_fresh || !transaction.is_empty() {
-            report = report.and(self.forget(&actual, desired, is_fresh));
+            report = report.and(self.forget(&transaction, desired, is_fresh));
         }
         Ok(report)
     }
@@ -91,24 +90,18 @@ impl Nft {
     }
 
     /// Forgets connections and clients of backends that have gone.
-    fn forget(&mut self, before: &Ruleset, after: &Ruleset, is_fresh: bool) -> Report {
+    fn forget(&mut self, done: &Transaction, after: &Ruleset, is_fresh: bool) -> Report {
         let mut report = Report::default();
-        let removed: BTreeSet<RemovedBackend> = removed_backends(before, after);
-        if let Err(error) = conntrack::forget(&mut self.socket, &removed) {
+        if let Err(error) = conntrack::forget(&mut self.socket, &removed_backends(done, after)) {
             report = report.and(failed("UDP connections to removed backends", &error));
         }
-        for (family, clients, pool) in
-            [(IpFamily::V4, "clients4", "pool4"), (IpFamily::V6, "clients6", "pool6")]
-        {
-            let keys = |rules: &Ruleset| {
-                rules.sets.get(pool).map(|pool| pool.elements.keys().cloned().collect::<BTreeSet<Key>>())
-            };
-            let (old, new) = (keys(before).unwrap_or_default(), keys(after).unwrap_or_default());
-            if is_fresh || !old.is_subset(&new) {
-                match self.forget_clients(after, family, clients) {
-                    Ok(forgotten) => report.written += forgotten,
-                    Err(error) => report = report.and(failed("clients of removed backends", &error)),
-                }
+        if !is_fresh && !shrinks_a_pool(done) {
+            return report;
+        }
+        for (family, clients) in [(IpFamily::V4, "clients4"), (IpFamily::V6, "clients6")] {
+            match self.forget_clients(after, family, clients) {
+                Ok(forgotten) => report.written += forgotten,
+                Err(error) => report = report.and(failed("clients of removed backends", &error)),
             }
         }
         report

@@ -77,12 +77,11 @@ fn read_once(socket: &mut Socket) -> Result<Ruleset, NftError> {
     Ok(rules)
 }
 
-/// Every remembered client of a dynamic map: key and data.
-pub(crate) fn clients(
-    socket: &mut Socket,
-    name: &str,
-    set: &Set,
-) -> Result<Vec<(Vec<Value>, Vec<Value>)>, NftError> {
+/// A remembered client: key and data of an element.
+pub(crate) type Client = (Vec<Value>, Vec<Value>);
+
+/// Every remembered client of a dynamic map.
+pub(crate) fn clients(socket: &mut Socket, name: &str, set: &Set) -> Result<Vec<Client>, NftError> {
     let elements = assemble(set, elements(socket, name, set)?);
     let client = |(key, element): (ruleset::Key, ruleset::Element)| match element.data {
         Data::Values(data) => Some((key.first, data)),

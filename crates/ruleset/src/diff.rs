@@ -1,5 +1,6 @@
 //! What turns one ruleset into another: element by element where only elements moved, chain by chain otherwise.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::value::{Chain, Element, Hook, Key, Rule, Ruleset, Set};
@@ -83,11 +84,9 @@ fn is_entry(set: &str) -> bool {
 #[must_use]
 pub fn diff(actual: &Ruleset, desired: &Ruleset) -> Transaction {
     let empty = Ruleset::default();
-    if actual == desired {
-        return Transaction::default();
-    }
     if *desired == empty {
-        return Transaction { steps: vec![Step::DropTable] };
+        let steps = if *actual == empty { Vec::new() } else { vec![Step::DropTable] };
+        return Transaction { steps };
     }
     let mut steps = Vec::new();
     let actual = if is_compatible(actual, desired) {
@@ -150,22 +149,7 @@ fn change_elements(
     let none = BTreeMap::new();
     for (name, set) in desired.sets.iter().filter(|(name, _)| chosen(name)) {
         let old = actual.sets.get(name).map_or(&none, |set| &set.elements);
-        if *old == set.elements {
-            continue;
-        }
-        let copied = |(key, element): (&Key, &Element)| (key.clone(), element.clone());
-        let removed: Vec<_> =
-            old.iter().filter(|(key, _)| !set.elements.contains_key(*key)).map(copied).collect();
-        let added: Vec<_> =
-            set.elements.iter().filter(|(key, _)| !old.contains_key(*key)).map(copied).collect();
-        let replaced: Vec<Replacement> = set
-            .elements
-            .iter()
-            .filter_map(|(key, new)| {
-                let old = old.get(key).filter(|old| *old != new)?;
-                Some(Replacement { key: key.clone(), old: old.clone(), new: new.clone() })
-            })
-            .collect();
+        let Changes { removed, added, replaced } = changes(old, &set.elements);
         let ranges = set.kind == crate::value::SetKind::Interval;
         if ranges && !removed.is_empty() {
             steps.push(Step::RemoveElements(name.clone(), removed));
@@ -177,6 +161,38 @@ fn change_elements(
         }
         if !added.is_empty() {
             steps.push(Step::AddElements(name.clone(), added));
+        }
+    }
+}
+
+/// How the elements of one set differ.
+#[derive(Default)]
+struct Changes {
+    removed: Vec<(Key, Element)>,
+    added: Vec<(Key, Element)>,
+    replaced: Vec<Replacement>,
+}
+
+/// One walk along both, in the order of keys.
+fn changes(old: &BTreeMap<Key, Element>, new: &BTreeMap<Key, Element>) -> Changes {
+    let mut changes = Changes::default();
+    let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        let order = match (olds.peek(), news.peek()) {
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return changes,
+        };
+        let old = if order.is_le() { olds.next() } else { None };
+        let new = if order.is_ge() { news.next() } else { None };
+        match (old, new) {
+            (Some((key, old)), Some((_, new))) if old != new => {
+                changes.replaced.push(Replacement { key: key.clone(), old: old.clone(), new: new.clone() });
+            }
+            (Some((key, element)), None) => changes.removed.push((key.clone(), element.clone())),
+            (None, Some((key, element))) => changes.added.push((key.clone(), element.clone())),
+            _ => {}
         }
     }
 }

@@ -15,11 +15,11 @@ mod text;
 mod trace;
 mod value;
 
-pub use diff::{Step, Transaction, apply, diff};
+pub use diff::{Replacement, Step, Transaction, apply, diff};
 pub use fixed::{TABLE, fixed_rules, known_rules};
 pub use parse::{ParseError, parse};
 pub use render::render;
-pub use services::{RemovedBackend, is_client_current, removed_backends};
+pub use services::{RemovedBackend, is_client_current, removed_backends, shrinks_a_pool};
 pub use trace::{ConntrackState, Fate, Hop, Origin, Packet, Trace, trace};
 pub use value::{
     Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, Membership, Reject, Rule,

@@ -8,6 +8,7 @@ use plan::{
 };
 use types::{IpFamily, Port, Prefix, Protocol};
 
+use crate::diff::{Step, Transaction};
 use crate::fixed::{EXTERNAL_SLOTS, MAX_BACKENDS, add_remember_chain, class, draw_size, step};
 use crate::render::{Numbering, member, numbered, put};
 use crate::segment::merged;
@@ -353,31 +354,54 @@ pub struct RemovedBackend {
     pub backend: (IpAddr, u16),
 }
 
-/// Backends whose connections should be forgotten: in `before` and, for no frontend, in `after` (semantics SD12).
+/// Backends whose connections should be forgotten: removed by the transaction and, for no frontend, in `after`
+/// (semantics SD12).
 ///
 /// A backend that only this frontend stopped using, because of a traffic policy or topology, is not among them; nor
 /// is one of a frontend that has no other backend yet.
 #[must_use]
-pub fn removed_backends(before: &Ruleset, after: &Ruleset) -> BTreeSet<RemovedBackend> {
+pub fn removed_backends(transaction: &Transaction, after: &Ruleset) -> BTreeSet<RemovedBackend> {
     let mut removed = BTreeSet::new();
-    for name in ["backends4", "backends6"] {
-        let (Some(old), Some(new)) = (before.sets.get(name), after.sets.get(name)) else { continue };
-        if old.elements == new.elements {
-            continue;
-        }
-        let used: BTreeSet<&Data<_, _>> = new.elements.values().map(|element| &element.data).collect();
-        let served: BTreeSet<&[Value]> = new.elements.keys().map(|key| &key.first[..3]).collect();
-        for (key, element) in &old.elements {
-            if used.contains(&element.data) || !served.contains(&key.first[..3]) {
-                continue;
-            }
-            let [Value::Address(vip), Value::Protocol(protocol), Value::Port(port), _] = key.first[..] else {
-                continue;
-            };
-            let Data::Values(data) = &element.data else { continue };
-            let [Value::Address(address), Value::Port(target)] = data[..] else { continue };
-            removed.insert(RemovedBackend { frontend: (vip, port), protocol, backend: (address, target) });
+    for step in &transaction.steps {
+        let (set, gone): (_, Vec<(&Key, &Element)>) = match step {
+            Step::RemoveElements(set, gone) => (set, gone.iter().map(|(key, old)| (key, old)).collect()),
+            Step::ReplaceElements(set, gone) => (set, gone.iter().map(|one| (&one.key, &one.old)).collect()),
+            _ => continue,
+        };
+        if is_family_of(set, "backends") {
+            removed.extend(gone.into_iter().filter_map(|(key, element)| removed_backend(key, element)));
         }
     }
+    if removed.is_empty() {
+        return removed;
+    }
+    let sets = ["backends4", "backends6"].iter().filter_map(|name| after.sets.get(*name));
+    let elements = || sets.clone().flat_map(|set| &set.elements);
+    let now = || elements().filter_map(|(key, element)| removed_backend(key, element));
+    let used: BTreeSet<_> = now().map(|element| element.backend).collect();
+    let served: BTreeSet<_> = now().map(|element| (element.frontend, element.protocol)).collect();
+    removed.retain(|old| !used.contains(&old.backend) && served.contains(&(old.frontend, old.protocol)));
     removed
+}
+
+/// Whether the transaction takes a backend from a pool, so that clients may be remembered that should not be.
+#[must_use]
+pub fn shrinks_a_pool(transaction: &Transaction) -> bool {
+    let shrinks = |step: &Step| matches!(step, Step::RemoveElements(set, _) if is_family_of(set, "pool"));
+    transaction.steps.iter().any(shrinks)
+}
+
+/// Whether `set` is the IPv4 or IPv6 twin of this name.
+fn is_family_of(set: &str, name: &str) -> bool {
+    set.strip_prefix(name).is_some_and(|digit| matches!(digit, "4" | "6"))
+}
+
+/// An element of `backends4` or `backends6` as what it stands for.
+fn removed_backend(key: &Key, element: &Element) -> Option<RemovedBackend> {
+    let [Value::Address(vip), Value::Protocol(protocol), Value::Port(port), _] = key.first[..] else {
+        return None;
+    };
+    let Data::Values(data) = &element.data else { return None };
+    let [Value::Address(address), Value::Port(target)] = data[..] else { return None };
+    Some(RemovedBackend { frontend: (vip, port), protocol, backend: (address, target) })
 }

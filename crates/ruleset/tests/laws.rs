@@ -1,4 +1,5 @@
 //! Properties of `render`, `diff`, `parse` and `trace` over random small plans, against a direct reading of the plan.
+#![allow(clippy::unwrap_used, reason = "a failure is a panic in a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -411,5 +412,62 @@ proptest! {
             prop_assert_eq!(chain.rules, ruleset::known_rules(&name), "{}", name);
         }
         prop_assert!(rules.sets.keys().eq(fixed.sets.keys()));
+    }
+}
+
+/// With more backends than have a chain of their own, draws are repeated; the spread stays even.
+#[test]
+fn many_backends_are_drawn_evenly() {
+    for backends in [33u16, 46, 100, 200] {
+        let frontend = Frontend {
+            address: FrontendAddress::Vip(address("10.96.0.20")),
+            protocol: Protocol::Tcp,
+            port: port(80),
+        };
+        let all = Outcome::Forward {
+            backends: (1..=backends)
+                .map(|last| Backend { address: address("10.244.2.2"), port: port(last) })
+                .collect(),
+            source: SourceAddress::KeptForPods,
+        };
+        let rule = FrontendRule {
+            service: NamespacedName::new("default", "echo"),
+            port_name: String::new(),
+            scope: FrontendScope::ClusterIp,
+            internal: all.clone(),
+            external: all,
+            affinity_seconds: None,
+            source_ranges: None,
+            candidates: Vec::new(),
+        };
+        let plan = NodePlan {
+            node: "node-a".into(),
+            podnet: PodNetwork::default(),
+            services: ServiceTable { frontends: [(frontend, rule)].into(), ..ServiceTable::default() },
+            policy: PolicyTable::default(),
+            dns: DnsPlan::default(),
+            gateway: GatewayPlan::default(),
+            lb: LbPlan::default(),
+        };
+        let rules = render(&plan);
+        let packet = Packet {
+            source: "10.244.1.2:40000".parse().unwrap(),
+            destination: "10.96.0.20:80".parse().unwrap(),
+            protocol: 6,
+            origin: Origin::Link,
+            local: BTreeSet::new(),
+        };
+        let mut counts: BTreeMap<u16, u32> = BTreeMap::new();
+        let draws = 300 * u32::from(backends);
+        for step in 0..draws {
+            // Fibonacci hashing spreads the draws evenly over all 32 bits.
+            let draw = step.wrapping_mul(0x9e37_79b9);
+            let trace = trace(&rules, &packet, ConntrackState::New, draw);
+            assert_eq!(trace.fate, Fate::Accepted);
+            *counts.entry(trace.destination.port()).or_default() += 1;
+        }
+        assert_eq!(counts.len(), usize::from(backends));
+        let (least, most) = (counts.values().min().unwrap(), counts.values().max().unwrap());
+        assert!(most * 4 <= least * 5, "{backends}: {least} to {most}");
     }
 }

@@ -1,7 +1,8 @@
 //! Rendered plans in a real kernel, checked with real packets, as an ordinary user.
 #![allow(
     clippy::disallowed_methods,
-    reason = "servers run in threads, and `nft` is asked whether it can list what we write"
+    clippy::unwrap_used,
+    reason = "servers run in threads, and `nft` is asked whether it can list what we write; a failure is a panic here"
 )]
 
 mod fixture;
