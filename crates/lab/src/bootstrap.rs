@@ -161,11 +161,8 @@ fn dns_service() -> Value {
 }
 
 fn ingress_class(name: &str, controller: &str, is_default: bool) -> Value {
-    let annotations = if is_default {
-        json!({ "ingressclass.kubernetes.io/is-default-class": "true" })
-    } else {
-        json!({})
-    };
+    let annotations =
+        if is_default { json!({ "ingressclass.kubernetes.io/is-default-class": "true" }) } else { json!({}) };
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "IngressClass",
@@ -184,7 +181,8 @@ mod tests {
         for object in &objects {
             assert!(Target::of(object).is_ok(), "{object}");
         }
-        let names: Vec<&str> = objects.iter().filter_map(|object| object["metadata"]["name"].as_str()).collect();
+        let names: Vec<&str> =
+            objects.iter().filter_map(|object| object["metadata"]["name"].as_str()).collect();
         assert!(names.contains(&"node-b") && names.contains(&"kube-dns"), "{names:?}");
         let defaults = objects.iter().filter(|object| {
             object["metadata"]["annotations"]["ingressclass.kubernetes.io/is-default-class"] == "true"

@@ -58,7 +58,8 @@ pub(crate) async fn run(client: Client, handle: ApiHandle, root_ca: String) {
             wrote_at = Instant::now();
             match perform(&writer, &handle, &write).await {
                 Ok(Some(written)) => known.expect(&written),
-                Ok(None) | Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::AlreadyExists { .. }) => {}
+                Ok(None)
+                | Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::AlreadyExists { .. }) => {}
                 Err(error) => tracing::warn!(%error, ?write, "a controller's write was refused"),
             }
         }
@@ -157,8 +158,21 @@ impl Known {
 
 /// The kinds that are watched here; others are never seen, so that there is nothing to wait for.
 const KIND_NAMES: [&str; KINDS] = [
-    "Namespace", "Node", "Pod", "ReplicaSet", "Deployment", "Service", "EndpointSlice", "Endpoints",
-    "ServiceAccount", "ConfigMap", "Secret", "Ingress", "NetworkPolicy", "Event", "Lease",
+    "Namespace",
+    "Node",
+    "Pod",
+    "ReplicaSet",
+    "Deployment",
+    "Service",
+    "EndpointSlice",
+    "Endpoints",
+    "ServiceAccount",
+    "ConfigMap",
+    "Secret",
+    "Ingress",
+    "NetworkPolicy",
+    "Event",
+    "Lease",
 ];
 
 fn name_of(meta: &ObjectMeta) -> NamespacedName {

@@ -185,9 +185,13 @@ async fn wait_until_ready(
     };
     match result {
         Some(Ok(result)) => result,
-        Some(Err(_)) => Err(LabError::NotReady { seconds: READY_LIMIT.as_secs(), waiting_for, log: state.log() }),
+        Some(Err(_)) => {
+            Err(LabError::NotReady { seconds: READY_LIMIT.as_secs(), waiting_for, log: state.log() })
+        }
         // It ended; what it said last is still in the socket.
-        None => Err(last_words(messages).await.map_or(LabError::EndedEarly { log: state.log() }, LabError::Inner)),
+        None => {
+            Err(last_words(messages).await.map_or(LabError::EndedEarly { log: state.log() }, LabError::Inner))
+        }
     }
 }
 

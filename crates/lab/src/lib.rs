@@ -5,7 +5,10 @@
 //! process for each node (`nodes`), the kubelets with their Pods (`kubelet`, `standin`), controllers (`control`).
 //! When the process in front ends, however it ends, the kernel takes all of it down.
 
-#![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that processes and namespaces are made")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a shell crate: it is here that processes and namespaces are made"
+)]
 
 pub mod address;
 mod bootstrap;

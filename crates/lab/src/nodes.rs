@@ -17,10 +17,10 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::address::{self, LabNode};
+use crate::publish;
 use crate::settings::{LabSettings, NodePath};
 use crate::state::StateDir;
 use crate::underlay::NODE_LINK;
-use crate::publish;
 
 /// First and longest pause before an agent that died is started again.
 const RESTART_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -89,12 +89,7 @@ pub(crate) fn cluster_settings(state: &StateDir) -> ClusterSettings {
     }
 }
 
-async fn keep_agent(
-    node: LabNode,
-    netns: Arc<Netns>,
-    arguments: Vec<String>,
-    log: std::path::PathBuf,
-) {
+async fn keep_agent(node: LabNode, netns: Arc<Netns>, arguments: Vec<String>, log: std::path::PathBuf) {
     let mut pause = RESTART_PAUSES.0;
     loop {
         let started = tokio::time::Instant::now();
@@ -110,7 +105,11 @@ async fn keep_agent(
     }
 }
 
-async fn run_agent(netns: &Netns, arguments: &[String], log: &Path) -> anyhow::Result<std::process::ExitStatus> {
+async fn run_agent(
+    netns: &Netns,
+    arguments: &[String],
+    log: &Path,
+) -> anyhow::Result<std::process::ExitStatus> {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = Command::new("/proc/self/exe");
     command
@@ -145,7 +144,9 @@ async fn report_ready(node: LabNode, writer: Writer) {
         if told != Some(ready) {
             match writer.patch_status(&target, &conditions(ready, Timestamp::now())).await {
                 Ok(_) => told = Some(ready),
-                Err(error) => tracing::warn!(node = %node.name, %error, "a Node's status could not be written"),
+                Err(error) => {
+                    tracing::warn!(node = %node.name, %error, "a Node's status could not be written")
+                }
             }
         }
         sleep(if ready { LOOKS.1 } else { LOOKS.0 }).await;
@@ -203,10 +204,7 @@ async fn renew_lease(node: LabNode, writer: Writer) {
 }
 
 /// Waits until every agent is ready and names are answered; says what is missing whenever that changes.
-pub(crate) async fn wait_until_ready(
-    nodes: &[(LabNode, Arc<Netns>)],
-    mut say: impl FnMut(String),
-) {
+pub(crate) async fn wait_until_ready(nodes: &[(LabNode, Arc<Netns>)], mut say: impl FnMut(String)) {
     let mut said = String::new();
     loop {
         match missing(nodes).await {

@@ -16,7 +16,11 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const MAX_DATAGRAM: usize = 65_535;
 
 /// Carries every TCP connection of `from` to `to`, opened inside a node or else from outside.
-pub(crate) fn carry_tcp(from: StdTcpListener, to: SocketAddr, node: Option<Arc<Netns>>) -> Result<(), LabError> {
+pub(crate) fn carry_tcp(
+    from: StdTcpListener,
+    to: SocketAddr,
+    node: Option<Arc<Netns>>,
+) -> Result<(), LabError> {
     from.set_nonblocking(true).map_err(|error| LabError::system("use a published socket", error))?;
     let listener =
         TcpListener::from_std(from).map_err(|error| LabError::system("use a published socket", error))?;
@@ -41,7 +45,8 @@ async fn carry_connection(mut client: TcpStream, to: SocketAddr, node: Option<Ar
 
 fn socket_in(node: Option<&Netns>) -> std::io::Result<tokio::net::TcpSocket> {
     let Some(node) = node else { return tokio::net::TcpSocket::new_v4() };
-    let made = netns::run_in(node, || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None));
+    let made =
+        netns::run_in(node, || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None));
     let socket = made.map_err(std::io::Error::other)??;
     socket.set_nonblocking(true)?;
     Ok(tokio::net::TcpSocket::from_std_stream(socket.into()))
@@ -50,12 +55,14 @@ fn socket_in(node: Option<&Netns>) -> std::io::Result<tokio::net::TcpSocket> {
 /// Carries every datagram of `from` to `to` and its answer back, asked inside `node`.
 pub(crate) fn carry_udp(from: StdUdpSocket, to: SocketAddr, node: Arc<Netns>) -> Result<(), LabError> {
     from.set_nonblocking(true).map_err(|error| LabError::system("use a published socket", error))?;
-    let socket = UdpSocket::from_std(from).map_err(|error| LabError::system("use a published socket", error))?;
+    let socket =
+        UdpSocket::from_std(from).map_err(|error| LabError::system("use a published socket", error))?;
     let socket = Arc::new(socket);
     tokio::spawn(async move {
         let mut buffer = vec![0; MAX_DATAGRAM];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            let (socket, node, question) = (Arc::clone(&socket), Arc::clone(&node), buffer[..length].to_vec());
+            let (socket, node, question) =
+                (Arc::clone(&socket), Arc::clone(&node), buffer[..length].to_vec());
             tokio::spawn(async move {
                 if let Ok(Ok(answer)) = timeout(ANSWER_LIMIT, ask(&node, to, &question)).await {
                     let _ = socket.send_to(&answer, client).await;

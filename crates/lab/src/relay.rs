@@ -33,8 +33,7 @@ pub(crate) async fn serve(socket: StdUnixDatagram, at: SocketAddr) -> Result<(),
     let socket = UnixDatagram::from_std(socket).map_err(failed)?;
     let udp = Arc::new(UdpSocket::bind(at).await.map_err(failed)?);
     let tcp = TcpListener::bind(at).await.map_err(failed)?;
-    let relay =
-        Arc::new(Relay { socket, next: AtomicU32::new(0), waiting: Mutex::new(BTreeMap::new()) });
+    let relay = Arc::new(Relay { socket, next: AtomicU32::new(0), waiting: Mutex::new(BTreeMap::new()) });
     tokio::spawn(deliver(Arc::clone(&relay)));
     tokio::spawn(serve_udp(Arc::clone(&relay), udp));
     tokio::spawn(serve_tcp(relay, tcp));

@@ -145,6 +145,8 @@ mod tests {
         assert_eq!(sockets.dns_tcp.local_addr().unwrap(), dns);
         wishes.api = PortWish::Exactly(port);
         let error = HostSockets::open(&wishes).unwrap_err().to_string();
-        assert!(error.contains(&format!("port {port} on 127.0.0.1 is taken; choose another with --api-port")));
+        assert!(
+            error.contains(&format!("port {port} on 127.0.0.1 is taken; choose another with --api-port"))
+        );
     }
 }

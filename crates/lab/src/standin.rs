@@ -1,9 +1,10 @@
 //! Stand-ins: servers that answer in place of images, many in one process, each with its Pod's identity.
 //!
 //! Sockets are opened inside the Pod's network namespace and served by tasks of this process. On TCP, what looks like
-//! HTTP is answered as HTTP, everything else comes back as it was sent; on UDP every datagram comes back.
+//! HTTP is answered as HTTP (with WebSocket and gRPC echo), everything else comes back as it was sent; on UDP every datagram comes back.
 
 mod answer;
+mod websocket;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,8 +21,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use types::{PortProto, Protocol};
 
-pub use answer::Identity;
 use answer::Answers;
+pub use answer::Identity;
 
 use crate::kubelet::logs::RunLog;
 
@@ -73,7 +74,9 @@ impl StandIn {
 fn bind_all(ports: &BTreeSet<PortProto>) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
     for port in ports {
-        bound.push(bind(*port, Domain::IPV4).map_err(|error| format!("cannot listen on port {port}: {error}"))?);
+        bound.push(
+            bind(*port, Domain::IPV4).map_err(|error| format!("cannot listen on port {port}: {error}"))?,
+        );
         // Where the kernel has no IPv6, clients cannot have it either.
         bound.extend(bind(*port, Domain::IPV6));
     }
@@ -161,7 +164,16 @@ async fn serve(stream: TcpStream, peer: SocketAddr, answers: Arc<Answers>) {
 
 /// Methods of RFC 9110 section 9 and RFC 5789, and the preface of HTTP/2 (RFC 9113 section 3.4).
 const HTTP_STARTS: [&[u8]; 10] = [
-    b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b"PATCH ", b"PRI * HTTP/2",
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"CONNECT ",
+    b"OPTIONS ",
+    b"TRACE ",
+    b"PATCH ",
+    b"PRI * HTTP/2",
 ];
 
 async fn speaks_http(stream: &TcpStream) -> io::Result<bool> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -125,7 +125,10 @@ impl StateDir {
         builder.recursive(true).mode(0o700);
         if let Some(parent) = self.root.parent() {
             builder.create(parent).map_err(|error| LabError::file("create", parent, error))?;
-            self.check_owner(parent)?;
+            // Below `/tmp` anybody may have made the usual directory first; one that was asked for is trusted.
+            if is_ours_by_name(parent) {
+                self.check_owner(parent)?;
+            }
         }
         builder.create(&self.root).map_err(|error| LabError::file("create", &self.root, error))?;
         self.check_owner(&self.root)?;
@@ -137,11 +140,10 @@ impl StateDir {
         Ok(lock)
     }
 
-    /// Below a directory that anybody may write to, only what is ours is trusted.
+    /// Only what is this user's own is trusted.
     fn check_owner(&self, path: &Path) -> Result<(), LabError> {
         let metadata = fs::symlink_metadata(path).map_err(|error| LabError::file("look at", path, error))?;
-        let shared = metadata.permissions().mode() & 0o1000 != 0;
-        if metadata.is_dir() && (shared || metadata.uid() == nix::unistd::getuid().as_raw()) {
+        if metadata.is_dir() && metadata.uid() == nix::unistd::getuid().as_raw() {
             return Ok(());
         }
         Err(LabError::ForeignStateDir { path: path.to_owned() })
@@ -242,7 +244,8 @@ impl StateDir {
 /// Whether a directory is one that [`StateDir::usual`] made for labs.
 fn is_ours_by_name(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name == "sealane" || name.starts_with("sealane-")
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name == "sealane" || name.strip_prefix("sealane-").is_some_and(is_number)
 }
 
 /// When a process started, in clock ticks since boot; none when there is no such process.
@@ -264,7 +267,8 @@ mod tests {
     use super::*;
 
     fn mk_dir(name: &str) -> StateDir {
-        StateDir::at(std::env::temp_dir().join(format!("sealane-test-{}-{name}", std::process::id())).join("lab"))
+        let id = std::process::id();
+        StateDir::at(std::env::temp_dir().join(format!("lab-state-{id}-{name}")).join("sealane").join("lab"))
     }
 
     fn mk_info(pid: i32, start_time: u64) -> LabInfo {
@@ -295,6 +299,7 @@ mod tests {
         assert!(!dir.kubeconfig().exists());
         dir.remove().unwrap();
         assert!(!dir.root().exists() && !dir.root().parent().unwrap().exists());
+        fs::remove_dir(dir.root().ancestors().nth(2).unwrap()).unwrap();
     }
 
     #[test]
@@ -308,5 +313,6 @@ mod tests {
         dir.write_info(&mk_info(me, since + 1)).unwrap();
         assert!(matches!(dir.running(), Err(LabError::NotRunning { .. })));
         dir.remove().unwrap();
+        fs::remove_dir(dir.root().ancestors().nth(2).unwrap()).unwrap();
     }
 }

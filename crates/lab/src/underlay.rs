@@ -16,10 +16,7 @@ const BRIDGE: &str = "sealane-lab";
 pub(crate) const NODE_LINK: &str = "eth0";
 
 /// Makes the network and the nodes' namespaces.
-pub(crate) fn make(
-    state: &StateDir,
-    nodes: Vec<LabNode>,
-) -> anyhow::Result<Vec<(LabNode, Arc<Netns>)>> {
+pub(crate) fn make(state: &StateDir, nodes: Vec<LabNode>) -> anyhow::Result<Vec<(LabNode, Arc<Netns>)>> {
     let mut netlink = Netlink::open()?;
     let bridge = LinkName::from(BRIDGE);
     netlink.make_underlay(&bridge, OUTSIDE.into(), UNDERLAY_PREFIX_LEN)?;

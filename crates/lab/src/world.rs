@@ -24,9 +24,8 @@ pub fn world_main(handover: &str) -> ExitCode {
         return ExitCode::FAILURE;
     };
     // SAFETY: the parent passed these numbers on, and this is the only place that takes them.
-    let (life, questions, sockets) = unsafe {
-        (inherited(handover.life), inherited(handover.questions), handover.sockets.into_sockets())
-    };
+    let (life, questions, sockets) =
+        unsafe { (inherited(handover.life), inherited(handover.questions), handover.sockets.into_sockets()) };
     let life = UnixStream::from(life);
     // The tie to the parent makes `kill -9` of it end everything here.
     let world = World::new().with_pids().with_host_name().with_ipc().dying_with_parent();

@@ -9,7 +9,9 @@ use lab::StateDir;
 use lab::settings::{LabSettings, NodePath, PortWish, PortWishes};
 use types::{LinkName, NodeName, Port};
 
-use crate::cli::{AgentArgs, AgentTunnel, Cli, Command, ControllerArgs, LabFlags, LabTunnel, LoopFlags, WhichLab};
+use crate::cli::{
+    AgentArgs, AgentTunnel, Cli, Command, ControllerArgs, LabFlags, LabTunnel, LoopFlags, WhichLab,
+};
 
 /// What processes that run for long log unless told otherwise.
 const LOOP_LOG: &str = "info,kube=warn";
@@ -18,7 +20,8 @@ const COMMAND_LOG: &str = "error";
 
 /// Sends the log to standard error.
 pub(crate) fn start_log(cli: &Cli) {
-    let runs_long = matches!(cli.command, Command::Agent(_) | Command::Controller(_) | Command::LabWorld { .. });
+    let runs_long =
+        matches!(cli.command, Command::Agent(_) | Command::Controller(_) | Command::LabWorld { .. });
     let usual = if runs_long { LOOP_LOG } else { COMMAND_LOG };
     let filter = tracing_subscriber::EnvFilter::new(cli.log.as_deref().unwrap_or(usual));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
@@ -134,7 +137,17 @@ mod tests {
 
     #[test]
     fn a_port_that_is_given_is_taken_or_nothing() {
-        let cli = Cli::parse_from(["sealane", "lab", "up", "--state-dir", "/x", "--http-port", "80", "--nodes", "2"]);
+        let cli = Cli::parse_from([
+            "sealane",
+            "lab",
+            "up",
+            "--state-dir",
+            "/x",
+            "--http-port",
+            "80",
+            "--nodes",
+            "2",
+        ]);
         let Command::Lab(lab) = cli.command else { panic!("not a lab command") };
         let crate::cli::LabCommand::Up(up) = lab.command else { panic!("not up") };
         let settings = lab_settings(&up.lab).unwrap();

@@ -92,7 +92,8 @@ pub async fn tcp_socket(
 ) -> Result<(), String> {
     let port = port_number(&action.port, container)?;
     let host = action.host.as_deref().filter(|host| !host.is_empty());
-    let host = host.map_or(Ok(pod), str::parse).map_err(|_| "host of the probe is not an address".to_owned())?;
+    let host =
+        host.map_or(Ok(pod), str::parse).map_err(|_| "host of the probe is not an address".to_owned())?;
     tcp_connect(SocketAddr::new(host, port), from, limit).await
 }
 
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn ports_are_numbers_or_names_of_the_container() {
-        let port = ContainerPort { name: Some("http".into()), container_port: 8080, ..ContainerPort::default() };
+        let port =
+            ContainerPort { name: Some("http".into()), container_port: 8080, ..ContainerPort::default() };
         let container = Container { name: "web".into(), ports: Some(vec![port]), ..Container::default() };
         assert_eq!(port_number(&IntOrString::Int(80), &container), Ok(80));
         assert_eq!(port_number(&IntOrString::String("http".into()), &container), Ok(8080));

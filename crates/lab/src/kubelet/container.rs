@@ -100,9 +100,9 @@ impl PodContext {
     pub async fn start(&self, container: &Container, run: u32) -> Result<(Running, Exit), NotStarted> {
         let sources = self.node.shared.sources.of_namespace(self.namespace());
         let place = self.place();
-        let mut variables = process::base_variables(&self.node.shared.host_path, &files::host_name(&self.pod));
-        let own =
-            environment(&self.pod, container, &sources, &place).map_err(NotStarted::configuration)?;
+        let mut variables =
+            process::base_variables(&self.node.shared.host_path, &files::host_name(&self.pod));
+        let own = environment(&self.pod, container, &sources, &place).map_err(NotStarted::configuration)?;
         variables.extend(own);
         let mounts =
             volumes::mounts(&self.pod, container, &sources, &place).map_err(NotStarted::configuration)?;

@@ -136,11 +136,9 @@ fn take_down(decision: &mut Decision, observed: &Observed, deadline: Timestamp, 
         match (&run.phase, &run.stop) {
             (Phase::Starting, _) | (_, Stop::Killed) => {}
             (_, Stop::NotAsked) if now >= deadline => decision.then(Action::Kill { container: name.clone() }),
-            (_, Stop::NotAsked) if now >= drained => decision.then(Action::Stop {
-                container: name.clone(),
-                deadline,
-                reason: StopReason::PodEnds,
-            }),
+            (_, Stop::NotAsked) if now >= drained => {
+                decision.then(Action::Stop { container: name.clone(), deadline, reason: StopReason::PodEnds })
+            }
             (_, Stop::NotAsked) => decision.look_at(drained),
             (_, Stop::Asked { deadline: asked, .. }) => {
                 kill_or_wait(decision, name, (*asked).min(deadline), now);

@@ -128,7 +128,8 @@ fn service_variables(service: &Service) -> Variables {
 
 fn all_of(source: &EnvFromSource, sources: &Sources) -> Result<Variables, ConfigError> {
     let prefix = source.prefix.clone().unwrap_or_default();
-    let named = |data: Variables| data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)).collect();
+    let named =
+        |data: Variables| data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)).collect();
     if let Some(reference) = &source.config_map_ref {
         return match sources.config_maps.get(&reference.name) {
             Some(found) => Ok(named(found.data.clone().unwrap_or_default())),
@@ -172,7 +173,8 @@ fn referred(
         let value = found.map(|secret| secret_texts(secret).remove(&key.key));
         return one_of(value, key.optional, missing, &key.key, &format!("Secret {}", key.name));
     }
-    Err("the lab serves `fieldRef`, `configMapKeyRef` and `secretKeyRef` in `valueFrom`, nothing else".to_owned())
+    Err("the lab serves `fieldRef`, `configMapKeyRef` and `secretKeyRef` in `valueFrom`, nothing else"
+        .to_owned())
 }
 
 fn one_of(
@@ -239,7 +241,11 @@ mod tests {
         service.metadata.name = Some("echo-web".into());
         service.metadata.namespace = Some("default".into());
         let port = ServicePort { port: 80, name: Some("http".into()), ..ServicePort::default() };
-        let spec = ServiceSpec { cluster_ip: Some("10.96.0.7".into()), ports: Some(vec![port]), ..Default::default() };
+        let spec = ServiceSpec {
+            cluster_ip: Some("10.96.0.7".into()),
+            ports: Some(vec![port]),
+            ..Default::default()
+        };
         service.spec = Some(spec);
         let settings = ConfigMap {
             data: Some([("colour".to_owned(), "blue".to_owned())].into()),
@@ -268,7 +274,8 @@ mod tests {
     #[test]
     fn variables_come_from_everywhere_in_order() {
         let key = ConfigMapKeySelector { name: "settings".into(), key: "colour".into(), optional: None };
-        let field = ObjectFieldSelector { field_path: "status.podIP".into(), ..ObjectFieldSelector::default() };
+        let field =
+            ObjectFieldSelector { field_path: "status.podIP".into(), ..ObjectFieldSelector::default() };
         let from = |source| EnvVar { name: "REF".into(), value: None, value_from: Some(source) };
         let colour = from(EnvVarSource { config_map_key_ref: Some(key), ..EnvVarSource::default() });
         let mut ip = from(EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() });

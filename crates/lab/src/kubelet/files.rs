@@ -120,7 +120,8 @@ pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster_domain: &str) -> String {
     for address in addresses {
         match subdomain {
             Some(subdomain) if has_hostname => {
-                let _ = writeln!(text, "{address}\t{name}.{subdomain}.{namespace}.svc.{cluster_domain}\t{name}");
+                let _ =
+                    writeln!(text, "{address}\t{name}.{subdomain}.{namespace}.svc.{cluster_domain}\t{name}");
             }
             _ => {
                 let _ = writeln!(text, "{address}\t{name}");
@@ -191,7 +192,8 @@ mod tests {
 
     #[test]
     fn hosts_names_the_pod_and_its_aliases() {
-        let mut spec = PodSpec { hostname: Some("db".into()), subdomain: Some("dbs".into()), ..PodSpec::default() };
+        let mut spec =
+            PodSpec { hostname: Some("db".into()), subdomain: Some("dbs".into()), ..PodSpec::default() };
         let alias = HostAlias { ip: "192.0.2.7".into(), hostnames: Some(vec!["mail".into()]) };
         spec.host_aliases = Some(vec![alias]);
         let text = hosts(&mk_pod(spec), &["10.244.0.3".parse().unwrap()], "cluster.local");

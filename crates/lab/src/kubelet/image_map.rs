@@ -41,7 +41,9 @@ pub enum ImageMapError {
         source: std::io::Error,
     },
     /// The file is not as it should be.
-    #[error("image map {path} is malformed; it is a YAML list of `image`, `entrypoint`, `cmd`, `ports`: {why}")]
+    #[error(
+        "image map {path} is malformed; it is a YAML list of `image`, `entrypoint`, `cmd`, `ports`: {why}"
+    )]
     Malformed {
         /// The file.
         path: String,
@@ -52,8 +54,21 @@ pub enum ImageMapError {
 
 /// Images that run whatever they are told, so that arguments alone name the program.
 const SHELLS: &[&str] = &[
-    "busybox", "alpine", "debian", "ubuntu", "fedora", "centos", "bash", "python", "node", "perl", "ruby",
-    "netshoot", "dnsutils", "network-multitool", "toolbox",
+    "busybox",
+    "alpine",
+    "debian",
+    "ubuntu",
+    "fedora",
+    "centos",
+    "bash",
+    "python",
+    "node",
+    "perl",
+    "ruby",
+    "netshoot",
+    "dnsutils",
+    "network-multitool",
+    "toolbox",
 ];
 
 /// The port that well-known images listen on, as their documentation says.

@@ -100,8 +100,10 @@ impl RunLog {
         let (lines, read) = self
             .lines(0, known)
             .map_err(|error| RuntimeError::Failed(format!("cannot read the log: {error}")))?;
-        let mut lines: Vec<Vec<u8>> =
-            lines.into_iter().filter(|line| since.is_none_or(|since| written_at(line) >= Some(since))).collect();
+        let mut lines: Vec<Vec<u8>> = lines
+            .into_iter()
+            .filter(|line| since.is_none_or(|since| written_at(line) >= Some(since)))
+            .collect();
         if let Some(count) = request.tail_lines {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             lines.drain(..lines.len().saturating_sub(count));
@@ -133,7 +135,13 @@ impl RunLog {
         }
     }
 
-    async fn follow(self: Arc<Self>, first: Vec<u8>, mut read: u64, timestamps: bool, mut to: tokio::io::DuplexStream) {
+    async fn follow(
+        self: Arc<Self>,
+        first: Vec<u8>,
+        mut read: u64,
+        timestamps: bool,
+        mut to: tokio::io::DuplexStream,
+    ) {
         let mut progress = self.progress.subscribe();
         if to.write_all(&first).await.is_err() {
             return;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 
 use super::decide::{Action, StopReason};
-use super::probes::{Probes, ProbeKind};
+use super::probes::{ProbeKind, Probes};
 
 /// Everything known of one Pod on this machine.
 #[derive(Clone, Debug, PartialEq)]

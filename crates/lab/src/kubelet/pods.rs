@@ -69,7 +69,8 @@ impl Pods {
     /// When there is none.
     pub fn find(&self, name: &PodName) -> Result<Arc<HeldPod>, RuntimeError> {
         let found = self.locked().get(name).map(Arc::clone);
-        found.ok_or_else(|| RuntimeError::NotFound(format!("pod {name} is not running on a node of this lab")))
+        found
+            .ok_or_else(|| RuntimeError::NotFound(format!("pod {name} is not running on a node of this lab")))
     }
 
     fn locked(&self) -> MutexGuard<'_, BTreeMap<PodName, Arc<HeldPod>>> {
@@ -138,8 +139,7 @@ impl HeldPod {
                 Arc::clone(container.root.get_or_init(|| made))
             }
         };
-        let entrance =
-            sandbox.entrance(&root, &container.directory).map_err(|error| with_causes(&error))?;
+        let entrance = sandbox.entrance(&root, &container.directory).map_err(|error| with_causes(&error))?;
         Ok(Launch { argv, variables: container.variables.clone(), entrance })
     }
 }

@@ -87,7 +87,9 @@ impl Probes {
     /// Lets thresholds take effect; call after every answer.
     pub fn settle(&mut self, container: &Container) {
         for kind in ProbeKind::ALL {
-            let (Some(probe), Some(tally)) = (kind.of(container), self.tallies.get_mut(&kind)) else { continue };
+            let (Some(probe), Some(tally)) = (kind.of(container), self.tallies.get_mut(&kind)) else {
+                continue;
+            };
             if tally.successes >= success_threshold(probe) {
                 tally.held = Some(true);
             } else if tally.failures >= failure_threshold(probe) {

@@ -41,18 +41,21 @@ pub struct Process {
 /// The environment that every program in a Pod starts from.
 #[must_use]
 pub fn base_variables(host_path: &str, host_name: &str) -> Variables {
-    [("PATH", format!("{host_path}:{PROGRAM_DIR}")), ("HOME", "/tmp".to_owned()), ("HOSTNAME", host_name.to_owned())]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    [
+        ("PATH", format!("{host_path}:{PROGRAM_DIR}")),
+        ("HOME", "/tmp".to_owned()),
+        ("HOSTNAME", host_name.to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
 }
 
 /// Whether this machine has a program, as a shell would find it.
 #[must_use]
 pub fn is_here(program: &str, host_path: &str) -> bool {
-    let is_executable = |path: &Path| {
-        path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
-    };
+    let is_executable =
+        |path: &Path| path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok();
     if program == "sealane" {
         return true;
     }

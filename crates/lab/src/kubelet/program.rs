@@ -39,11 +39,13 @@ impl Program {
     #[must_use]
     pub fn explained(&self, image: &str) -> String {
         match self {
-            Self::Host { argv } => format!("runs `{}` of this machine in place of image {image}", argv.join(" ")),
+            Self::Host { argv } => {
+                format!("runs `{}` of this machine in place of image {image}", argv.join(" "))
+            }
             Self::StandIn { ports, because } => {
                 let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
                 let ports = if ports.is_empty() { "no port".to_owned() } else { ports.join(", ") };
-                format!("a stand-in on {ports} in place of image {image}: {because}")
+                format!("is a stand-in on {ports} in place of image {image}: {because}")
             }
         }
     }
@@ -134,7 +136,9 @@ mod tests {
         let Program::StandIn { ports, because } = chosen(&container) else { panic!("no stand-in") };
         assert_eq!(ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["53/TCP", "53/UDP"]);
         assert_eq!(because, "this machine has no program `/docker-entrypoint.sh`");
-        let Program::StandIn { ports, .. } = chosen(&mk_container("nginx", &[], &[])) else { panic!("no stand-in") };
+        let Program::StandIn { ports, .. } = chosen(&mk_container("nginx", &[], &[])) else {
+            panic!("no stand-in")
+        };
         assert_eq!(ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["80/TCP"]);
     }
 }

@@ -130,17 +130,17 @@ fn mount_tmpfs(at: &Path) -> Result<(), LabError> {
 }
 
 /// Shows one entry of a directory under another path; what cannot be shown is left out.
-fn show(
-    from: &Path,
-    to: &Path,
-    treat: impl Fn(Tree) -> Result<Tree, LabError>,
-) -> Result<(), LabError> {
+fn show(from: &Path, to: &Path, treat: impl Fn(Tree) -> Result<Tree, LabError>) -> Result<(), LabError> {
     let Ok(metadata) = fs::symlink_metadata(from) else { return Ok(()) };
     if metadata.is_symlink() {
         let target = fs::read_link(from).map_err(|error| LabError::file("read", from, error))?;
         return symlink(target, to).map_err(|error| LabError::file("create", to, error));
     }
-    if metadata.is_dir() { make_dir(to)? } else { make_file(to, b"")? }
+    if metadata.is_dir() {
+        make_dir(to)?
+    } else {
+        make_file(to, b"")?
+    }
     treat(Tree::copy(from)?)?.attach(to)
 }
 
@@ -161,9 +161,15 @@ fn shadow(directory: &Path, except: Option<&OsStr>) -> Result<(), LabError> {
     for (name, keep) in kept {
         let to = directory.join(name);
         match keep {
-            Kept::Link(target) => symlink(target, &to).map_err(|error| LabError::file("create", &to, error))?,
+            Kept::Link(target) => {
+                symlink(target, &to).map_err(|error| LabError::file("create", &to, error))?
+            }
             Kept::Tree(tree, is_dir) => {
-                if is_dir { make_dir(&to)? } else { make_file(&to, b"")? }
+                if is_dir {
+                    make_dir(&to)?
+                } else {
+                    make_file(&to, b"")?
+                }
                 tree.attach(&to)?;
             }
         }

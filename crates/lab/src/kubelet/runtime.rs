@@ -78,7 +78,8 @@ impl PodRuntime for Runtime {
             let launch = tokio::task::spawn_blocking(move || held.launch(&container, argv))
                 .await
                 .map_err(|error| RuntimeError::Failed(error.to_string()))??;
-            let started = if request.tty { with_terminal(launch, &request) } else { with_pipes(launch, &request) };
+            let started =
+                if request.tty { with_terminal(launch, &request) } else { with_pipes(launch, &request) };
             started.map_err(|error| not_started(&program, &error))
         }
         .boxed()
@@ -178,7 +179,8 @@ impl TerminalEnd {
         let close_on_exec = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
         nix::fcntl::fcntl(&fd, close_on_exec)?;
         // SAFETY: the descriptor is owned by the result and stays open as long as it is registered.
-        let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+        let registered =
+            unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
         Ok(Self(registered?))
     }
 
@@ -199,7 +201,11 @@ async fn resize(terminal: Arc<TerminalEnd>, mut sizes: mpsc::Receiver<TerminalSi
 struct TerminalStream(Arc<TerminalEnd>);
 
 impl AsyncRead for TerminalStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         loop {
             let mut ready = ready!(self.0.0.poll_read_ready(cx))?;
             let read = ready.try_io(|fd| {

@@ -178,11 +178,16 @@ impl Sandbox {
         let Ok(own) = nix::sys::stat::fstat(self.netns.as_fd()) else { return };
         let Ok(processes) = std::fs::read_dir("/proc") else { return };
         for entry in processes.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
             let there = nix::sys::stat::stat(format!("/proc/{pid}/ns/net").as_str());
             if there.is_ok_and(|there| there.st_ino == own.st_ino && there.st_dev == own.st_dev) {
                 // It may have ended since it was looked at.
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
             }
         }
     }
@@ -260,7 +265,8 @@ async fn call_plugin(spec: &SandboxSpec, verb: &str) -> Result<Vec<u8>, String> 
 
 fn reason(verb: &str, stdout: &[u8], stderr: &[u8]) -> String {
     let error: serde_json::Value = serde_json::from_slice(stdout).unwrap_or_default();
-    let field = |name: &str| error.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let field =
+        |name: &str| error.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let (message, details) = (field("msg"), field("details"));
     let text = match (message.is_empty(), details.is_empty()) {
         (false, true) => message,

@@ -25,8 +25,7 @@ pub fn pod_status(pod: &Pod, observed: &Observed, host: IpAddr, now: Timestamp) 
         host_ip: Some(host.to_string()),
         host_ips: Some(vec![HostIP { ip: host.to_string() }]),
         pod_ip: addresses.first().cloned(),
-        pod_ips: (!addresses.is_empty())
-            .then(|| addresses.into_iter().map(|ip| PodIP { ip }).collect()),
+        pod_ips: (!addresses.is_empty()).then(|| addresses.into_iter().map(|ip| PodIP { ip }).collect()),
         start_time: before.start_time.clone().or(Some(Time(whole_seconds(observed.since)))),
         observed_generation: pod.metadata.generation,
         container_statuses: Some(container_statuses(spec, &spec.containers, observed)),
@@ -82,7 +81,8 @@ fn container_status(spec: &PodSpec, container: &Container, observed: &Observed) 
     let image = container.image.clone().unwrap_or_default();
     let is_init = spec.init_containers.iter().flatten().any(|init| init.name == container.name);
     let Some(run) = observed.runs.get(&container.name) else {
-        let reason = if is_init || is_initialized(spec, observed) { "ContainerCreating" } else { "PodInitializing" };
+        let reason =
+            if is_init || is_initialized(spec, observed) { "ContainerCreating" } else { "PodInitializing" };
         return ContainerStatus {
             name: container.name.clone(),
             image,
@@ -142,8 +142,7 @@ fn state(spec: &PodSpec, container: &Container, run: &Run) -> ContainerState {
         },
         Phase::Ended(_) if waits_for_restart(spec, container, run) => {
             let pause = super::decide::backoff_seconds(run.crashes);
-            let message =
-                format!("back-off {pause}s restarting failed container={} pod", container.name);
+            let message = format!("back-off {pause}s restarting failed container={} pod", container.name);
             waiting("CrashLoopBackOff", Some(message))
         }
         Phase::Ended(ended) => terminated(ended),
@@ -235,9 +234,10 @@ fn conditions(
 
 fn unready(spec: &PodSpec, observed: &Observed) -> Vec<String> {
     let is_ready = |container: &Container| {
-        observed.runs.get(&container.name).is_some_and(|run| {
-            matches!(run.phase, Phase::Running { .. }) && run.probes.is_ready(container)
-        })
+        observed
+            .runs
+            .get(&container.name)
+            .is_some_and(|run| matches!(run.phase, Phase::Running { .. }) && run.probes.is_ready(container))
     };
     let sidecars = spec.init_containers.iter().flatten().filter(|container| is_sidecar(container));
     let watched = sidecars.chain(&spec.containers);
@@ -246,7 +246,9 @@ fn unready(spec: &PodSpec, observed: &Observed) -> Vec<String> {
 
 fn gates_open(spec: &PodSpec, conditions: &[PodCondition]) -> bool {
     spec.readiness_gates.iter().flatten().all(|gate| {
-        conditions.iter().any(|condition| condition.type_ == gate.condition_type && condition.status == "True")
+        conditions
+            .iter()
+            .any(|condition| condition.type_ == gate.condition_type && condition.status == "True")
     })
 }
 

@@ -46,7 +46,8 @@ impl Tree {
 
     /// The same, read-only with all that is mounted below.
     pub(crate) fn read_only(self) -> Result<Self, LabError> {
-        let attributes = MountAttributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
+        let attributes =
+            MountAttributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
         let flags = libc::AT_EMPTY_PATH.cast_unsigned() | AT_RECURSIVE;
         // SAFETY: the path is static, and the attributes outlive the call, which is told their size.
         let done = unsafe {

@@ -64,7 +64,8 @@ pub fn mounts(
             .iter()
             .find(|volume| volume.name == wished.name)
             .ok_or_else(|| format!("volume \"{}\" not found", wished.name))?;
-        let read_only = wished.read_only == Some(true) || volume.config_map.is_some() || volume.secret.is_some();
+        let read_only =
+            wished.read_only == Some(true) || volume.config_map.is_some() || volume.secret.is_some();
         mounts.push(Mount {
             volume: wished.name.clone(),
             content: content(volume, pod, sources, place)?,
@@ -94,7 +95,12 @@ fn content(volume: &Volume, pod: &Pod, sources: &Sources, place: &Place) -> Resu
     }
     if let Some(wished) = &volume.config_map {
         let found = sources.config_maps.get(&wished.name).map(config_map_files);
-        let files = chosen(found, wished.items.as_deref(), wished.optional, &format!("configmap \"{}\"", wished.name))?;
+        let files = chosen(
+            found,
+            wished.items.as_deref(),
+            wished.optional,
+            &format!("configmap \"{}\"", wished.name),
+        )?;
         return Ok(Content::Files(files));
     }
     if let Some(wished) = &volume.secret {
@@ -129,11 +135,21 @@ fn projected(
 ) -> Result<Files, ConfigError> {
     if let Some(wished) = &source.config_map {
         let found = sources.config_maps.get(&wished.name).map(config_map_files);
-        return chosen(found, wished.items.as_deref(), wished.optional, &format!("configmap \"{}\"", wished.name));
+        return chosen(
+            found,
+            wished.items.as_deref(),
+            wished.optional,
+            &format!("configmap \"{}\"", wished.name),
+        );
     }
     if let Some(wished) = &source.secret {
         let found = sources.secrets.get(&wished.name).map(secret_files);
-        return chosen(found, wished.items.as_deref(), wished.optional, &format!("secret \"{}\"", wished.name));
+        return chosen(
+            found,
+            wished.items.as_deref(),
+            wished.optional,
+            &format!("secret \"{}\"", wished.name),
+        );
     }
     if let Some(wished) = &source.downward_api {
         return downward(&wished.items.clone().unwrap_or_default(), pod, place);
@@ -209,11 +225,16 @@ mod tests {
         };
         let volumes = vec![
             Volume { name: "site".into(), config_map: Some(config_map), ..Volume::default() },
-            Volume { name: "data".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() },
+            Volume {
+                name: "data".into(),
+                empty_dir: Some(EmptyDirVolumeSource::default()),
+                ..Volume::default()
+            },
         ];
         let mounts_wished = vec![mk_mount("site", "/data/site"), mk_mount("data", "/data")];
         let container = Container { volume_mounts: Some(mounts_wished), ..Container::default() };
-        let map = ConfigMap { data: Some([("a".to_owned(), "hello".to_owned())].into()), ..ConfigMap::default() };
+        let map =
+            ConfigMap { data: Some([("a".to_owned(), "hello".to_owned())].into()), ..ConfigMap::default() };
         let sources = Sources { config_maps: [("site".to_owned(), map)].into(), ..Sources::default() };
         let result = mounts(&mk_pod(volumes), &container, &sources, &Place::default()).unwrap();
         assert_eq!(result[0].content, Content::Empty);
@@ -228,7 +249,8 @@ mod tests {
         let volume = Volume { name: "disk".into(), ..Volume::default() };
         let container =
             Container { volume_mounts: Some(vec![mk_mount("disk", "/disk")]), ..Container::default() };
-        let error = mounts(&mk_pod(vec![volume]), &container, &Sources::default(), &Place::default()).unwrap_err();
+        let error =
+            mounts(&mk_pod(vec![volume]), &container, &Sources::default(), &Place::default()).unwrap_err();
         assert!(error.contains("\"disk\" is of a kind that the lab does not have"), "{error}");
     }
 }

@@ -68,13 +68,13 @@ impl Worker {
                 }
             }
             let retry = self.write_status().await;
-            let wake = decision.wake.map(|wake| until(wake)).into_iter().chain(retry).min();
+            let wake = decision.wake.map(until).into_iter().chain(retry).min();
             tokio::select! {
                 // The sender lives as long as the kubelet does.
                 _ = newest.changed() => {}
                 event = self.events.1.recv() => {
                     if let Some(event) = event {
-                        self.take(event).await;
+                        self.take(event);
                     }
                 }
                 () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => {}
@@ -82,12 +82,12 @@ impl Worker {
         }
     }
 
-    async fn take(&mut self, event: Event) {
+    fn take(&mut self, event: Event) {
         if let Event::Exited { container, .. } = &event {
             self.running.remove(container);
             self.context.held.end(container);
         }
-        self.note_event(&event).await;
+        self.note_event(&event);
         self.observed.take(event, Timestamp::now());
         let spec = self.context.pod.spec.iter();
         for container in spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers)) {
@@ -185,7 +185,8 @@ impl Worker {
 
     fn post_start(&self, name: &str) {
         let Some(container) = self.container(name) else { return };
-        let Some(hook) = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone()) else {
+        let Some(hook) = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone())
+        else {
             return;
         };
         let (context, running) = (self.context.clone(), self.running.get(name).cloned());
@@ -277,14 +278,18 @@ impl Worker {
         }
     }
 
-    async fn note_event(&self, event: &Event) {
+    fn note_event(&self, event: &Event) {
         match event {
             Event::SandboxFailed(message) => {
                 let text = format!("Failed to create pod sandbox: {message}");
                 self.note(EventKind::Warning, "FailedCreatePodSandBox", text);
             }
             Event::NotStarted { reason, message, .. } => {
-                let text = if reason == "CreateContainerConfigError" { message.clone() } else { format!("Error: {message}") };
+                let text = if reason == "CreateContainerConfigError" {
+                    message.clone()
+                } else {
+                    format!("Error: {message}")
+                };
                 self.note(EventKind::Warning, "Failed", text);
             }
             Event::Probed { container, kind, failure: Some(why), .. } => {
@@ -292,12 +297,18 @@ impl Worker {
                 tracing::debug!(container, text);
                 self.note(EventKind::Warning, "Unhealthy", text);
             }
-            Event::Exited { container, exit_code } if *exit_code != 0 && self.observed.terminating_since.is_none() => {
-                let text = format!("Back-off restarting failed container {container} (exit code {exit_code})");
+            Event::Exited { container, exit_code } if *exit_code != 0 && self.will_restart() => {
+                let text =
+                    format!("Back-off restarting failed container {container} (exit code {exit_code})");
                 self.note(EventKind::Warning, "BackOff", text);
             }
             _ => {}
         }
+    }
+
+    fn will_restart(&self) -> bool {
+        let policy = self.context.pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+        policy != Some("Never") && self.observed.terminating_since.is_none()
     }
 
     /// Writes an Event without holding up the Pod.

@@ -1,18 +1,23 @@
 //! What a stand-in answers over HTTP: who it is and what it was asked, and on demand a failure.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
-use super::super::kubelet::logs::RunLog;
+use super::websocket;
+use crate::kubelet::logs::RunLog;
 
+/// How content types of gRPC begin (gRPC over HTTP/2, "Requests").
+const GRPC: &[u8] = b"application/grpc";
 /// Longest request body that is sent back.
 const MAX_BODY: usize = 64 * 1024;
 /// Longest delay a client may ask for.
@@ -86,18 +91,31 @@ impl Answers {
         self.log.line(format!("{peer} {what}").as_bytes());
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<BoxBody<Bytes, Infallible>> {
+        if let Some(accepted) = websocket::accept(&mut request) {
+            self.note(peer, &format!("\"{} {}\" WebSocket echo", request.method(), request.uri()));
+            return accepted.map(|body| body.boxed());
+        }
         let (head, body) = request.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map(http_body_util::Collected::to_bytes);
         let wishes = wishes(&head.method, head.uri.query().unwrap_or_default());
         if let Some(delay) = wishes.delay {
             tokio::time::sleep(delay).await;
         }
+        let is_grpc = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC));
+        if is_grpc && let Ok(messages) = body {
+            self.note(peer, &format!("\"{} {}\" gRPC echo", head.method, head.uri));
+            return grpc_echo(messages);
+        }
         let path = head.uri.path().to_owned();
         let status = wishes.status.unwrap_or_else(|| self.status_of(&path, wishes.switch));
         self.note(peer, &format!("\"{} {} {:?}\" {}", head.method, head.uri, head.version, status.as_u16()));
         let text = self.echo(&head, peer, &body.unwrap_or_default());
-        let mut response = Response::new(Full::new(Bytes::from(text)));
+        let mut response = Response::new(Full::new(Bytes::from(text)).boxed());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -146,6 +164,18 @@ impl Answers {
         text.push('\n');
         text
     }
+}
+
+/// The messages as they came, with status OK (gRPC over HTTP/2, "Responses").
+fn grpc_echo(messages: Bytes) -> Response<BoxBody<Bytes, Infallible>> {
+    let trailers = http::HeaderMap::from_iter([(
+        header::HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static("0"),
+    )]);
+    let body = Full::new(messages).with_trailers(async move { Some(Ok(trailers)) });
+    let mut response = Response::new(body.boxed());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }
 
 fn wishes(method: &Method, query: &str) -> Wishes {

@@ -200,7 +200,10 @@ fn a_failed_liveness_probe_ends_the_container_and_the_policy_restarts_it() {
     let kind = ProbeKind::Liveness;
     assert_eq!(life.step(0), [Action::Probe { container: "web".into(), kind }]);
     let failure = Some("refused".to_owned());
-    life.take(1, Event::Probed { container: "web".into(), kind, id: "an older run".into(), failure: failure.clone() });
+    life.take(
+        1,
+        Event::Probed { container: "web".into(), kind, id: "an older run".into(), failure: failure.clone() },
+    );
     assert_eq!(life.step(1), [], "the answer belongs to another run");
     life.take(1, Event::Probed { container: "web".into(), kind, id: "web-0".into(), failure });
     let reason = StopReason::Probe(kind);

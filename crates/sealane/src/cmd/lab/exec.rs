@@ -73,9 +73,7 @@ impl Drop for RawTerminal {
 fn sizes() -> Result<watch::Receiver<TerminalSize>> {
     let mut changes = signal(SignalKind::window_change()).context("cannot listen for signals")?;
     let (sender, receiver) = watch::channel(size());
-    tokio::spawn(async move {
-        while changes.recv().await.is_some() && sender.send(size()).is_ok() {}
-    });
+    tokio::spawn(async move { while changes.recv().await.is_some() && sender.send(size()).is_ok() {} });
     Ok(receiver)
 }
 

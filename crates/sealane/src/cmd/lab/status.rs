@@ -67,7 +67,8 @@ async fn list<K: Watched>(client: &Client) -> Vec<K> {
 
 fn node_status(node: &Node) -> NodeStatus {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready =
+        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     NodeStatus { name: node.metadata.name.clone().unwrap_or_default(), ready }
 }
 
