@@ -34,35 +34,69 @@ pub(crate) fn follow(
     let Some(plan) = cluster.deciding_plan(source, attempt.address) else {
         return explanation.conclude(Conclusion::Dropped, "the cluster has no nodes".to_owned());
     };
-    // A node's own address is decided by that node, whoever asks.
+    // A node's own address is decided by that node, whoever asks; the client's node sees it as it is.
     let plan = cluster.node_at(attempt.address).unwrap_or(plan);
+    let mut way = Way { source, is_past_egress: false };
+    let is_elsewhere = source.pod.is_some() && source.node.as_ref() != Some(&plan.node);
+    if is_elsewhere && way.denies_egress(cluster, attempt, explanation) {
+        return;
+    }
     if let Some((frontend, rule)) = frontend(plan, attempt) {
-        return service(cluster, source, plan, (&frontend, rule), explanation);
+        return service(cluster, &way, plan, (&frontend, rule), explanation);
     }
     if plan.services.local_vips.contains(&attempt.address) {
-        return node_server(cluster, source, plan, attempt, explanation);
+        if !way.denies_egress(cluster, attempt, explanation) {
+            node_server(plan, attempt, explanation);
+        }
+        return;
     }
     if plan.services.service_cidrs.iter().any(|range| range.contains(attempt.address)) {
+        return unused_service_address(plan, attempt, explanation);
+    }
+    if cluster.plans.values().any(|plan| plan.lb.announce.contains_key(&attempt.address)) {
+        if way.denies_egress(cluster, attempt, explanation) {
+            return;
+        }
         return unused_service_address(plan, attempt, explanation);
     }
     if let Some(entry_plan) = cluster.node_at(attempt.address) {
         if let Some(url) = url.filter(|_| entry::is_entry(&entry_plan.gateway, attempt)) {
             return entry::follow(cluster, entry_plan, url, explanation);
         }
-        if let Some(hop) = policy::egress(cluster, source, attempt) {
-            let stops = hop.verdict == HopVerdict::Stop;
-            explanation.hops.push(hop);
-            if stops {
-                return explanation.conclude(Conclusion::Denied, told_denial(explanation));
-            }
+        if way.denies_egress(cluster, attempt, explanation) {
+            return;
         }
         let text = format!("{} is Node {}; no Service has this port", attempt.address, entry_plan.node);
         explanation.hops.push(Hop::pass(Stage::Route, text.clone()));
         return explanation.conclude(Conclusion::ReachesNode, text);
     }
     let backend = Backend { address: attempt.address, port: attempt.port };
-    let ends = vec![reach(cluster, source, source.address, (&backend, attempt.protocol))];
+    let ends = vec![reach(cluster, &way, source.address, (&backend, attempt.protocol))];
     conclude(ends, explanation);
+}
+
+/// A client, and how far its packets have come.
+struct Way<'a> {
+    source: &'a Source,
+    /// Whether its own policies were asked already, about the address before translation on another node.
+    is_past_egress: bool,
+}
+
+impl Way<'_> {
+    /// Asks the client's own policies about an address, once; whether they end it here.
+    fn denies_egress(&mut self, cluster: &Cluster, attempt: Attempt, explanation: &mut Explanation) -> bool {
+        if self.is_past_egress {
+            return false;
+        }
+        self.is_past_egress = true;
+        let hop = policy::egress(cluster, self.source, attempt);
+        let stops = hop.as_ref().is_some_and(|hop| hop.verdict == HopVerdict::Stop);
+        explanation.hops.extend(hop);
+        if stops {
+            explanation.conclude(Conclusion::Denied, told_denial(explanation));
+        }
+        stops
+    }
 }
 
 fn frontend(plan: &NodePlan, attempt: Attempt) -> Option<(Frontend, &FrontendRule)> {
@@ -76,20 +110,7 @@ fn frontend(plan: &NodePlan, attempt: Attempt) -> Option<(Frontend, &FrontendRul
     })
 }
 
-fn node_server(
-    cluster: &Cluster,
-    source: &Source,
-    plan: &NodePlan,
-    attempt: Attempt,
-    explanation: &mut Explanation,
-) {
-    if let Some(hop) = policy::egress(cluster, source, attempt) {
-        let stops = hop.verdict == HopVerdict::Stop;
-        explanation.hops.push(hop);
-        if stops {
-            return explanation.conclude(Conclusion::Denied, told_denial(explanation));
-        }
-    }
+fn node_server(plan: &NodePlan, attempt: Attempt, explanation: &mut Explanation) {
     let text = format!("{} is answered by the DNS server of Node {} itself", attempt.address, plan.node);
     explanation.hops.push(Hop::pass(Stage::Service, text.clone()));
     explanation.conclude(Conclusion::ReachesNode, text);
@@ -123,12 +144,13 @@ fn unused_service_address(plan: &NodePlan, attempt: Attempt, explanation: &mut E
 
 fn service(
     cluster: &Cluster,
-    source: &Source,
+    way: &Way<'_>,
     plan: &NodePlan,
     (frontend, rule): (&Frontend, &FrontendRule),
     explanation: &mut Explanation,
 ) {
     let object = Some(ObjectRef::namespaced("Service", &rule.service));
+    let source = way.source;
     let is_internal = is_internal(plan, source);
     if let Some(hop) = source_range_hop(source, rule) {
         let why = hop.text.clone();
@@ -146,7 +168,7 @@ fn service(
                 .iter()
                 .map(|backend| {
                     let seen = seen_source(cluster, source, plan, *seen, backend);
-                    reach(cluster, source, seen, (backend, frontend.protocol))
+                    reach(cluster, way, seen, (backend, frontend.protocol))
                 })
                 .collect();
             conclude(ends, explanation);
@@ -173,9 +195,10 @@ pub(crate) fn reach_all<'a>(
     backends: impl Iterator<Item = &'a Backend>,
     explanation: &mut Explanation,
 ) {
+    let way = Way { source, is_past_egress: false };
     let ends = backends.map(|backend| {
         let seen = seen_source(cluster, source, plan, SourceAddress::Node, backend);
-        reach(cluster, source, seen, (backend, Protocol::Tcp))
+        reach(cluster, &way, seen, (backend, Protocol::Tcp))
     });
     conclude(ends.collect(), explanation);
 }
@@ -287,12 +310,14 @@ enum EndKind {
 /// Policy on both sides, and the route between them.
 fn reach(
     cluster: &Cluster,
-    source: &Source,
+    way: &Way<'_>,
     seen: Option<IpAddr>,
     (backend, protocol): (&Backend, Protocol),
 ) -> End {
     let attempt = Attempt { address: backend.address, port: backend.port, protocol };
-    let mut hops: Vec<_> = policy::egress(cluster, source, attempt).into_iter().collect();
+    let source = way.source;
+    let egress = if way.is_past_egress { None } else { policy::egress(cluster, source, attempt) };
+    let mut hops: Vec<_> = egress.into_iter().collect();
     let mut kind = EndKind::Reached;
     if !hops.iter().any(|hop| hop.verdict == HopVerdict::Stop) {
         hops.extend(policy::ingress(cluster, source, seen, attempt));
