@@ -6,6 +6,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess
 use serde_json::{Map, Number, Value};
 
 use crate::kind::Kind;
+use crate::object::text;
 use crate::request::FieldValidation;
 use crate::schema::{self, decode};
 use crate::status::Status;
@@ -67,6 +68,19 @@ pub(crate) fn check(
         FieldValidation::Ignore => Ok(Vec::new()),
         FieldValidation::Strict | FieldValidation::Warn => Ok(texts),
     }
+}
+
+/// Checks the body of a subresource that speaks another kind; unknown fields are dropped.
+pub(crate) fn check_spoken(schema: &str, body: &mut Value) -> Result<(), Status> {
+    let kind = schema.rsplit('.').next().unwrap_or_default();
+    let wrong = |error: String| {
+        Status::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {error}"))
+    };
+    let found = text(body, "/kind");
+    if !found.is_empty() && found != kind {
+        return Err(wrong(format!("no kind \"{found}\" is taken at this address")));
+    }
+    decode_as(schema, body).map(|_| ()).map_err(wrong)
 }
 
 /// The same for the result of a patch, where upstream answers 422 about the field `patch`.

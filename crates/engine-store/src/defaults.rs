@@ -26,9 +26,26 @@ pub(crate) fn namespace(object: &mut Value) {
 }
 
 pub(crate) fn node(object: &mut Value) {
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        keep_in_step(spec, "podCIDR", "podCIDRs", None);
+    }
     let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else { return };
     let Some(capacity) = status.get("capacity").cloned() else { return };
     default_to(status, "allocatable", capacity);
+}
+
+/// A field and the newer list whose first item it is: whichever is missing follows from the other.
+fn keep_in_step(map: &mut Map<String, Value>, single: &str, list: &str, item_key: Option<&str>) {
+    let unwrap = |item: &Value| item_key.map_or(Some(item), |key| item.get(key)).cloned();
+    let first = map.get(list).and_then(|items| items.get(0)).and_then(unwrap);
+    match (map.get(single).cloned(), first) {
+        (None, Some(first)) => drop(map.insert(single.to_owned(), first)),
+        (Some(value), None) => {
+            let item = item_key.map_or_else(|| value.clone(), |key| json!({key: value}));
+            map.insert(list.to_owned(), json!([item]));
+        }
+        _ => {}
+    }
 }
 
 pub(crate) fn secret(object: &mut Value) {

@@ -131,14 +131,14 @@ impl FieldSet {
 
 /// `f:a` → `.a`, `k:{"a":1}` → `[a=1]`, `v:"x"` → `[="x"]`.
 fn step_text(step: &str) -> String {
-    match step.split_at(2.min(step.len())) {
-        ("f:", name) => format!(".{name}"),
-        ("k:", keys) => {
+    match step.split_once(':').unwrap_or(("", step)) {
+        ("f", name) => format!(".{name}"),
+        ("k", keys) => {
             let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
             let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
             format!("[{}]", keys.join(","))
         }
-        ("v:", value) => format!("[={value}]"),
+        ("v", value) => format!("[={value}]"),
         (_, other) => format!("[{other}]"),
     }
 }

@@ -15,7 +15,7 @@ pub struct Record {
     pub revision: u64,
     /// API group of the resource.
     pub group: String,
-    /// Plural resource name.
+    /// Plural resource name; empty in a record that only carries a revision.
     pub resource: String,
     /// Whether the object was deleted.
     pub deleted: bool,
@@ -73,6 +73,10 @@ impl Store {
         let mut revision = store.revision();
         for record in records {
             let Record { group, resource, .. } = &record;
+            if resource.is_empty() {
+                revision = revision.max(record.revision);
+                continue;
+            }
             let id = KindId::of_resource(group, resource).ok_or_else(|| RestoreError::UnknownResource {
                 revision: record.revision,
                 group: group.clone(),
@@ -89,12 +93,19 @@ impl Store {
         Ok(store)
     }
 
-    /// One record per object: what a journal can be replaced with.
+    /// One record per object, and one that only carries the revision: what a journal can be replaced with.
     pub fn snapshot(&self) -> impl Iterator<Item = Record> + '_ {
-        self.stored_objects().map(|(kind, object)| {
+        let objects = self.stored_objects().map(|(kind, object)| {
             let revision = crate::object::resource_version(object).parse().unwrap_or_default();
             Record::new(revision, kind, object, false)
-        })
+        });
+        objects.chain(std::iter::once(Record {
+            revision: self.revision(),
+            group: String::new(),
+            resource: String::new(),
+            deleted: false,
+            object: Arc::new(Value::Null),
+        }))
     }
 }
 

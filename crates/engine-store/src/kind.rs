@@ -32,6 +32,8 @@ pub struct Kind {
     pub subresources: &'static [Subresource],
     /// When `metadata.generation` grows.
     pub generation: Generation,
+    /// Whether a create may bring `status` along.
+    pub status_on_create: bool,
     /// Whether PUT on a missing object creates it.
     pub create_on_update: bool,
     /// What a finished DELETE answers.

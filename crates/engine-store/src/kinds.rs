@@ -24,6 +24,7 @@ const BASE: Kind = Kind {
     namespaced: true,
     subresources: &[],
     generation: Generation::None,
+    status_on_create: false,
     create_on_update: false,
     delete_answer: DeleteAnswer::Status,
     update_needs_version: false,

@@ -256,14 +256,18 @@ fn store_entries(object: &mut Value, mut entries: Vec<Entry>) {
     set_metadata(object, "managedFields", (!value.is_empty()).then(|| value.into()));
 }
 
-/// The object without the times in managed fields, for telling whether anything changed.
-pub(crate) fn without_times(object: &Value) -> Value {
-    let mut object = object.clone();
-    let entries = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
-    for entry in entries.into_iter().flatten() {
-        if let Some(map) = entry.as_object_mut() {
-            map.remove("time");
-        }
-    }
-    object
+/// Whether two `metadata` are the same but for the times in managed fields.
+pub(crate) fn same_metadata(old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old == new };
+    old.len() == new.len()
+        && old.iter().all(|(key, value)| match (key.as_str(), new.get(key)) {
+            ("managedFields", Some(other)) => same_entries(value, other),
+            (_, other) => other == Some(value),
+        })
+}
+
+fn same_entries(old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_array(), new.as_array()) else { return old == new };
+    let untimed = |entry: &Value| Entry::parse(entry).map(|entry| Entry { time: String::new(), ..entry });
+    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old == new || untimed(old) == untimed(new))
 }

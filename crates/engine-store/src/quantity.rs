@@ -3,7 +3,7 @@
 /// Binary suffixes and their power of 1024.
 const BINARY: &[(&str, u32)] = &[("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("Pi", 5), ("Ei", 6)];
 /// Decimal suffixes and their power of ten.
-const DECIMAL: &[(&str, i32)] = &[
+const DECIMAL: &[(&str, i64)] = &[
     ("n", -9),
     ("u", -6),
     ("m", -3),
@@ -16,7 +16,7 @@ const DECIMAL: &[(&str, i32)] = &[
     ("E", 18),
 ];
 /// Powers of ten one quantity keeps: nano is the finest step.
-const FINEST: i32 = -9;
+const FINEST: i64 = -9;
 
 /// The canonical form of a quantity; `None` when `text` is not one.
 pub(crate) fn canonical(text: &str) -> Option<String> {
@@ -58,7 +58,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
 }
 
 /// `number` × 10^`exponent` in billionths, rounded up.
-fn scaled(number: &str, exponent: i32) -> Option<i128> {
+fn scaled(number: &str, exponent: i64) -> Option<i128> {
     let (negative, digits) = match number.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, number.trim_start_matches('+')),
@@ -66,11 +66,12 @@ fn scaled(number: &str, exponent: i32) -> Option<i128> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let fraction = fraction.trim_end_matches('0');
     let mantissa: i128 = format!("0{whole}{fraction}").parse().ok()?;
-    let shift = exponent - i32::try_from(fraction.len()).ok()? - FINEST;
+    let shift = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_sub(FINEST)?;
+    let power = u32::try_from(shift.unsigned_abs()).ok()?;
     let nano = if shift >= 0 {
-        mantissa.checked_mul(10_i128.checked_pow(shift.unsigned_abs())?)?
+        mantissa.checked_mul(10_i128.checked_pow(power)?)?
     } else {
-        let unit = 10_i128.checked_pow(shift.unsigned_abs())?;
+        let unit = 10_i128.checked_pow(power)?;
         mantissa / unit + i128::from(mantissa % unit != 0)
     };
     Some(if negative { -nano } else { nano })
@@ -136,7 +137,18 @@ mod tests {
         ] {
             assert_eq!(canonical(text).as_deref(), Some(wanted), "{text}");
         }
-        for bad in ["", "x", "1x", "1 Mi", "--1", "1.2.3", "Mi"] {
+        for bad in [
+            "1e9223372036854775807",
+            "1e-9223372036854775808",
+            "1e99",
+            "",
+            "x",
+            "1x",
+            "1 Mi",
+            "--1",
+            "1.2.3",
+            "Mi",
+        ] {
             assert_eq!(canonical(bad), None, "{bad}");
         }
     }

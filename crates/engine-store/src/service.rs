@@ -203,6 +203,11 @@ fn allocate_address(
         address
     };
     let family = types::IpFamily::of(address).to_string();
+    for (index, asked) in spec_families.iter().flat_map(|families| list(families, "")).enumerate() {
+        if *asked != *family {
+            findings.invalid(&format!("spec.ipFamilies[{index}]"), asked, "not configured on this cluster");
+        }
+    }
     let spec = map_mut(service, "spec");
     spec.insert("clusterIP".to_owned(), address.to_string().into());
     spec.insert("clusterIPs".to_owned(), json!([address.to_string()]));

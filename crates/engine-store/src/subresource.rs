@@ -10,9 +10,10 @@ use crate::object::{self, text};
 use crate::request::{DeleteOptions, Env, PatchKind, Write, Written};
 use crate::status::Status;
 use crate::store::Store;
+use crate::table::spoken_schema;
 use crate::update::Part;
 use crate::write::Request;
-use crate::{patch, scale};
+use crate::{body, patch, scale};
 
 impl Store {
     pub(crate) fn write_subresource(
@@ -27,8 +28,8 @@ impl Store {
             "finalize" => Part::Finalize,
             "ephemeralcontainers" => Part::EphemeralContainers,
             "scale" => return self.write_scale(env, request, write),
-            "binding" => return self.bind(env, request, &write),
-            "eviction" => return self.evict(env, request, &write),
+            "binding" => return self.bind(env, request, write),
+            "eviction" => return self.evict(env, request, write),
             _ => return Err(Status::method_not_allowed()),
         };
         match write {
@@ -47,7 +48,7 @@ impl Store {
         write: Write,
     ) -> Result<Written, Status> {
         let old = Arc::clone(self.find(request.id, request.target)?);
-        let wanted = match write {
+        let mut wanted = match write {
             Write::Update(body) => body,
             Write::Patch(PatchKind::Apply, patch) => {
                 patch::apply(PatchKind::Merge, &scale::of(&old), &patch, scale::SCHEMA)?
@@ -60,21 +61,17 @@ impl Store {
             }
             _ => return Err(Status::method_not_allowed()),
         };
-        if wanted.pointer("/spec/replicas").is_some_and(|replicas| !replicas.is_i64() && !replicas.is_null())
-        {
-            return Err(Status::bad_request(
-                "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer",
-            ));
-        }
+        body::check_spoken(scale::SCHEMA, &mut wanted)?;
         let new = scale::write_back(&wanted, &old);
         let object = self.replace(env, request, &old, new, (Part::Scale, Writer::Update))?;
         Ok(Written { object: scale::of(&object), created: false, warnings: Vec::new() })
     }
 
     /// `pods/binding`: gives the Pod its Node (upstream: `BindingREST.assignPod`).
-    fn bind(&mut self, env: &mut Env<'_>, request: &Request<'_>, write: &Write) -> Result<Written, Status> {
-        let Write::Create(binding) = write else { return Err(Status::method_not_allowed()) };
-        let node = text(binding, "/target/name").to_owned();
+    fn bind(&mut self, env: &mut Env<'_>, request: &Request<'_>, write: Write) -> Result<Written, Status> {
+        let Write::Create(mut binding) = write else { return Err(Status::method_not_allowed()) };
+        body::check_spoken(spoken_schema(request.kind(), "binding"), &mut binding)?;
+        let node = text(&binding, "/target/name").to_owned();
         if node.is_empty() {
             return Err(Status::bad_request("target.name: Required value"));
         }
@@ -92,7 +89,7 @@ impl Store {
         let mut new = Value::clone(&old);
         new["spec"]["nodeName"] = node.into();
         set_scheduled(&mut new, env);
-        if let Some(annotations) = object::map(binding, "/metadata/annotations") {
+        if let Some(annotations) = object::map(&binding, "/metadata/annotations") {
             let own = object::map_mut(&mut new["metadata"], "annotations");
             own.extend(annotations.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
@@ -103,9 +100,10 @@ impl Store {
     }
 
     /// `pods/eviction`: a delete, since nothing computes disruption budgets here.
-    fn evict(&mut self, env: &mut Env<'_>, request: &Request<'_>, write: &Write) -> Result<Written, Status> {
-        let Write::Create(eviction) = write else { return Err(Status::method_not_allowed()) };
-        let named = text(eviction, "/metadata/name");
+    fn evict(&mut self, env: &mut Env<'_>, request: &Request<'_>, write: Write) -> Result<Written, Status> {
+        let Write::Create(mut eviction) = write else { return Err(Status::method_not_allowed()) };
+        body::check_spoken(spoken_schema(request.kind(), "eviction"), &mut eviction)?;
+        let named = text(&eviction, "/metadata/name");
         if !named.is_empty() && named != request.name() {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }

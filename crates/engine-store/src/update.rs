@@ -281,7 +281,12 @@ fn raise_generation(kind: &Kind, old: &Value, new: &mut Value) {
 
 /// Whether nothing changed but the times in managed fields.
 fn is_unchanged(old: &Value, new: &Value) -> bool {
-    old == new || managed::without_times(old) == managed::without_times(new)
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old == new };
+    old.len() == new.len()
+        && old.iter().all(|(key, value)| match (key.as_str(), new.get(key)) {
+            ("metadata", Some(other)) => managed::same_metadata(value, other),
+            (_, other) => other == Some(value),
+        })
 }
 
 /// Whether a deletion that had begun is complete.

@@ -98,11 +98,6 @@ impl Findings {
         }
         Err(Status::invalid(kind.group, kind.kind, name, self.causes))
     }
-
-    #[cfg(test)]
-    pub(crate) fn texts(&self) -> Vec<String> {
-        self.causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
-    }
 }
 
 /// Checks a new object.

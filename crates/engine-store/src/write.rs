@@ -226,7 +226,7 @@ fn begin_life(env: &mut Env<'_>, kind: &Kind, object: &mut Value) {
     }
     set_metadata(object, "uid", Some(uid.into()));
     set_metadata(object, "creationTimestamp", Some(object::time_text(env.now).into()));
-    if let (true, Some(map)) = (kind.has_status(), object.as_object_mut()) {
+    if let (true, Some(map)) = (kind.has_status() && !kind.status_on_create, object.as_object_mut()) {
         map.remove("status");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::members;
+use super::{keep_in_step, members};
 use crate::object::{default_to, map_mut};
 
 const CONTAINERS: &[&str] = &["initContainers", "containers"];
@@ -20,6 +20,10 @@ pub(crate) fn pod(object: &mut Value) {
                 members(container, "ports").for_each(use_host_port);
             }
         }
+    }
+    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+        keep_in_step(status, "podIP", "podIPs", Some("ip"));
+        keep_in_step(status, "hostIP", "hostIPs", Some("ip"));
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) const KINDS: &[&Kind] = &[
         singular: "node",
         short_names: &["no"],
         namespaced: false,
+        status_on_create: true,
         subresources: &[STATUS],
         selectable: selectable::NODE,
         columns: columns::NODE,

@@ -1,8 +1,11 @@
 //! The store as its callers see it: requests in, objects and statuses out.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 extern crate sealane_engine_store as engine_store;
 
 mod apply;
+mod bodies;
 mod crud;
 mod deletion;
 mod harness;

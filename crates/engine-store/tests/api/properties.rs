@@ -55,7 +55,7 @@ fn state(world: &World, options: &ListOptions) -> BTreeMap<String, Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Replaying a watch, with or without a selector, leads to what a list shows.
     #[test]
@@ -125,6 +125,33 @@ proptest! {
         prop_assert_eq!(again.revision(), world.store.revision());
         let left: Vec<_> = again.snapshot().collect();
         prop_assert_eq!(left, world.store.snapshot().collect::<Vec<_>>());
+    }
+
+    /// Managers of different fields do not see each other: any order of applying gives the same data, applying again
+    /// changes nothing, and what one manager stops applying goes, alone.
+    #[test]
+    fn managers_of_different_fields_are_independent(one in data(), two in data(), swap in any::<bool>()) {
+        let mut world = World::new();
+        let path = format!("{CONFIG_MAPS}/a");
+        let two: BTreeMap<String, String> = two.into_iter().map(|(key, value)| (format!("two-{key}"), value)).collect();
+        let mut both = [("m1", &one), ("m2", &two)];
+        if swap {
+            both.reverse();
+        }
+        for (manager, data) in both {
+            world.apply(&path, manager, mk_config_map("a", json!(data))).unwrap();
+        }
+        let revision = world.store.revision();
+        for (manager, data) in both {
+            world.apply(&path, manager, mk_config_map("a", json!(data))).unwrap();
+        }
+        prop_assert_eq!(world.store.revision(), revision);
+        let mut all = one.clone();
+        all.extend(two.clone());
+        let found = |world: &World| world.get(&path).unwrap().get("data").cloned().unwrap_or_else(|| json!({}));
+        prop_assert_eq!(found(&world), json!(all));
+        world.apply(&path, "m1", mk_config_map("a", json!({}))).unwrap();
+        prop_assert_eq!(found(&world), json!(two));
     }
 
     /// A merge patch that sets everything leads to the value it sets; applied twice it changes nothing more.
