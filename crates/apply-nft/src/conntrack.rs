@@ -24,8 +24,6 @@ const TUPLE_PROTOCOL: u16 = 2;
 const NUMBER: u16 = 1;
 const SOURCE_PORT: u16 = 2;
 const DESTINATION_PORT: u16 = 3;
-/// `IPPROTO_UDP`.
-const UDP: u8 = 17;
 
 /// Removes the entries of UDP connections from these frontends to these backends; how many.
 pub(crate) fn forget(socket: &mut Socket, removed: &BTreeSet<RemovedBackend>) -> Result<usize, NftError> {
@@ -33,11 +31,8 @@ pub(crate) fn forget(socket: &mut Socket, removed: &BTreeSet<RemovedBackend>) ->
     // `AF_INET` and `AF_INET6`, each dumped only when one of its backends has gone.
     for (family, is_v4) in [(libc::AF_INET, true), (libc::AF_INET6, false)] {
         let family = u8::try_from(family).expect("address families are small numbers");
-        let wanted: BTreeSet<RemovedBackend> = removed
-            .iter()
-            .filter(|removed| removed.protocol == UDP && removed.backend.0.is_ipv4() == is_v4)
-            .copied()
-            .collect();
+        let wanted: BTreeSet<RemovedBackend> =
+            removed.iter().filter(|removed| removed.backend.0.is_ipv4() == is_v4).copied().collect();
         if wanted.is_empty() {
             continue;
         }

@@ -336,3 +336,59 @@ fn previous_address(values: &[Value]) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ruleset::fixed_rules;
+
+    use crate::attribute::Head;
+
+    use super::*;
+
+    /// What the kernel would give back for these elements.
+    fn through_the_wire(set: &Set) -> BTreeMap<Key, Element> {
+        let mut message = Message::new(Head { kind: 0, flags: 0, family: 0, resource: 0 });
+        set.elements.iter().for_each(|(key, element)| put_element(&mut message, set, key, element));
+        let bytes = message.finish();
+        // After `struct nlmsghdr` and `struct nfgenmsg`.
+        let raw =
+            Attributes::of(&bytes[20..]).filter_map(|(_, element)| element_of(set, Attributes::of(element)));
+        assemble(set, raw.collect())
+    }
+
+    fn address(text: &str) -> Value {
+        Value::Address(text.parse().unwrap())
+    }
+
+    #[test]
+    fn declarations_survive_the_wire() {
+        for (name, set) in fixed_rules().sets {
+            let mut message = Message::new(Head { kind: 0, flags: 0, family: 0, resource: 0 });
+            put_declaration(&mut message, &name, &set, 1);
+            let bytes = message.finish();
+            let read = declaration_of(Attributes::of(&bytes[20..])).unwrap();
+            assert_eq!(read, Set { elements: BTreeMap::new(), ..set }, "{name}");
+        }
+    }
+
+    #[test]
+    fn neighbouring_ranges_and_the_end_of_the_address_space_survive_the_wire() {
+        let mut set = fixed_rules().sets["blocks4"].clone();
+        let ranges =
+            [("0.0.0.0", "9.255.255.255"), ("10.0.0.0", "10.0.0.0"), ("10.0.0.1", "255.255.255.255")];
+        for (number, (first, last)) in (1..).zip(ranges) {
+            let element =
+                Element::commented(Data::Values(vec![Value::Number(number)]), "default/db ingress[0]");
+            set.elements.insert(Key::range(vec![address(first)], vec![address(last)]), element);
+        }
+        assert_eq!(through_the_wire(&set), set.elements);
+    }
+
+    #[test]
+    fn ranges_of_ports_survive_the_wire() {
+        let mut set = fixed_rules().sets["ingress_peer_port_ranges6"].clone();
+        let ends = |port| vec![address("fd00::1"), Value::Number(7), Value::Protocol(6), Value::Port(port)];
+        set.elements.insert(Key::range(ends(0), ends(65535)), Element::default());
+        assert_eq!(through_the_wire(&set), set.elements);
+    }
+}

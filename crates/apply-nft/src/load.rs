@@ -54,10 +54,10 @@ pub(crate) fn batches(transaction: &Transaction, actual: &Ruleset, limit: usize)
     let mut encoder = Encoder { actual, added: Ruleset::default(), units: Vec::new(), next_set: 1 };
     transaction.steps.iter().for_each(|step| encoder.step(step));
     let mut batches: Vec<Batch> = Vec::new();
-    let mut size = usize::MAX;
+    let mut size = 0;
     for unit in encoder.units {
         let unit_size: usize = unit.messages.iter().map(Vec::len).sum();
-        if size.saturating_add(unit_size) > limit {
+        if batches.is_empty() || size + unit_size > limit {
             batches.push(Batch { messages: vec![bound(BATCH_BEGIN)], names: vec!["the batch".to_owned()] });
             // Both bounds.
             size = 40;
@@ -211,4 +211,31 @@ fn new_rule(chain: &str, rule: &Rule) -> Option<Message> {
         message.bytes(7, &comment_bytes(&rule.comment));
     }
     Some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use ruleset::{diff, fixed_rules};
+
+    use super::*;
+
+    #[test]
+    fn batches_stay_below_the_limit_and_begin_and_end() {
+        let (empty, rules) = (Ruleset::default(), fixed_rules());
+        let transaction = diff(&empty, &rules);
+        let whole = batches(&transaction, &empty, usize::MAX);
+        assert_eq!(whole.len(), 1);
+        let limit = 8 * 1024;
+        let parts = batches(&transaction, &empty, limit);
+        assert!(parts.len() > 1);
+        for batch in &parts {
+            assert!(batch.messages.iter().map(Vec::len).sum::<usize>() <= limit);
+            assert_eq!(batch.messages.first(), Some(&bound(BATCH_BEGIN)));
+            assert_eq!(batch.messages.last(), Some(&bound(BATCH_END)));
+            assert_eq!(batch.messages.len(), batch.names.len());
+        }
+        let messages =
+            |batches: &[Batch]| -> usize { batches.iter().map(|batch| batch.messages.len() - 2).sum() };
+        assert_eq!(messages(&parts), messages(&whole));
+    }
 }

@@ -205,3 +205,40 @@ pub(crate) fn width(kind: FieldType) -> u32 {
         FieldType::Port => 2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::attribute::{Attributes, Head, Message};
+
+    use super::*;
+
+    #[test]
+    fn every_rule_of_ours_survives_the_wire() {
+        let remember = ["remember-10800".to_owned()];
+        let rules = ruleset::fixed_rules();
+        for chain in rules.chains.keys().chain(&remember) {
+            for rule in ruleset::known_rules(chain) {
+                let lowered = lower(&rule).expect("every statement that is rendered can be made");
+                let mut message = Message::new(Head { kind: 0, flags: 0, family: 0, resource: 0 });
+                lowered.iter().for_each(|expression| expression.put(&mut message));
+                let bytes = message.finish();
+                // After `struct nlmsghdr` and `struct nfgenmsg`.
+                let read: Option<Vec<Expression>> = Attributes::of(&bytes[20..])
+                    .map(|(_, element)| Expression::of(Attributes::of(element)))
+                    .collect();
+                assert_eq!(read, Some(lowered), "{chain}: {rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn rules_of_a_chain_are_told_apart_by_their_expressions() {
+        for chain in ruleset::fixed_rules().chains.keys() {
+            let rules = ruleset::known_rules(chain);
+            for (index, rule) in rules.iter().enumerate() {
+                let twins = rules[..index].iter().filter(|other| lower(other) == lower(rule));
+                twins.for_each(|other| assert_eq!(other, rule, "{chain}"));
+            }
+        }
+    }
+}

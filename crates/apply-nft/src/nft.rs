@@ -4,7 +4,8 @@ use std::error::Error;
 
 use plan::{Failure, Report};
 use ruleset::{
-    Data, Element, Key, Ruleset, Step, Transaction, diff, is_client_current, removed_backends, shrinks_a_pool,
+    Data, Element, Key, Ruleset, Step, Transaction, apply_in_place, diff, is_client_current,
+    removed_backends, shrinks_a_pool,
 };
 use types::IpFamily;
 
@@ -59,7 +60,7 @@ impl Nft {
 
     fn converge_once(&mut self, desired: &Ruleset) -> Result<Report, NftError> {
         let generation = read::generation(&mut self.socket)?;
-        let (actual, is_fresh) = match self.known.take() {
+        let (mut actual, is_fresh) = match self.known.take() {
             Some((known, actual)) if known == generation => (actual, false),
             _ => (read::read_back(&mut self.socket)?, true),
         };
@@ -68,7 +69,8 @@ impl Nft {
         let now = read::generation(&mut self.socket)?;
         // Counted wrong when somebody else committed meanwhile, or the number 0 was skipped: then it is read again.
         if now == generation.wrapping_add(batches) {
-            self.known = Some((now, desired.clone()));
+            apply_in_place(&transaction, &mut actual);
+            self.known = Some((now, actual));
         }
         let mut report = Report { written: transaction.len(), failures: Vec::new() };
         if is_fresh || !transaction.is_empty() {

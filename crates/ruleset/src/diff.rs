@@ -234,44 +234,53 @@ fn remove_structure(steps: &mut Vec<Step>, actual: &Ruleset, desired: &Ruleset) 
 #[must_use]
 pub fn apply(transaction: &Transaction, to: &Ruleset) -> Ruleset {
     let mut rules = to.clone();
+    apply_in_place(transaction, &mut rules);
+    rules
+}
+
+/// Makes the transaction's changes, at the cost of what changes.
+pub fn apply_in_place(transaction: &Transaction, rules: &mut Ruleset) {
     for step in &transaction.steps {
-        match step {
-            Step::DropTable => rules = Ruleset::default(),
-            Step::AddTable => {}
-            Step::AddSet(name, set) => {
-                rules.sets.entry(name.clone()).or_insert_with(|| set.clone());
+        apply_step(step, rules);
+    }
+}
+
+fn apply_step(step: &Step, rules: &mut Ruleset) {
+    let set_of = |rules: &'_ mut Ruleset, name: &str, change: &mut dyn FnMut(&mut Set)| {
+        rules.sets.get_mut(name).into_iter().for_each(change);
+    };
+    match step {
+        Step::DropTable => *rules = Ruleset::default(),
+        Step::AddTable => {}
+        Step::AddSet(name, set) => {
+            rules.sets.entry(name.clone()).or_insert_with(|| set.clone());
+        }
+        Step::AddChain(name, hook) => {
+            rules.chains.entry(name.clone()).or_insert(Chain { hook: *hook, rules: Vec::new() });
+        }
+        Step::RemoveElements(name, elements) => set_of(rules, name, &mut |set| {
+            for (key, _) in elements {
+                set.elements.remove(key);
             }
-            Step::AddChain(name, hook) => {
-                rules.chains.entry(name.clone()).or_insert(Chain { hook: *hook, rules: Vec::new() });
-            }
-            Step::RemoveElements(name, elements) => {
-                for (key, _) in elements {
-                    rules.sets.get_mut(name).and_then(|set| set.elements.remove(key));
-                }
-            }
-            Step::AddElements(name, elements) => {
-                let set = rules.sets.get_mut(name);
-                set.into_iter().for_each(|set| set.elements.extend(elements.iter().cloned()));
-            }
-            Step::ReplaceElements(name, elements) => {
-                let new = elements.iter().map(|element| (element.key.clone(), element.new.clone()));
-                let set = rules.sets.get_mut(name);
-                set.into_iter().for_each(|set| set.elements.extend(new.clone()));
-            }
-            Step::FlushChain(name) => {
-                rules.chains.get_mut(name).into_iter().for_each(|chain| chain.rules.clear());
-            }
-            Step::AddRules(name, added) => {
-                let chain = rules.chains.get_mut(name);
-                chain.into_iter().for_each(|chain| chain.rules.extend(added.iter().cloned()));
-            }
-            Step::RemoveChain(name) => {
-                rules.chains.remove(name);
-            }
-            Step::RemoveSet(name) => {
-                rules.sets.remove(name);
-            }
+        }),
+        Step::AddElements(name, elements) => {
+            set_of(rules, name, &mut |set| set.elements.extend(elements.iter().cloned()));
+        }
+        Step::ReplaceElements(name, elements) => set_of(rules, name, &mut |set| {
+            set.elements.extend(elements.iter().map(|element| (element.key.clone(), element.new.clone())));
+        }),
+        Step::FlushChain(name) => {
+            rules.chains.get_mut(name).into_iter().for_each(|chain| chain.rules.clear());
+        }
+        Step::AddRules(name, added) => {
+            let chain = rules.chains.get_mut(name);
+            chain.into_iter().for_each(|chain| chain.rules.extend(added.iter().cloned()));
+        }
+        Step::RemoveChain(name) => {
+            rules.chains.remove(name);
+        }
+        Step::RemoveSet(name) => {
+            rules.sets.remove(name);
         }
     }
-    rules
 }

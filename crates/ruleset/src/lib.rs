@@ -15,7 +15,7 @@ mod text;
 mod trace;
 mod value;
 
-pub use diff::{Replacement, Step, Transaction, apply, diff};
+pub use diff::{Replacement, Step, Transaction, apply, apply_in_place, diff};
 pub use fixed::{TABLE, fixed_rules, known_rules};
 pub use parse::{ParseError, parse};
 pub use render::render;

@@ -354,7 +354,7 @@ pub struct RemovedBackend {
     pub backend: (IpAddr, u16),
 }
 
-/// Backends whose connections should be forgotten: removed by the transaction and, for no frontend, in `after`
+/// Backends whose UDP connections should be forgotten, as TCP is never cut: removed by the transaction and, for no frontend, in `after`
 /// (semantics SD12).
 ///
 /// A backend that only this frontend stopped using, because of a traffic policy or topology, is not among them; nor
@@ -372,6 +372,7 @@ pub fn removed_backends(transaction: &Transaction, after: &Ruleset) -> BTreeSet<
             removed.extend(gone.into_iter().filter_map(|(key, element)| removed_backend(key, element)));
         }
     }
+    removed.retain(|old| old.protocol == Protocol::Udp.number());
     if removed.is_empty() {
         return removed;
     }

@@ -103,7 +103,7 @@ fn any_frontend() -> impl Strategy<Value = (Frontend, FrontendRule)> {
     let ranges = prop::option::weighted(0.2, prop::collection::btree_set(any_prefix(), 0..3));
     (vips, any_protocol(), any_port(), any_outcome(), any_outcome(), any::<bool>(), ranges, 0u32..8).prop_map(
         |((scope, vip), protocol, number, internal, external, same, source_ranges, affinity)| {
-            let vip = vip.map(|vip| address(vip));
+            let vip = vip.map(address);
             let address = vip.map_or(FrontendAddress::NodePort, FrontendAddress::Vip);
             let rule = FrontendRule {
                 service: NamespacedName::new("default", "echo"),

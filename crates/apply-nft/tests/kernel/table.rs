@@ -69,15 +69,7 @@ fn nft(lab: &Lab, arguments: &[&str]) -> Option<String> {
 
 #[test]
 fn what_is_written_reads_back_and_nft_lists_it() {
-    world::test(|| {
-        for family in [IpFamily::V4, IpFamily::V6] {
-            // One namespace each, in one world: only the node's namespace is looked at.
-            if family == IpFamily::V6 {
-                continue;
-            }
-            list(&Lab::new(family));
-        }
-    });
+    world::test(|| list(&Lab::new(IpFamily::V4)));
 }
 
 #[test]
@@ -92,8 +84,8 @@ fn list(lab: &Lab) {
         println!("sealane-skip: nft lists what is written: no program `nft`");
         return;
     };
-    for expected in ["goto lb-3", "default/echo:http", "10800s", "default/db ingress[2]", "@backends", "3h"] {
-        assert!(text.contains(expected) || expected == "10800s", "{expected} is missing:\n{text}");
+    for expected in ["goto lb-3", "default/echo:http", "default/db ingress[2]", "@backends", "timeout 3h"] {
+        assert!(text.contains(expected), "{expected} is missing:\n{text}");
     }
     let json = nft(lab, &["-j", "list", "ruleset"]).unwrap();
     assert!(json.contains("\"sealane\""));
