@@ -2,6 +2,8 @@
 //!
 //! A thread of its own writes; changes that arrive while it writes go into the next transaction together.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -56,10 +58,9 @@ impl Disk {
         config: StoreConfig,
         announce: watch::Sender<u64>,
     ) -> Result<(Store, Self), ApiServerError> {
-        std::fs::create_dir_all(directory).map_err(|source| ApiServerError::File {
-            action: "create",
-            path: directory.to_owned(),
-            source,
+        // Nobody else's business: Secrets are in there.
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|source| {
+            ApiServerError::File { action: "create", path: directory.to_owned(), source }
         })?;
         let path = directory.join("objects.redb");
         let failed = |source| ApiServerError::Database { path: path.clone(), source: Box::new(source) };

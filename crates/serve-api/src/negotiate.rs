@@ -9,6 +9,9 @@ pub(crate) const JSON: &str = "application/json";
 /// The media type of aggregated discovery (KEP-3352).
 pub(crate) const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
+/// What Go clients send objects of built-in kinds in.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -102,6 +105,9 @@ pub(crate) fn body_form(headers: &HeaderMap) -> Result<BodyForm, Status> {
     match content_type(headers).as_str() {
         "" | "application/json" => Ok(BodyForm::Json),
         "application/yaml" => Ok(BodyForm::Yaml),
+        PROTOBUF => Err(unsupported(
+            "application/json, application/yaml (not protobuf yet: write a manifest and send it with `kubectl apply -f`)",
+        )),
         _ => Err(unsupported("application/json, application/yaml")),
     }
 }

@@ -244,18 +244,15 @@ async fn answer_logs(service: &Service, target: Target, asked: Asked) -> Result<
     pods::logs(&service.shared.runtime, name, &object, &asked.query, service.closing.clone()).await
 }
 
-fn answer_exec(service: &Service, target: Target, asked: Asked) -> Result<Answer, Status> {
+fn answer_exec(service: &Service, target: Target, mut asked: Asked) -> Result<Answer, Status> {
     if asked.head.method != Method::GET && asked.head.method != Method::POST {
         return Ok(answer::method_not_allowed("GET, POST"));
     }
     authorize(&asked.identity, "create", &target)?;
     let (name, object) = pod(service, &target)?;
-    let mut asked = asked;
     let upgrade = asked.head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-    let opened = pods::exec(name, &object, &asked.query, &asked.head)?;
+    let (answer, command) = pods::exec(name, &object, &asked.query, &asked.head)?;
     let upgrade = upgrade.ok_or_else(|| Status::bad_request("Upgrade request required"))?;
-    let (answer, session) =
-        opened.into_parts(Arc::clone(&service.shared.runtime), upgrade, service.closing.clone());
-    service.tasks.spawn(session);
+    service.tasks.spawn(command.run(Arc::clone(&service.shared.runtime), upgrade, service.closing.clone()));
     Ok(answer)
 }

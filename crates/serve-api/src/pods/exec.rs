@@ -49,25 +49,24 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// A remote command on its way: the answer that opens the socket, and what is then to be run.
-pub(crate) struct Opened {
-    /// The answer to send.
-    pub(crate) answer: Answer,
+/// A remote command whose socket is about to open.
+pub(crate) struct Command {
     name: NamespacedName,
     request: ExecRequest,
     protocol: Subprotocol,
 }
 
-/// Judges a request to run a program in `pod`, which is the object of that `name`.
+/// Judges a request to run a program in `pod`, which is the object of that `name`: the answer that opens
+/// the socket, and the command to run once it is sent.
 pub(crate) fn exec(
     name: NamespacedName,
     pod: &Value,
     query: &Query,
     head: &http::request::Parts,
-) -> Result<Opened, Status> {
+) -> Result<(Answer, Command), Status> {
     let request = request(pod, query)?;
     let (protocol, answer) = websocket::open(head.version, &head.headers)?;
-    Ok(Opened { answer, name, request, protocol })
+    Ok((answer, Command { name, request, protocol }))
 }
 
 fn request(pod: &Value, query: &Query) -> Result<ExecRequest, Status> {
@@ -90,47 +89,49 @@ fn request(pod: &Value, query: &Query) -> Result<ExecRequest, Status> {
     Ok(request)
 }
 
-/// Runs an opened command to its end. The answer must be on its way to the client by then.
-pub(crate) async fn run(
-    runtime: Arc<dyn PodRuntime>,
-    name: NamespacedName,
-    request: ExecRequest,
-    protocol: Subprotocol,
-    upgrade: OnUpgrade,
-    closing: CancellationToken,
-) {
-    let upgraded = match upgrade.await {
-        Ok(upgraded) => upgraded,
-        Err(error) => {
-            tracing::debug!(%error, pod = %name, "the client left before its command started");
-            return;
+impl Command {
+    /// Runs the command to its end. The answer must be on its way to the client by then.
+    pub(crate) async fn run(
+        self,
+        runtime: Arc<dyn PodRuntime>,
+        upgrade: OnUpgrade,
+        closing: CancellationToken,
+    ) {
+        let Self { name, request, protocol } = self;
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!(%error, pod = %name, "the client left before its command started");
+                return;
+            }
+        };
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_LIMIT))
+            .max_frame_size(Some(MESSAGE_LIMIT));
+        let socket =
+            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await;
+        let (sink, mut stream) = socket.split();
+        let session = async {
+            match runtime.exec(name, request).await {
+                Ok(session) => converse(sink, &mut stream, session, protocol).await,
+                Err(error) => farewell(sink, &mut stream, &Status::from(error).to_value()).await,
+            }
+        };
+        tokio::select! {
+            () = closing.cancelled() => {}
+            _ = session => {}
         }
-    };
-    let limits =
-        WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT)).max_frame_size(Some(MESSAGE_LIMIT));
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await;
-    let (sink, mut stream) = socket.split();
-    let session = async {
-        match runtime.exec(name, request).await {
-            Ok(session) => converse(sink, &mut stream, session, protocol).await,
-            Err(error) => farewell(sink, &mut stream, &Status::from(error).to_value()).await,
-        }
-    };
-    tokio::select! {
-        () = closing.cancelled() => {}
-        _ = session => {}
     }
 }
 
 /// Carries the streams until the program or the client is done.
 async fn converse(
-    sink: SplitSink<Socket, Message>,
+    mut sink: SplitSink<Socket, Message>,
     stream: &mut SplitStream<Socket>,
     session: ExecSession,
     protocol: Subprotocol,
 ) -> io::Result<()> {
     let ExecSession { stdin, stdout, stderr, resize, mut exit } = session;
-    let mut sink = sink;
     let code = tokio::select! {
         code = carry_output(&mut sink, stdout, stderr, &mut exit) => code?,
         () = carry_input(stream, stdin, resize, protocol) => return Ok(()),
@@ -261,19 +262,6 @@ async fn farewell(
     let rest = async { while let Some(Ok(_)) = stream.next().await {} };
     let _ = tokio::time::timeout(CLOSE_PATIENCE, rest).await;
     Ok(())
-}
-
-impl Opened {
-    /// Splits into the answer and the command to run once it is sent.
-    pub(crate) fn into_parts(
-        self,
-        runtime: Arc<dyn PodRuntime>,
-        upgrade: OnUpgrade,
-        closing: CancellationToken,
-    ) -> (Answer, impl Future<Output = ()> + Send + 'static) {
-        let Self { answer, name, request, protocol } = self;
-        (answer, run(runtime, name, request, protocol, upgrade, closing))
-    }
 }
 
 #[cfg(test)]

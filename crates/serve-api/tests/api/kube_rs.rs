@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use engine_store::Write;
 use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -118,6 +119,33 @@ fn logs_and_exec() {
         assert_eq!(status.reason.as_deref(), Some("NonZeroExitCode"));
         assert_eq!(status.details.unwrap().causes.unwrap()[0].message.as_deref(), Some("3"));
     });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_told_to_list_again() {
+    let world = World::start();
+    let maps = crate::world::target("", "configmaps", None, None);
+    let fill = |number: usize| {
+        let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"fill": "x".repeat(4000)}});
+        world.write(&maps, Write::Create(map));
+    };
+    let mut stream = world.tokio.block_on(async {
+        let request = http::Request::get("/api/v1/configmaps?watch=true").body(kube::client::Body::empty());
+        client(&world).await.send(request.unwrap()).await.unwrap().into_body()
+    });
+    // More than the sockets and windows on the way hold, and more changes than the store remembers.
+    (0..14_000).for_each(fill);
+    let last = world.tokio.block_on(async {
+        let mut tail = Vec::new();
+        while let Some(frame) = stream.frame().await {
+            tail.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            let surplus = tail.len().saturating_sub(1 << 16);
+            tail.drain(..surplus);
+        }
+        String::from_utf8(tail).unwrap()
+    });
+    let last = last.lines().last().unwrap();
+    assert!(last.contains("\"type\":\"ERROR\"") && last.contains("\"code\":410"), "{last}");
 }
 
 #[test]
