@@ -36,6 +36,8 @@ type Steps = Pin<Box<dyn Stream<Item = Step> + Send>>;
 struct Known {
     world: World,
     listed: usize,
+    /// Newest resourceVersion seen of each object.
+    seen: BTreeMap<(&'static str, NamespacedName), u64>,
     /// Objects written and not yet seen, with the resourceVersion to see.
     awaited: BTreeMap<(&'static str, NamespacedName), u64>,
 }
@@ -122,16 +124,22 @@ impl Known {
             ObjectBatch::Replace(objects) => {
                 of(&mut self.world).clear();
                 self.awaited.retain(|(awaited, _), _| *awaited != kind);
+                self.seen.retain(|(seen, _), _| *seen != kind);
                 // A watch that broke is listed again; what counts is that every kind was listed once.
                 self.listed = (self.listed + 1).min(KINDS);
-                objects.into_iter().for_each(|object| self.world.put(object));
+                for object in objects {
+                    self.saw(kind, object.metadata());
+                    self.world.put(object);
+                }
             }
             ObjectBatch::Put(object) => {
                 self.saw(kind, object.metadata());
                 self.world.put(object);
             }
             ObjectBatch::Remove(object) => {
-                self.awaited.remove(&(kind, name_of(object.metadata())));
+                let key = (kind, name_of(object.metadata()));
+                self.awaited.remove(&key);
+                self.seen.remove(&key);
                 self.world.remove(object);
             }
         }
@@ -143,6 +151,7 @@ impl Known {
         if self.awaited.get(&key).is_some_and(|awaited| version >= *awaited) {
             self.awaited.remove(&key);
         }
+        self.seen.insert(key, version);
     }
 
     /// The controllers do not look again before they can see this.
@@ -150,8 +159,11 @@ impl Known {
         let text = |pointer: &str| written.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let Some(kind) = KIND_NAMES.iter().find(|kind| **kind == text("/kind")) else { return };
         let name = NamespacedName::new(text("/metadata/namespace"), text("/metadata/name"));
-        if let Ok(version) = text("/metadata/resourceVersion").parse() {
-            self.awaited.insert((kind, name), version);
+        let Ok(version) = text("/metadata/resourceVersion").parse() else { return };
+        let key = (*kind, name);
+        // A write that changed nothing has no effect to wait for.
+        if self.seen.get(&key).is_none_or(|seen| *seen < version) {
+            self.awaited.insert(key, version);
         }
     }
 }

@@ -84,15 +84,16 @@ async fn serve(
     nodes::spawn(&handover.settings, state, &nodes, &writer);
     spawn_cluster_loop(state);
     tokio::spawn(control::run(client.clone(), handle, root_ca));
-    if let Some(context) = contexts.first() {
-        tokio::spawn(kubelet::run(client.clone(), Arc::clone(&context.shared), contexts.clone()));
-    }
     let ready = nodes::wait_until_ready(&nodes, |missing| {
         world::tell(&front, &Message::Waiting(missing));
     });
     let mut ended = std::pin::pin!(front_has_ended(life)?);
     tokio::select! {
         () = ready => {
+            // Pods that a data directory kept wait for the network, as on any node.
+            if let Some(context) = contexts.first() {
+                tokio::spawn(kubelet::run(client.clone(), Arc::clone(&context.shared), contexts.clone()));
+            }
             world::tell(&front, &Message::Ready);
             tracing::info!("the lab is ready");
             ended.await;

@@ -21,8 +21,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use types::{PortProto, Protocol};
 
-use answer::Answers;
 pub use answer::Identity;
+use answer::{Answers, Ends};
 
 use crate::kubelet::logs::RunLog;
 
@@ -140,21 +140,23 @@ async fn echo_datagrams(socket: UdpSocket) {
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, answers: Arc<Answers>) {
+async fn serve(stream: TcpStream, client: SocketAddr, answers: Arc<Answers>) {
+    let Ok(own) = stream.local_addr() else { return };
+    let ends = Ends { client, port: own.port() };
     // Small answers should leave at once.
     let _ = stream.set_nodelay(true);
     match speaks_http(&stream).await {
         Ok(true) => {
             let service = service_fn(move |request| {
                 let answers = Arc::clone(&answers);
-                async move { Ok::<_, std::convert::Infallible>(answers.answer(request, peer).await) }
+                async move { Ok::<_, std::convert::Infallible>(answers.answer(request, ends).await) }
             });
             let builder = auto::Builder::new(TokioExecutor::new());
             // A client that leaves early is no failure of ours.
             let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
         }
         Ok(false) => {
-            answers.note(peer, "TCP echo");
+            answers.note(ends, "TCP echo");
             let (mut from, mut to) = stream.into_split();
             let _ = tokio::io::copy(&mut from, &mut to).await;
         }

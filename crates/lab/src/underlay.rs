@@ -32,6 +32,9 @@ pub(crate) fn make(state: &StateDir, nodes: Vec<LabNode>) -> anyhow::Result<Vec<
             gateway: Some(OUTSIDE.into()),
         };
         netlink.join_underlay(&netns, &port)?;
+        // As the router that nodes have in a network of their own knows the Pod ranges: Pods can be reached from
+        // outside, which is how one looks at a single one.
+        netlink.route_through(node.pod_cidr, node.address.into())?;
         made.push((node, Arc::new(netns)));
     }
     Ok(made)

@@ -48,6 +48,7 @@ pub struct Identity {
 struct Echo<'a> {
     #[serde(flatten)]
     identity: &'a Identity,
+    port: u16,
     client: String,
     method: &'a str,
     host: &'a str,
@@ -65,6 +66,15 @@ pub(super) struct Answers {
     log: Arc<RunLog>,
     /// Paths that were told to fail, with the status they answer.
     failing: Mutex<BTreeMap<String, StatusCode>>,
+}
+
+/// Both ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// The client.
+    pub(super) client: SocketAddr,
+    /// The port of the Pod that it came to.
+    pub(super) port: u16,
 }
 
 /// What a request asks for besides an echo.
@@ -87,17 +97,17 @@ impl Answers {
     }
 
     /// Writes a line of access log.
-    pub(super) fn note(&self, peer: SocketAddr, what: &str) {
-        self.log.line(format!("{peer} {what}").as_bytes());
+    pub(super) fn note(&self, ends: Ends, what: &str) {
+        self.log.line(format!("{} {what}", ends.client).as_bytes());
     }
 
     pub(super) async fn answer(
         &self,
         mut request: Request<Incoming>,
-        peer: SocketAddr,
+        ends: Ends,
     ) -> Response<BoxBody<Bytes, Infallible>> {
         if let Some(accepted) = websocket::accept(&mut request) {
-            self.note(peer, &format!("\"{} {}\" WebSocket echo", request.method(), request.uri()));
+            self.note(ends, &format!("\"{} {}\" WebSocket echo", request.method(), request.uri()));
             return accepted.map(|body| body.boxed());
         }
         let (head, body) = request.into_parts();
@@ -106,15 +116,16 @@ impl Answers {
         if let Some(delay) = wishes.delay {
             tokio::time::sleep(delay).await;
         }
-        let is_grpc = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC));
+        let is_grpc =
+            head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC));
         if is_grpc && let Ok(messages) = body {
-            self.note(peer, &format!("\"{} {}\" gRPC echo", head.method, head.uri));
+            self.note(ends, &format!("\"{} {}\" gRPC echo", head.method, head.uri));
             return grpc_echo(messages);
         }
         let path = head.uri.path().to_owned();
         let status = wishes.status.unwrap_or_else(|| self.status_of(&path, wishes.switch));
-        self.note(peer, &format!("\"{} {} {:?}\" {}", head.method, head.uri, head.version, status.as_u16()));
-        let text = self.echo(&head, peer, &body.unwrap_or_default());
+        self.note(ends, &format!("\"{} {} {:?}\" {}", head.method, head.uri, head.version, status.as_u16()));
+        let text = self.echo(&head, ends, &body.unwrap_or_default());
         let mut response = Response::new(Full::new(Bytes::from(text)).boxed());
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -141,7 +152,7 @@ impl Answers {
         }
     }
 
-    fn echo(&self, head: &http::request::Parts, peer: SocketAddr, body: &[u8]) -> String {
+    fn echo(&self, head: &http::request::Parts, ends: Ends, body: &[u8]) -> String {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let mut headers = BTreeMap::new();
         for (name, value) in &head.headers {
@@ -152,7 +163,8 @@ impl Answers {
         let host = host.or(head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
         let echo = Echo {
             identity: &self.identity,
-            client: peer.to_string(),
+            port: ends.port,
+            client: ends.client.to_string(),
             method: head.method.as_str(),
             host,
             path: head.uri.path(),
