@@ -65,6 +65,16 @@ pub struct RunningLab {
     _lock: Flock<File>,
 }
 
+/// Removes a state directory when it is dropped, unless told otherwise.
+struct Cleaning(Option<StateDir>);
+
+impl Drop for Cleaning {
+    fn drop(&mut self) {
+        // What cannot be removed now is cleared by the next lab.
+        let _ = self.0.as_ref().map(StateDir::remove);
+    }
+}
+
 type Started = (LabInfo, Child, OwnedWriteHalf, Resolving);
 
 async fn start_in(settings: LabSettings, state: &StateDir, begun: Instant) -> Result<Started, LabError> {
@@ -218,17 +228,15 @@ impl RunningLab {
         let begun = Instant::now();
         let state = StateDir::at(&settings.state_dir);
         let lock = state.take()?;
-        match start_in(settings, &state, begun).await {
-            Ok((info, child, life, resolving)) => {
-                Ok(Self { info, state, child, life, _resolving: resolving, _lock: lock })
-            }
-            // The log stays where the error points to it.
-            Err(error @ (LabError::EndedEarly { .. } | LabError::NotReady { .. })) => Err(error),
-            Err(error) => {
-                state.remove()?;
-                Err(error)
-            }
+        // Also when this is dropped half-way, by Ctrl-C during the start.
+        let mut cleaning = Cleaning(Some(state.clone()));
+        let started = start_in(settings, &state, begun).await;
+        if matches!(started, Ok(_) | Err(LabError::EndedEarly { .. } | LabError::NotReady { .. })) {
+            // The lab lives there; or the log stays where the error points to it.
+            cleaning.0 = None;
         }
+        let (info, child, life, resolving) = started?;
+        Ok(Self { info, state, child, life, _resolving: resolving, _lock: lock })
     }
 
     /// Where everything is.
