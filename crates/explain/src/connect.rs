@@ -283,6 +283,8 @@ fn seen_source(
         .address
         .is_some_and(|address| plan.services.pod_cidrs.iter().any(|range| range.contains(address)));
     let is_kept = match seen {
+        // A Pod that reaches itself sees the translating node.
+        _ if source.address == Some(backend.address) => false,
         SourceAddress::Kept => true,
         SourceAddress::KeptForPods => is_pod,
         SourceAddress::Node => false,

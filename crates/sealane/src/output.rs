@@ -27,3 +27,10 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print_line(&serde_json::to_string_pretty(value).context("cannot print the result as JSON")?);
     Ok(())
 }
+
+/// Prints an error with all its causes on standard error; the exit status of a command that failed.
+#[expect(clippy::print_stderr, reason = "this is a command's error")]
+pub(crate) fn print_error(error: &anyhow::Error) -> std::process::ExitCode {
+    eprintln!("error: {error:#}");
+    std::process::ExitCode::FAILURE
+}

@@ -98,9 +98,15 @@ impl Reach {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let streams = Streams { stdin: None::<tokio::io::Empty>, stdout: &mut stdout, stderr: &mut stderr };
         let done = apply_kube::exec(&self.client, &exec, streams).await;
-        done.with_context(|| format!("cannot run a probe in Pod {pod}"))?;
         if stdout.is_empty() {
-            bail!("a probe in Pod {pod} printed nothing: {}", String::from_utf8_lossy(&stderr).trim());
+            // The Pod may not have started yet; what it says then is an observation like any other.
+            let said = String::from_utf8_lossy(&stderr).trim().to_owned();
+            let error = match done {
+                Err(error) => format!("cannot run a probe in Pod {pod}: {error}"),
+                Ok(status) => format!("a probe in Pod {pod} ended with {status:?} {said}"),
+            };
+            let observation = Observation { error: Some(error), ..Observation::default() };
+            return serde_json::to_string(&observation).context("a result is always JSON");
         }
         String::from_utf8(stdout).context("a probe printed something that is not text")
     }

@@ -63,7 +63,7 @@ impl Outcome {
     }
 
     /// The lesson as a person reads it.
-    pub(crate) fn text(&self, style: &Style) -> String {
+    pub(crate) fn text(&self, style: Style) -> String {
         let mut lines = vec![style.bold(&format!("({}) {}", self.number, self.title))];
         lines.push(format!("  applied   {}: {}", self.manifest, self.applied.join(", ")));
         for trial in &self.trials {

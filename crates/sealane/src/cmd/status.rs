@@ -91,7 +91,7 @@ fn path(path: &plan::PeerPath) -> &'static str {
 
 fn text(status: &Status) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["NODE", "READY", "ADDRESS", "ZONE", "POD RANGE", "PODS", "MTU", "PEERS"]);
     for node in &status.nodes {
         table.add_row([
