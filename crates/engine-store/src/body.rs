@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use engine_schema::decode::decode;
+use engine_schema::type_of;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::kind::Kind;
 use crate::object::text;
 use crate::request::FieldValidation;
-use crate::schema::{self, decode};
 use crate::status::Status;
 
 /// A parsed request body.
@@ -111,7 +112,7 @@ fn body_text(kind: &Kind) -> String {
 }
 
 fn decode_as(schema: &str, body: &mut Value) -> Result<Vec<String>, String> {
-    let findings = decode::decode(body, &schema::type_of(schema));
+    let findings = decode(body, &type_of(schema));
     findings.error.map_or(Ok(findings.unknown), Err)
 }
 

@@ -11,7 +11,6 @@ mod bootstrap;
 mod defaults;
 mod delete;
 mod events;
-mod fields;
 mod journal;
 mod kind;
 mod kinds;
@@ -22,10 +21,8 @@ mod names;
 mod object;
 mod openapi;
 mod patch;
-mod quantity;
 mod request;
 mod scale;
-mod schema;
 mod selectors;
 mod service;
 mod status;
@@ -37,6 +34,8 @@ mod validate;
 mod watch;
 mod write;
 
+pub use engine_schema::KUBERNETES_VERSION;
+
 pub use body::{Body, parse_body};
 pub use journal::{Record, RestoreError};
 pub use kind::{
@@ -47,7 +46,6 @@ pub use request::{
     DeleteOptions, Env, FieldValidation, IncludeObject, ListOptions, PatchKind, Preconditions, Target,
     WatchOptions, Write, WriteOptions, Written,
 };
-pub use schema::KUBERNETES_VERSION;
 pub use status::{Cause, Details, Status};
 pub use store::{Store, StoreConfig};
 pub use table::partial_metadata;

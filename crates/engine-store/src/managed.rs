@@ -1,10 +1,9 @@
 //! `metadata.managedFields`: who set which field, kept up to date on every write.
 
+use engine_schema::{FieldSet, Type, compare, type_of};
 use serde_json::{Value, json};
 
-use crate::fields::{FieldSet, compare};
 use crate::object::{list, set_metadata, text, time_text};
-use crate::schema::{Type, type_of};
 use crate::write::Request;
 
 /// Update entries kept before the oldest are merged (upstream: `DefaultMaxUpdateManagers`).

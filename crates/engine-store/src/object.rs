@@ -96,18 +96,6 @@ pub(crate) fn default_to(map: &mut Map<String, Value>, key: &str, value: impl In
     }
 }
 
-/// Drops null members everywhere; the API never keeps them.
-pub(crate) fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|_, member| !member.is_null());
-            map.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
-}
-
 /// RFC 3339 with seconds, the API's form of a time.
 pub(crate) fn time_text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

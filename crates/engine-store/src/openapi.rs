@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine_schema::KUBERNETES_VERSION;
 use serde_json::{Map, Value, json};
 
 use crate::kind::{self, Kind};
-use crate::schema::{self, KUBERNETES_VERSION};
+use crate::scale;
 use crate::store::Store;
 use crate::table::spoken_schema;
 
@@ -131,7 +132,7 @@ fn with_body(mut operation: Value, schema: &str) -> Value {
 
 /// The named schemas and all they refer to.
 fn reachable(names: BTreeSet<&str>) -> Map<String, Value> {
-    let documents = schema::documents();
+    let documents = engine_schema::documents();
     let mut due: Vec<&str> = names.into_iter().collect();
     let mut found = Map::new();
     while let Some(name) = due.pop() {
@@ -139,10 +140,29 @@ fn reachable(names: BTreeSet<&str>) -> Map<String, Value> {
             continue;
         }
         let Some(document) = documents.get(name) else { continue };
-        found.insert(name.to_owned(), document.clone());
+        let mut shown = document.clone();
+        let kinds = kinds_of(name);
+        if !kinds.is_empty() {
+            shown["x-kubernetes-group-version-kind"] = kinds.into();
+        }
+        found.insert(name.to_owned(), shown);
         collect_references(document, &mut due);
     }
     found
+}
+
+/// The group-version-kinds of a schema, by which clients find the schema of a kind.
+fn kinds_of(schema: &str) -> Vec<Value> {
+    let spoken = [
+        (scale::SCHEMA, "autoscaling", "v1", "Scale"),
+        ("io.k8s.api.core.v1.Binding", "", "v1", "Binding"),
+        ("io.k8s.api.policy.v1.Eviction", "policy", "v1", "Eviction"),
+    ];
+    let rows = kind::all().iter().map(|kind| (kind.schema, kind.group, kind.version, kind.kind));
+    rows.chain(spoken)
+        .filter(|(name, ..)| *name == schema)
+        .map(|(_, group, version, kind)| json!({"group": group, "version": version, "kind": kind}))
+        .collect()
 }
 
 fn collect_references<'a>(value: &'a Value, due: &mut Vec<&'a str>) {
@@ -155,5 +175,21 @@ fn collect_references<'a>(value: &'a Value, due: &mut Vec<&'a str>) {
         }
         Value::Array(items) => items.iter().for_each(|value| collect_references(value, due)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine_schema::{Type, type_of};
+
+    #[test]
+    fn every_kind_has_a_schema() {
+        for kind in kind::all() {
+            let Type::Struct { id, .. } = type_of(kind.schema) else {
+                panic!("{} is no struct", kind.schema)
+            };
+            assert!(id.get().fields.contains_key("metadata"), "{}", kind.schema);
+        }
     }
 }

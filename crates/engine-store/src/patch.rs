@@ -1,12 +1,10 @@
 //! Patches: JSON patch, merge patch, strategic merge patch. (Apply has a module of its own.)
 
-mod strategic;
-
+use engine_schema::{strategic, type_of};
 use serde_json::Value;
 
 use crate::object::text;
 use crate::request::PatchKind;
-use crate::schema::type_of;
 use crate::status::Status;
 
 /// The patched form of `base`.
@@ -19,7 +17,8 @@ pub(crate) fn apply(kind: PatchKind, base: &Value, patch: &Value, schema: &str) 
         }
         PatchKind::Merge => json_patch::merge(&mut object, patch),
         PatchKind::StrategicMerge => {
-            strategic::merge(&mut object, patch, &type_of(schema)).map_err(Status::bad_request)?;
+            strategic::merge(&mut object, patch, &type_of(schema))
+                .map_err(|error| Status::bad_request(error.to_string()))?;
         }
         PatchKind::Apply => return Err(Status::internal("apply is no plain patch")),
     }

@@ -1,8 +1,8 @@
-//! Writes `crates/engine-store/src/schema/v1.34.json.gz`: the OpenAPI schemas of every kind the store knows.
+//! Writes `crates/engine-schema/src/v1.34.json.gz`: the OpenAPI schemas of every kind the store knows.
 //!
 //! Run from the repository's root: `cargo run --manifest-path xtask/schema/Cargo.toml`.
 //! Names, types and descriptions come from the k8s-openapi crate; merge keys, list types and
-//! group-version-kinds are not in there and are kept by hand in `engine-store` (`schema/overlay.rs`).
+//! group-version-kinds are not in there and are kept by hand in `engine-schema` (`overlay.rs`).
 
 use std::io::Write;
 
@@ -19,7 +19,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 /// Where the file goes, from the repository's root.
-const OUTPUT: &str = "crates/engine-store/src/schema/v1.34.json.gz";
+const OUTPUT: &str = "crates/engine-schema/src/v1.34.json.gz";
 
 macro_rules! add_all {
     ($generator:expr, $($kind:ty),+ $(,)?) => { $( $generator.subschema_for::<$kind>(); )+ };

@@ -233,7 +233,7 @@ pub(super) fn port_reference(port: &Value, field: &str, findings: &mut Findings)
 
 fn resources(container: &Value, field: &str, findings: &mut Findings) {
     let amounts = |kind: &str| container.pointer(&format!("/resources/{kind}")).and_then(Value::as_object);
-    let nanos = |value: &Value| crate::quantity::nanos(value.as_str().unwrap_or_default());
+    let nanos = |value: &Value| engine_schema::quantity::nanos(value.as_str().unwrap_or_default());
     for kind in ["limits", "requests"] {
         for (name, amount) in amounts(kind).into_iter().flatten() {
             if nanos(amount).is_some_and(|amount| amount < 0) {

@@ -7,16 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::{Field, Scalar, Struct, Type};
 use crate::quantity;
+use crate::tree::{Field, Scalar, Struct, Type};
 
 /// What a body had that it should not have.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub struct Findings {
     /// Paths of unknown fields.
-    pub(crate) unknown: Vec<String>,
+    pub unknown: Vec<String>,
     /// The first wrong type, as Go's decoder words it.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 struct Decoder {
@@ -26,7 +26,7 @@ struct Decoder {
 }
 
 /// Checks `value` and brings it into the stored form.
-pub(crate) fn decode(value: &mut Value, ty: &Type) -> Findings {
+pub fn decode(value: &mut Value, ty: &Type) -> Findings {
     let root = match ty {
         Type::Struct { id, .. } => id.get().name.clone(),
         _ => String::new(),
@@ -52,7 +52,7 @@ impl Decoder {
                 }
             }
             (Type::Scalar(scalar), value) => self.visit_scalar(value, *scalar),
-            (Type::Any, value) => crate::object::drop_nulls(value),
+            (Type::Any, value) => drop_nulls(value),
             (Type::Struct { id, .. }, value) => {
                 let name = &id.get().name;
                 self.wrong(value, name);
@@ -190,5 +190,17 @@ fn is_left_out(value: &Value, field: &Field) -> bool {
         (Type::Scalar(_), Value::Bool(on)) => !on,
         (Type::Scalar(_), Value::Number(number)) => number.as_f64() == Some(0.0),
         _ => false,
+    }
+}
+
+/// Drops null members everywhere; the API never keeps them.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, member| !member.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }

@@ -4,23 +4,24 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::{ListRule, Type};
+use crate::tree::{ListRule, Type};
 
 /// A set of paths, as a tree. Steps are written as in `FieldsV1`: `f:NAME`, `k:{KEYS}`, `v:VALUE`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FieldSet {
+pub struct FieldSet {
     /// Whether the path that leads here is in the set.
-    pub(crate) member: bool,
-    pub(crate) children: BTreeMap<String, FieldSet>,
+    pub member: bool,
+    /// What is below, by step.
+    pub children: BTreeMap<String, FieldSet>,
 }
 
 /// What differs between two states of an object.
 #[derive(Debug, Default)]
-pub(crate) struct Difference {
+pub struct Difference {
     /// Fields that are new or have another value.
-    pub(crate) changed: FieldSet,
+    pub changed: FieldSet,
     /// Fields that are gone.
-    pub(crate) removed: FieldSet,
+    pub removed: FieldSet,
 }
 
 /// Whether a list or map that appears counts as a field of its own.
@@ -34,7 +35,7 @@ enum Containers {
 
 impl FieldSet {
     /// Reads the JSON form; unknown shapes are empty.
-    pub(crate) fn parse(fields: &Value) -> Self {
+    pub fn parse(fields: &Value) -> Self {
         let mut set = Self::default();
         let Some(map) = fields.as_object() else { return set };
         for (step, below) in map {
@@ -50,7 +51,7 @@ impl FieldSet {
     }
 
     /// The JSON form.
-    pub(crate) fn to_value(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         let mut map = Map::new();
         if self.member && !self.children.is_empty() {
             map.insert(".".to_owned(), json!({}));
@@ -62,25 +63,28 @@ impl FieldSet {
     }
 
     /// The fields of an applied object.
-    pub(crate) fn of(object: &Value, ty: &Type) -> Self {
+    pub fn of(object: &Value, ty: &Type) -> Self {
         let mut set = Self::default();
         collect(object, ty, Containers::WhenEmpty, &mut set);
         set
     }
 
     /// Whether no path is in the set.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         !self.member && self.children.values().all(Self::is_empty)
     }
 
-    pub(crate) fn union(&mut self, other: &Self) {
+    /// Takes the members of `other` in.
+    pub fn union(&mut self, other: &Self) {
         self.member |= other.member;
         for (step, child) in &other.children {
             self.children.entry(step.clone()).or_default().union(child);
         }
     }
 
-    pub(crate) fn intersection(&self, other: &Self) -> Self {
+    /// The members both sets have.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
         let children = self
             .children
             .iter()
@@ -91,7 +95,7 @@ impl FieldSet {
     }
 
     /// Takes the members of `other` out.
-    pub(crate) fn subtract(&mut self, other: &Self) {
+    pub fn subtract(&mut self, other: &Self) {
         self.member &= !other.member;
         for (step, child) in &other.children {
             if let Some(own) = self.children.get_mut(step) {
@@ -102,7 +106,7 @@ impl FieldSet {
     }
 
     /// Takes out everything at and below a path.
-    pub(crate) fn remove(&mut self, path: &[&str]) {
+    pub fn remove(&mut self, path: &[&str]) {
         let Some((last, parents)) = path.split_last() else { return };
         let mut set = self;
         for step in parents {
@@ -113,7 +117,7 @@ impl FieldSet {
     }
 
     /// The members as texts, such as `.spec.ports[port=80].name`.
-    pub(crate) fn paths(&self) -> Vec<String> {
+    pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.add_paths("", &mut paths);
         paths
@@ -201,7 +205,7 @@ fn collect(value: &Value, ty: &Type, containers: Containers, set: &mut FieldSet)
 }
 
 /// What differs between two states.
-pub(crate) fn compare(old: Option<&Value>, new: Option<&Value>, ty: &Type) -> Difference {
+pub fn compare(old: Option<&Value>, new: Option<&Value>, ty: &Type) -> Difference {
     let mut difference = Difference::default();
     compare_into(old, new, ty, &mut difference.changed, &mut difference.removed);
     difference
@@ -284,7 +288,7 @@ pub(crate) fn items_of<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::type_of;
+    use crate::tree::type_of;
 
     #[test]
     fn fields_of_a_service() {

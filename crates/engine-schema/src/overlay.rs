@@ -238,13 +238,13 @@ const POINTERS: &[(&str, &str)] = &[
 ];
 
 /// Whether a scalar field is a pointer in Go.
-pub(super) fn is_pointer(type_name: &str, field: &str) -> bool {
+pub(crate) fn is_pointer(type_name: &str, field: &str) -> bool {
     let short = type_name.rsplit('.').next().unwrap_or_default();
     POINTERS.iter().any(|(name, fields)| *name == short && fields.split(' ').any(|listed| listed == field))
 }
 
 /// Puts all of the above into the schemas.
-pub(super) fn apply(documents: &mut Map<String, Value>) {
+pub(crate) fn apply(documents: &mut Map<String, Value>) {
     for (name, field, key) in MERGED {
         let property = property_mut(documents, name, field);
         property["x-kubernetes-patch-merge-key"] = json!(key);

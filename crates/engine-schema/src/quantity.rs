@@ -19,7 +19,7 @@ const DECIMAL: &[(&str, i64)] = &[
 const FINEST: i64 = -9;
 
 /// The canonical form of a quantity; `None` when `text` is not one.
-pub(crate) fn canonical(text: &str) -> Option<String> {
+pub fn canonical(text: &str) -> Option<String> {
     let (number, suffix) = split(text)?;
     if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
         let nano = scaled(number, 0)?.checked_mul(1024_i128.checked_pow(*power)?)?;
@@ -34,7 +34,7 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
 }
 
 /// The quantity in billionths, rounded up; `None` when `text` is not a quantity.
-pub(crate) fn nanos(text: &str) -> Option<i128> {
+pub fn nanos(text: &str) -> Option<i128> {
     let (number, suffix) = split(text)?;
     if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
         return scaled(number, 0)?.checked_mul(1024_i128.checked_pow(*power)?);

@@ -5,15 +5,34 @@
 
 use serde_json::{Map, Value};
 
-use crate::schema::{Field, Strategy, Type};
+use crate::tree::{Field, Strategy, Type};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 const ORDER: &str = "$setElementOrder/";
 
+/// Why a patch cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// A `$patch` directive nobody knows.
+    #[error("Unknown type of patch: {0}")]
+    UnknownDirective(String),
+    /// An item of a list merged by key lacks the key.
+    #[error("map: {change} does not contain declared merge key: {key}")]
+    NoMergeKey {
+        /// The item.
+        change: String,
+        /// The key it lacks.
+        key: String,
+    },
+}
+
 /// Merges `patch` into `target`.
-pub(super) fn merge(target: &mut Value, patch: &Value, ty: &Type) -> Result<(), String> {
+///
+/// # Errors
+/// When a directive is unknown, or an item lacks the key of its list.
+pub fn merge(target: &mut Value, patch: &Value, ty: &Type) -> Result<(), PatchError> {
     let (Some(live), Some(changes)) = (target.as_object_mut(), patch.as_object()) else {
         *target = stripped(patch);
         return Ok(());
@@ -21,7 +40,7 @@ pub(super) fn merge(target: &mut Value, patch: &Value, ty: &Type) -> Result<(), 
     merge_map(live, changes, ty)
 }
 
-fn merge_map(live: &mut Map<String, Value>, patch: &Map<String, Value>, ty: &Type) -> Result<(), String> {
+fn merge_map(live: &mut Map<String, Value>, patch: &Map<String, Value>, ty: &Type) -> Result<(), PatchError> {
     match patch.get(DIRECTIVE).and_then(Value::as_str) {
         Some("replace") => {
             *live = stripped_map(patch);
@@ -32,7 +51,7 @@ fn merge_map(live: &mut Map<String, Value>, patch: &Map<String, Value>, ty: &Typ
             return Ok(());
         }
         None | Some("merge") => {}
-        Some(other) => return Err(format!("Unknown type of patch: {other}")),
+        Some(other) => return Err(PatchError::UnknownDirective(other.to_owned())),
     }
     if let Some(keys) = patch.get(RETAIN_KEYS).and_then(Value::as_array) {
         live.retain(|key, _| keys.iter().any(|listed| listed == key));
@@ -57,7 +76,7 @@ fn merge_map(live: &mut Map<String, Value>, patch: &Map<String, Value>, ty: &Typ
     Ok(())
 }
 
-fn merge_field(live: &mut Map<String, Value>, key: &str, value: &Value, ty: &Type) -> Result<(), String> {
+fn merge_field(live: &mut Map<String, Value>, key: &str, value: &Value, ty: &Type) -> Result<(), PatchError> {
     let (field_type, strategy) = field_of(ty, key);
     if value.is_null() {
         live.remove(key);
@@ -95,7 +114,7 @@ fn merge_list(
     changes: &[Value],
     strategy: &Strategy,
     ty: &Type,
-) -> Result<(), String> {
+) -> Result<(), PatchError> {
     let item_type = match ty {
         Type::List { item, .. } => (**item).clone(),
         _ => Type::Any,
@@ -119,7 +138,7 @@ fn merge_list(
     };
     for change in changes {
         let Some(wanted) = change.get(key) else {
-            return Err(format!("map: {change} does not contain declared merge key: {key}"));
+            return Err(PatchError::NoMergeKey { change: change.to_string(), key: key.to_owned() });
         };
         let found = items.iter().position(|item| item.get(key) == Some(wanted));
         match (change.get(DIRECTIVE).and_then(Value::as_str), found) {
@@ -214,7 +233,7 @@ fn stripped_map(map: &Map<String, Value>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::type_of;
+    use crate::tree::type_of;
     use serde_json::json;
 
     fn patched(schema: &str, target: Value, patch: Value) -> Value {

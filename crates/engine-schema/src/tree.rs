@@ -2,22 +2,19 @@
 //!
 //! Names, types and descriptions come from a generated file; merge rules from a hand-kept overlay.
 
-pub(crate) mod decode;
-mod overlay;
-
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::kind;
+use crate::overlay;
 
 /// API level of the schemas, as told by `/version`.
 pub const KUBERNETES_VERSION: &str = "v1.34.0";
 
 /// Written by `xtask/schema`.
-static COMPRESSED: &[u8] = include_bytes!("schema/v1.34.json.gz");
+static COMPRESSED: &[u8] = include_bytes!("v1.34.json.gz");
 
 /// The `OpenAPI` schemas by name, with the overlay applied.
 static DOCUMENTS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
@@ -25,7 +22,6 @@ static DOCUMENTS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     flate2::read::GzDecoder::new(COMPRESSED).read_to_end(&mut text).expect("the schema file is a gzip file");
     let mut documents: Map<String, Value> = serde_json::from_slice(&text).expect("the schema file is JSON");
     overlay::apply(&mut documents);
-    add_kinds(&mut documents);
     documents
 });
 
@@ -33,7 +29,7 @@ static TYPES: LazyLock<Types> = LazyLock::new(|| Types::build(&DOCUMENTS));
 
 /// What a field holds.
 #[derive(Clone, Debug)]
-pub(crate) enum Type {
+pub enum Type {
     /// An object with known fields.
     Struct {
         /// Index of the struct.
@@ -63,7 +59,7 @@ pub(crate) enum Type {
 
 /// How apply merges a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListRule {
+pub enum ListRule {
     /// Replaced as a whole.
     Atomic,
     /// Items are values, each there or not.
@@ -74,51 +70,62 @@ pub(crate) enum ListRule {
 
 /// Form of a single value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scalar {
+pub enum Scalar {
+    /// Text.
     String,
+    /// An integer of 32 bits.
     Int32,
+    /// An integer of 64 bits.
     Int64,
+    /// Any number.
     Number,
+    /// True or false.
     Boolean,
     /// Base64 text.
     Bytes,
     /// RFC 3339.
     Time,
+    /// An integer or a text (`intstr.IntOrString`).
     IntOrString,
+    /// An amount with a unit (`resource.Quantity`).
     Quantity,
 }
 
 /// Index of a struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StructId(usize);
+pub struct StructId(usize);
 
 /// An object type with known fields.
 #[derive(Debug)]
-pub(crate) struct Struct {
+pub struct Struct {
     /// Last part of the schema's name, such as `PodSpec`.
-    pub(crate) name: String,
-    pub(crate) fields: BTreeMap<String, Field>,
+    pub name: String,
+    /// Its fields by name.
+    pub fields: BTreeMap<String, Field>,
 }
 
 /// A field of a struct.
 #[derive(Debug)]
-pub(crate) struct Field {
-    pub(crate) ty: Type,
-    pub(crate) required: bool,
+pub struct Field {
+    /// What it holds.
+    pub ty: Type,
+    /// Whether it is always written, even when empty.
+    pub required: bool,
     /// Whether zero and absent differ (a pointer in Go).
-    pub(crate) pointer: bool,
-    pub(crate) patch: Strategy,
+    pub pointer: bool,
+    /// What a strategic merge patch does with it.
+    pub patch: Strategy,
 }
 
 /// What a strategic merge patch does with a field.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Strategy {
+pub struct Strategy {
     /// The field by which items of a list of objects are found.
-    pub(crate) merge_key: Option<String>,
+    pub merge_key: Option<String>,
     /// Whether lists are merged.
-    pub(crate) merge: bool,
+    pub merge: bool,
     /// Whether objects are replaced.
-    pub(crate) replace: bool,
+    pub replace: bool,
 }
 
 struct Types {
@@ -128,38 +135,20 @@ struct Types {
 
 impl StructId {
     /// The struct.
-    pub(crate) fn get(self) -> &'static Struct {
+    pub fn get(self) -> &'static Struct {
         &TYPES.structs[self.0]
     }
 }
 
 /// The type of a named schema.
-pub(crate) fn type_of(name: &str) -> Type {
+pub fn type_of(name: &str) -> Type {
     let id = TYPES.by_name.get(name).unwrap_or_else(|| panic!("schema {name} is not in the schema file"));
     Type::Struct { id: StructId(*id), atomic: false }
 }
 
 /// The schemas as `OpenAPI` shows them.
-pub(crate) fn documents() -> &'static Map<String, Value> {
+pub fn documents() -> &'static Map<String, Value> {
     &DOCUMENTS
-}
-
-/// Adds group-version-kind arrays, by which clients find the schema of a kind.
-fn add_kinds(documents: &mut Map<String, Value>) {
-    let spoken = [
-        ("io.k8s.api.autoscaling.v1.Scale", "autoscaling", "Scale"),
-        ("io.k8s.api.core.v1.Binding", "", "Binding"),
-        ("io.k8s.api.policy.v1.Eviction", "policy", "Eviction"),
-    ];
-    let rows = kind::all().iter().map(|kind| (kind.schema, kind.group, kind.version, kind.kind));
-    for (name, group, version, kind) in
-        rows.chain(spoken.map(|(name, group, kind)| (name, group, "v1", kind)))
-    {
-        if let Some(schema) = documents.get_mut(name) {
-            schema["x-kubernetes-group-version-kind"] =
-                json!([{"group": group, "version": version, "kind": kind}]);
-        }
-    }
 }
 
 impl Types {
@@ -294,16 +283,6 @@ fn parse_list_rule(schema: &Value) -> ListRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_kind_has_a_schema() {
-        for kind in kind::all() {
-            let Type::Struct { id, .. } = type_of(kind.schema) else {
-                panic!("{} is no struct", kind.schema)
-            };
-            assert!(id.get().fields.contains_key("metadata"), "{}", kind.schema);
-        }
-    }
 
     #[test]
     fn service_ports_merge_by_port_and_protocol() {

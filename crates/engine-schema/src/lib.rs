@@ -1,0 +1,17 @@
+//! Schemas of Kubernetes objects: types, checks, field sets, and merges by schema.
+//!
+//! Knows the shape of objects and nothing of kinds, requests or storage. One tree of types ([`Type`]) drives all of it.
+
+pub mod decode;
+mod fields;
+mod merge;
+mod overlay;
+pub mod quantity;
+pub mod strategic;
+mod tree;
+
+pub use fields::{Difference, FieldSet, compare};
+pub use merge::{merge, prune};
+pub use tree::{
+    Field, KUBERNETES_VERSION, ListRule, Scalar, Strategy, Struct, StructId, Type, documents, type_of,
+};
