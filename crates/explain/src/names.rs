@@ -146,18 +146,14 @@ fn dns_access(cluster: &Cluster, source: &Source, plan: &NodePlan) -> Result<Vec
     }
 }
 
-/// A host that DNS does not know here but that the HTTP entry serves: outside, its name leads to the entry.
+/// Outside, a name that the cluster's DNS does not know is taken to lead to the HTTP entry: who asks about a URL from
+/// there means the entry, and whether it serves the host is its own decision.
 fn entry_address(cluster: &Cluster, source: &Source, host: &str) -> Option<Found> {
     if source.pod.is_some() {
         return None;
     }
     let plan = cluster.plans.values().find(|plan| !plan.gateway.addresses.is_empty())?;
-    let serves = plan.gateway.hosts.iter().any(|virtual_host| match &virtual_host.host {
-        plan::HostMatch::Exact(name) => name == host,
-        plan::HostMatch::Wildcard(suffix) => host.split_once('.').is_some_and(|(_, rest)| rest == suffix),
-        plan::HostMatch::Any => false,
-    });
     let address = *plan.gateway.addresses.first()?;
     let text = format!("{host} is no name of the cluster; taken to lead to the HTTP entry at {address}");
-    serves.then(|| Found { hops: vec![Hop::pass(Stage::Name, text)], addresses: vec![address] })
+    Some(Found { hops: vec![Hop::pass(Stage::Name, text)], addresses: vec![address] })
 }
