@@ -1,7 +1,7 @@
 //! Write statuses, objects and Events; the only writer of the Kubernetes API.
 //!
 //! Decides nothing: what to write comes as a plan or as an object. Every write carries the field manager `sealane`,
-//! and every object made here the label `app.kubernetes.io/managed-by: sealane`.
+//! and objects of our own the label `app.kubernetes.io/managed-by: sealane`.
 
 #![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the Kubernetes API is written")]
 

@@ -103,14 +103,21 @@ impl Writer {
         Self { client }
     }
 
-    /// Makes an object, with our label, and returns it as stored.
+    /// Makes an object of our own, with our label, and returns it as stored.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub async fn create_ours(&self, object: &Value) -> Result<Value, Error> {
+        self.create(&with_label(object.clone())).await
+    }
+
+    /// Makes an object on a user's behalf, as it is, and returns it as stored.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] when there is one of that name, and every other [`Error`].
     pub async fn create(&self, object: &Value) -> Result<Value, Error> {
         let target = Target::collection_of(object)?;
-        let body = to_body(&with_label(object.clone()));
-        self.send(target.request()?.create(&post_params(), body)).await
+        self.send(target.request()?.create(&post_params(), to_body(object))).await
     }
 
     /// Replaces an object; with `metadata.resourceVersion` only if it is still that version.

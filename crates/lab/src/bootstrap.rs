@@ -11,7 +11,7 @@ const KUBELET_VERSION: &str = "v1.34.0+sealane";
 /// Writes what is missing; what a data directory kept stays as it is, except for statuses of Nodes.
 pub(crate) async fn write(writer: &Writer, nodes: &[LabNode]) -> anyhow::Result<()> {
     for object in objects(nodes) {
-        match writer.create(&object).await {
+        match writer.create_ours(&object).await {
             Ok(_) | Err(Error::AlreadyExists { .. }) => {}
             Err(error) => {
                 let kind = object["kind"].as_str().unwrap_or_default();

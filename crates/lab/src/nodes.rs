@@ -192,7 +192,7 @@ async fn renew_lease(node: LabNode, writer: Writer) {
                     "metadata": { "name": node.name, "namespace": "kube-node-lease" },
                     "spec": spec,
                 });
-                writer.create(&lease).await
+                writer.create_ours(&lease).await
             }
             other => other,
         };

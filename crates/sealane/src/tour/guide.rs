@@ -51,6 +51,9 @@ pub(crate) struct Trial {
     pub(crate) why: Option<explain::Explanation>,
 }
 
+/// Whether all attempts showed what was expected.
+pub(crate) type Test<'a> = Box<dyn Fn(&[Observation]) -> bool + Send + Sync + 'a>;
+
 /// Something to try.
 pub(crate) struct Check<'a> {
     /// Where from.
@@ -60,7 +63,7 @@ pub(crate) struct Check<'a> {
     /// What must come of it, in words.
     pub(crate) expect: String,
     /// Whether it did; looks at all attempts.
-    pub(crate) test: Box<dyn Fn(&[Observation]) -> bool + Send + Sync + 'a>,
+    pub(crate) test: Test<'a>,
     /// Client and target to explain.
     pub(crate) why: Option<(String, String)>,
 }
@@ -84,8 +87,8 @@ impl Guide {
 
     /// Applies every object of a manifest.
     pub(crate) async fn apply(&mut self, manifest: &str) -> Result<()> {
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(manifest).map_err(|error| anyhow!("the manifest is not YAML: {error}"))?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(manifest)
+            .map_err(|error| anyhow!("the manifest is not YAML: {error}"))?;
         for document in documents.into_iter().filter(|document| !document.is_null()) {
             self.apply_object(&document).await?;
         }

@@ -44,7 +44,12 @@ macro_rules! lesson {
 /// All lessons, in order.
 pub(crate) const LESSONS: &[Lesson] = &[
     lesson!(1, "01-containers.yaml", "Containers of a Pod share localhost", pods::containers),
-    lesson!(2, "02-pods.yaml", "Pods reach each other with their own addresses, on a node and across nodes", pods::pods),
+    lesson!(
+        2,
+        "02-pods.yaml",
+        "Pods reach each other with their own addresses, on a node and across nodes",
+        pods::pods
+    ),
     lesson!(3, "03-service.yaml", "A Service outlives its Pods and follows their number", services::service),
     lesson!(4, "04-ports.yaml", "port, targetPort and named ports", services::ports),
     lesson!(5, "05-nodeport.yaml", "A NodePort answers on every node", services::node_port),
@@ -53,7 +58,12 @@ pub(crate) const LESSONS: &[Lesson] = &[
     lesson!(8, "08-dns.yaml", "Names: short, with namespace, full, and wrong", names::dns),
     lesson!(9, "09-ingress.yaml", "One HTTP entry: hosts, paths, TLS, rewrite", entry::ingress),
     lesson!(10, "10-networkpolicy.yaml", "A NetworkPolicy keeps the database to its backend", rules::policy),
-    lesson!(11, "11-readiness.yaml", "A Pod that is not ready leaves its Service and returns", services::readiness),
+    lesson!(
+        11,
+        "11-readiness.yaml",
+        "A Pod that is not ready leaves its Service and returns",
+        services::readiness
+    ),
 ];
 
 /// A Pod to try things from.
@@ -62,7 +72,11 @@ pub(crate) fn pod(namespace: &str, name: &str) -> Place {
 }
 
 /// Names and addresses of the Pods behind a Service that are ready, waiting until there are as many as said.
-pub(crate) async fn ready_pods(guide: &Guide, service: &ServiceName, count: usize) -> Result<Vec<(String, IpAddr)>> {
+pub(crate) async fn ready_pods(
+    guide: &Guide,
+    service: &ServiceName,
+    count: usize,
+) -> Result<Vec<(String, IpAddr)>> {
     let what = format!("{count} ready endpoints of Service {service}");
     guide
         .wait(&what, |snapshot| {

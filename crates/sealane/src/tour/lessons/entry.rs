@@ -26,7 +26,9 @@ const CASES: &[Case] = &[
         url: "https://shop.example.com/",
         expect: "/ goes to shop, with the certificate of the Secret",
         test: |seen| {
-            seen.certificate.as_deref() == Some("shop.example.com") && is_from(seen, "shop-") && has_path(seen, "/")
+            seen.certificate.as_deref() == Some("shop.example.com")
+                && is_from(seen, "shop-")
+                && has_path(seen, "/")
         },
     },
     Case {

@@ -21,7 +21,9 @@ fn shows<'a>(namespace: &str, question: &str, text: &'a str, expect: &str) -> Ch
         place: pod(namespace, "client"),
         probe: words(question),
         expect: expect.to_owned(),
-        test: Box::new(move |seen| seen.iter().all(|seen| seen.records.iter().any(|record| record.contains(text)))),
+        test: Box::new(move |seen| {
+            seen.iter().all(|seen| seen.records.iter().any(|record| record.contains(text)))
+        }),
         why: None,
     }
 }
@@ -56,7 +58,9 @@ pub(crate) async fn dns(guide: &mut Guide) -> Result<()> {
     pod_address(guide, "dns", "client").await?;
     pod_address(guide, "dns-other", "client").await?;
     guide.check(reaches("dns", "http://web/", "the short name is found in the same namespace")).await?;
-    guide.check(reaches("dns-other", "http://web.dns/", "name.namespace is found from another namespace")).await?;
+    guide
+        .check(reaches("dns-other", "http://web.dns/", "name.namespace is found from another namespace"))
+        .await?;
     let full = "http://web.dns.svc.cluster.local/";
     guide.check(reaches("dns-other", full, "the full name is found from anywhere")).await?;
 
@@ -75,7 +79,9 @@ pub(crate) async fn dns(guide: &mut Guide) -> Result<()> {
         probe: words("dns each.dns.svc.cluster.local --type A"),
         expect: "a headless Service is found at the addresses of all its Pods".to_owned(),
         test: Box::new(move |seen| {
-            let has = |address: &String, seen: &Observation| seen.records.iter().any(|record| record.ends_with(address));
+            let has = |address: &String, seen: &Observation| {
+                seen.records.iter().any(|record| record.ends_with(address))
+            };
             seen.iter().all(|seen| addresses.iter().all(|address| has(address, seen)))
         }),
         why: None,

@@ -33,7 +33,9 @@ async fn app(guide: &Guide, app: &'static str) -> Result<String> {
 }
 
 async fn app_address(guide: &Guide, app: &'static str) -> Result<std::net::IpAddr> {
-    guide.wait(&format!("an address of {app}"), |snapshot| find(snapshot, app)?.addresses.first().copied()).await
+    guide
+        .wait(&format!("an address of {app}"), |snapshot| find(snapshot, app)?.addresses.first().copied())
+        .await
 }
 
 fn find<'a>(snapshot: &'a model::Snapshot, app: &str) -> Option<&'a model::Pod> {

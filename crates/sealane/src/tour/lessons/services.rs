@@ -19,7 +19,9 @@ fn http(url: &str, count: u32) -> Vec<String> {
 /// Whether every attempt was answered, and exactly by these Pods.
 fn answered_by(seen: &[Observation], wanted: &BTreeSet<String>) -> bool {
     let answers: Option<Vec<_>> = seen.iter().map(Answer::of).collect();
-    answers.is_some_and(|answers| answers.into_iter().map(|answer| answer.pod).collect::<BTreeSet<_>>() == *wanted)
+    answers.is_some_and(|answers| {
+        answers.into_iter().map(|answer| answer.pod).collect::<BTreeSet<_>>() == *wanted
+    })
 }
 
 fn names(pods: &[(String, std::net::IpAddr)]) -> BTreeSet<String> {
@@ -115,19 +117,14 @@ pub(crate) async fn node_port(guide: &mut Guide) -> Result<()> {
     let automatic = ServiceName::new("nodeport", "automatic");
     let pods = names(&ready_pods(guide, &chosen, 1).await?);
     let nodes = node_addresses(guide).await?;
-    let ports = [
-        (30080, "the chosen port 30080".to_owned()),
-        match node_port_of(guide, &automatic).await? {
-            port => (port, format!("the automatic port {port}")),
-        },
-    ];
-    for (port, what) in ports {
+    let ports = [(30080, "chosen"), (node_port_of(guide, &automatic).await?, "automatic")];
+    for (port, how) in ports {
         for (node, address) in &nodes {
             let wanted = pods.clone();
             let check = Check {
                 place: Place::Outside,
                 probe: http(&format!("http://{address}:{port}/"), 1),
-                expect: format!("{what} answers on {node}"),
+                expect: format!("the {how} port {port} answers on {node}"),
                 test: Box::new(move |seen| answered_by(seen, &wanted)),
                 why: Some(("outside".to_owned(), format!("http://{address}:{port}/"))),
             };
