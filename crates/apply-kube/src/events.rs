@@ -77,7 +77,7 @@ impl Events {
         let Some(entry) = self.book.lock().await.count(note, now) else { return Ok(()) };
         let target = Target::namespaced("v1", "Event", namespace(note), &name(note));
         let made = if entry.written == 0 {
-            self.writer.create(&event(note, &entry)).await
+            self.writer.create_ours(&event(note, &entry)).await
         } else {
             self.writer.merge_patch(&target, &bump(entry.count, now)).await
         };
@@ -94,7 +94,7 @@ impl Events {
             // The server forgot it: start again.
             Err(Error::NotFound { .. }) if entry.written > 0 => {
                 let fresh = Entry { first: now, last: now, count: 1, written: 0 };
-                self.writer.create(&event(note, &fresh)).await?;
+                self.writer.create_ours(&event(note, &fresh)).await?;
                 1
             }
             Err(error) => return Err(error),
