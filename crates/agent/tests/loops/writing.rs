@@ -31,7 +31,7 @@ fn mk_pod(name: &str) -> Value {
 async fn an_object_lives_from_create_to_delete() {
     let server = TestServer::start().await;
     let writer = Writer::new(server.client.clone());
-    let made = writer.create(&mk_config_map("1")).await.expect("created");
+    let made = writer.create_ours(&mk_config_map("1")).await.expect("created");
     assert_eq!(made["metadata"]["labels"][MANAGED_BY_LABEL], "sealane");
     assert!(matches!(writer.create(&mk_config_map("1")).await, Err(Error::AlreadyExists { .. })));
     let mut changed = made.clone();
