@@ -27,16 +27,25 @@ pub(crate) fn command() -> Result<()> {
     Ok(())
 }
 
+/// Crates that an agent does not consist of: the lab, its API, the binary, what is for tests.
+const BESIDE_THE_AGENT: &[&str] =
+    &["controllers", "engine-schema", "engine-store", "lab", "sealane", "serve-api", "testkit"];
+
 /// How the production lines are spread over the purity line.
 pub(crate) fn report() -> Result<()> {
-    let mut totals = [0, 0];
+    let (mut all, mut agent) = ([0, 0], [0, 0]);
     for (name, lines) in sources::production_lines()? {
-        let pure = PURE_CRATES.contains(&name.as_str());
-        totals[usize::from(!pure)] += lines;
-        println!("{:>6}  {name}{}", lines, if pure { "" } else { "  (below the line)" });
+        let is_below = !PURE_CRATES.contains(&name.as_str());
+        all[usize::from(is_below)] += lines;
+        if !BESIDE_THE_AGENT.contains(&name.as_str()) {
+            agent[usize::from(is_below)] += lines;
+        }
+        println!("{lines:>6}  {name}{}", if is_below { "  (below the line)" } else { "" });
     }
-    let [above, below] = totals;
-    println!("{above} lines above the purity line, {below} below");
+    for (what, [above, below]) in [("all crates", all), ("the agent's features", agent)] {
+        let percent = above * 100 / (above + below).max(1);
+        println!("{what}: {above} lines above the purity line, {below} below: {percent} % above");
+    }
     Ok(())
 }
 
