@@ -146,6 +146,8 @@ impl Store {
         self.check_home(request, object::name(&object))?;
         begin_life(env, kind, &mut object);
         (kind.defaults)(&mut object);
+        // Before admission and allocation: what the server adds belongs to nobody (upstream: `createHandler`).
+        managed::record(None, &mut object, &managed::Context::new(request, env.now, None), writer);
         admission::admit_new(self, kind, &mut object)?;
         (kind.defaults)(&mut object);
         service::prepare(kind, &mut object, None);
@@ -157,7 +159,6 @@ impl Store {
         if kind.generation != crate::kind::Generation::None {
             set_metadata(&mut object, "generation", Some(1.into()));
         }
-        managed::record(None, &mut object, &managed::Context::new(request, env.now, None), writer);
         if request.options.dry_run {
             return Ok(request.shown(object));
         }

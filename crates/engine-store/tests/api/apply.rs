@@ -3,7 +3,7 @@
 use engine_store::{PatchKind, Write};
 use serde_json::{Value, json};
 
-use crate::harness::{CONFIG_MAPS, DEPLOYMENTS, SERVICES, World, mk_config_map, mk_deployment};
+use crate::harness::{CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, World, mk_config_map, mk_deployment};
 
 fn owner_entry<'a>(object: &'a Value, manager: &str) -> Option<&'a Value> {
     object["metadata"]["managedFields"].as_array()?.iter().find(|entry| entry["manager"] == manager)
@@ -167,4 +167,29 @@ fn clients_may_edit_managed_fields() {
     assert_eq!(gone["data"], json!({"b": "2"}));
     let reset = world.patch(&path, PatchKind::Merge, json!({"metadata": {"managedFields": [{}]}})).unwrap();
     assert!(reset["metadata"].get("managedFields").is_none());
+}
+
+/// What admission and allocation add is no field of the client's: an apply without it must not take it away.
+#[test]
+fn what_the_server_adds_belongs_to_nobody() {
+    let mut world = World::new();
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "x:1"}]},
+    });
+    let created = world.post(PODS, pod.clone()).unwrap();
+    assert_eq!(created["spec"]["tolerations"].as_array().unwrap().len(), 2);
+    let owned = owner_entry(&created, "test").unwrap();
+    for field in ["f:tolerations", "f:priority", "f:serviceAccountName"] {
+        assert_eq!(owned["fieldsV1"]["f:spec"][field], Value::Null, "{field}");
+    }
+    // As kubectl migrates from its older apply: the entry becomes one of server-side apply.
+    let mut entry = owned.clone();
+    entry["operation"] = "Apply".into();
+    entry["manager"] = "m1".into();
+    let path = format!("{PODS}/p");
+    let patch = json!({"metadata": {"managedFields": [entry]}});
+    world.write(&path, Write::Patch(PatchKind::Merge, patch)).unwrap();
+    let applied = world.apply(&path, "m1", pod).unwrap();
+    assert_eq!(applied["spec"], created["spec"]);
 }

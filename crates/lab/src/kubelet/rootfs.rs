@@ -46,7 +46,8 @@ pub fn make(files: &OwnFiles) -> Result<OwnedFd, LabError> {
     let files = files.clone();
     on_thread(move || {
         leave_shared_namespace()?;
-        let program = Tree::copy(Path::new("/proc/self/exe")).ok();
+        // By its path: the link itself leads to a mount of the host's namespace, which cannot be copied here.
+        let program = fs::read_link("/proc/self/exe").ok().and_then(|path| Tree::copy(&path).ok());
         enter_new_root()?;
         if let Some(program) = program {
             let at = Path::new(PROGRAM_DIR).join("sealane");
