@@ -18,6 +18,8 @@ pub const TEST_DEADLINE: Duration = Duration::from_secs(120);
 const VARIABLE: &str = "SEALANE_WORLD_TEST";
 const INSIDE: &str = "sealane-world: inside";
 const SKIP: &str = "sealane-skip:";
+/// Lines that a test prints for its reader although it passes.
+const NOTE: &str = "sealane-note:";
 
 /// Where the caller of [`rerun`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +59,9 @@ pub fn rerun(name: &str) -> Rerun {
     match run_inside(name) {
         Ok(output) => {
             // Skips inside must be seen outside; the harness may have begun the line with the test's name.
-            let skips = output.lines().filter_map(|line| line.find(SKIP).map(|at| &line[at..]));
-            skips.for_each(|line| println!("{line}"));
+            let found = |line: &'_ str| line.find(SKIP).or_else(|| line.find(NOTE));
+            let lines = output.lines().filter_map(|line| found(line).map(|at| &line[at..]));
+            lines.for_each(|line| println!("{line}"));
             Rerun::Done
         }
         Err(Outcome::NotAllowed(error)) => {

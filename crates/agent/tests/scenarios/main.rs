@@ -1,0 +1,115 @@
+//! Scenarios as real packets: every probe of `scenarios/**/*.scn` from a socket to a socket, for an ordinary user.
+//!
+//! Each scenario gets a network namespace per node, per Pod, and for the outside; its plans are put into the kernel by
+//! the same code that the agent runs. Names and HTTP requests are not asked here: sections `questions` and `requests`
+//! are answered by the engines, which have tests of their own.
+#![allow(clippy::disallowed_methods, reason = "tests read scenario files and start server threads")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cluster;
+mod judge;
+mod packets;
+mod servers;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use netns::world;
+use testkit::{Probe, Scenario, World};
+use types::Protocol;
+
+use crate::judge::Trial;
+
+/// Directories whose scenarios send packets. The others hold none, which a test makes sure of.
+const SENT: [&str; 4] = ["lb", "podnet", "policy", "services"];
+
+#[test]
+fn services_do_to_packets_what_their_scenarios_say() {
+    world::test(|| send_all("services"));
+}
+
+#[test]
+fn policies_do_to_packets_what_their_scenarios_say() {
+    world::test(|| send_all("policy"));
+}
+
+#[test]
+fn load_balancers_do_to_packets_what_their_scenarios_say() {
+    world::test(|| send_all("lb"));
+}
+
+#[test]
+fn the_pod_network_does_to_packets_what_its_scenarios_say() {
+    world::test(|| send_all("podnet"));
+}
+
+#[test]
+fn no_scenario_with_probes_is_forgotten() {
+    let directories = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name());
+    for directory in directories.map(|name| name.into_string().unwrap()) {
+        if SENT.contains(&directory.as_str()) {
+            continue;
+        }
+        for (name, scenario) in scenarios(&directory) {
+            assert_eq!(scenario.probes, [], "{name} has probes: give {directory} a test here");
+        }
+    }
+}
+
+/// Runs the scenarios of a directory one after the other, and tells at the end which went wrong.
+fn send_all(directory: &str) {
+    let (mut sent, mut unsent, mut without, mut wrong) = (0, Vec::new(), 0, Vec::new());
+    for (name, scenario) in scenarios(directory) {
+        let (probes, others): (Vec<&Probe>, Vec<&Probe>) =
+            scenario.probes.iter().partition(|probe| is_sent(probe));
+        unsent.extend(others.iter().map(|probe| format!("{name}: `{probe}`")));
+        if probes.is_empty() {
+            without += 1;
+            continue;
+        }
+        let world = scenario.world();
+        sent += probes.len();
+        wrong.extend(send(&world, &probes).into_iter().map(|why| format!("{name}: {why}")));
+    }
+    println!(
+        "sealane-note: scenarios/{directory}: {sent} probes sent as packets, {without} scenarios have none"
+    );
+    for probe in unsent {
+        println!("sealane-note: not sent, because SCTP is not spoken here: {probe}");
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Sends the probes of one scenario, and returns what went otherwise than stated.
+fn send(world: &World, probes: &[&Probe]) -> Vec<String> {
+    let trials: Result<Vec<Trial<'_>>, String> =
+        probes.iter().map(|probe| Trial::new(world, probe)).collect();
+    let trials = match trials {
+        Ok(trials) => trials,
+        Err(why) => return vec![why],
+    };
+    let cluster = cluster::Cluster::build(world, &trials);
+    trials.iter().filter_map(|trial| trial.run(&cluster).err()).collect()
+}
+
+fn is_sent(probe: &Probe) -> bool {
+    probe.port.protocol != Protocol::Sctp
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+/// The scenarios of a directory, by name.
+fn scenarios(directory: &str) -> Vec<(String, Scenario)> {
+    let entries = fs::read_dir(root().join(directory)).unwrap();
+    let paths: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    assert!(!paths.is_empty(), "there are scenarios in {directory}");
+    let read = |path: &PathBuf| {
+        let name = format!("{directory}/{}", path.file_stem().unwrap().to_string_lossy());
+        let scenario = Scenario::parse(&fs::read_to_string(path).unwrap());
+        (name.clone(), scenario.unwrap_or_else(|error| panic!("{name}: {error}")))
+    };
+    paths.iter().map(read).collect()
+}
