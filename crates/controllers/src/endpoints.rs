@@ -69,12 +69,17 @@ fn subsets(world: &World, service: &Service, spec: &ServiceSpec) -> (Vec<Endpoin
         if terminating && !ready {
             continue;
         }
+        let ports = ports_of(spec, pod);
+        // A Pod with none of the ports serves nothing, except where the Service has no ports at all.
+        if ports.is_empty() && spec.ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
+            continue;
+        }
         let Some(address) = address(service, pod) else { continue };
         count += 1;
         if count > MAX_ADDRESSES {
             break;
         }
-        let subset = groups.entry(ports_of(spec, pod)).or_default();
+        let subset = groups.entry(ports).or_default();
         let list = if ready { &mut subset.addresses } else { &mut subset.not_ready_addresses };
         list.get_or_insert_default().push(address);
     }
@@ -123,5 +128,19 @@ mod tests {
         assert_eq!(endpoints["subsets"][0]["notReadyAddresses"][0]["targetRef"]["name"], "web-2");
         world.put(serde_json::from_value::<Endpoints>(endpoints.clone()).unwrap());
         assert_eq!(reconcile(&world, at(1)), []);
+    }
+
+    #[test]
+    fn a_pod_without_the_named_port_serves_nothing() {
+        let mut world = World::default();
+        world.put(mk_node("node-a"));
+        let mut service = mk_service("shop", "web");
+        let port = &mut service.spec.as_mut().unwrap().ports.as_mut().unwrap()[0];
+        port.target_port =
+            Some(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::String("none-such".to_owned()));
+        world.put(service);
+        world.put(mk_pod("shop", "web-1"));
+        let service = world.services.values().next().unwrap();
+        assert_eq!(subsets(&world, service, service.spec.as_ref().unwrap()), (Vec::new(), false));
     }
 }

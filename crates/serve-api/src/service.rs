@@ -18,6 +18,7 @@ use crate::discovery::{self, Part};
 use crate::identity::{Bearer, Identity, bearer};
 use crate::negotiate::{self, DISCOVERY, Form, JSON};
 use crate::objects;
+use crate::openapi;
 use crate::query::Query;
 use crate::route::Route;
 use crate::shared::Shared;
@@ -128,7 +129,9 @@ impl Service {
             Route::Groups => plain(Some(discovery::groups(&kinds))),
             Route::Group(group) => plain(discovery::group(&kinds, &group)),
             Route::Resources { group, version } => plain(discovery::resources(&kinds, &group, &version)),
-            // Only kubectl 1.28 and older cannot do without it.
+            Route::OpenApiV2 if openapi::wants_v2(&asked.head.headers) => {
+                Ok(answer::full(StatusCode::OK, openapi::V2_CONTENT, openapi::V2_DOCUMENT))
+            }
             Route::OpenApiV2 => Err(Status::new(
                 406,
                 "NotAcceptable",
