@@ -77,10 +77,13 @@ impl Round<'_> {
     fn settings(&mut self, plan: &PodNetwork) {
         let families: BTreeSet<_> = plan.pod_cidrs.iter().map(|range| range.family()).collect();
         for family in families {
-            self.put(&match family {
-                IpFamily::V4 => sysctl::forward_v4(),
-                IpFamily::V6 => sysctl::forward_v6(),
-            });
+            match family {
+                IpFamily::V4 => {
+                    self.put(&sysctl::forward_v4());
+                    sysctl::send_no_redirects().iter().for_each(|setting| self.put(setting));
+                }
+                IpFamily::V6 => self.put(&sysctl::forward_v6()),
+            }
         }
         let Some(vxlan) = &plan.vxlan else { return };
         let Some(underlay) = self.read("underlay link", |channel| channel.link_with(vxlan.underlay)) else {
@@ -106,6 +109,7 @@ impl Round<'_> {
         if let Some(vxlan) = &plan.vxlan {
             self.tunnel_link(vxlan, find(&links, &vxlan.link));
             self.put(&sysctl::reverse_path(&vxlan.link, ReversePath::Loose));
+            self.put(&sysctl::send_no_redirects_on(&vxlan.link));
         }
         let wanted = |link: &Link| {
             (link.name == local && !plan.local_addresses.is_empty())

@@ -96,6 +96,7 @@ impl Netlink {
         // Strict: a Pod cannot send with a source address that is not its own.
         sysctl::reverse_path(name, ReversePath::Strict).put()?;
         sysctl::forward_from(name).put()?;
+        sysctl::send_no_redirects_on(name).put()?;
         self.channel.change_link(&link, Change::default().alias().up())?;
         for address in &attachment.addresses {
             let (link, address, mac) = (link.index, *address, attachment.pod_mac);

@@ -37,6 +37,24 @@ pub(crate) fn forward_from(link: &LinkName) -> Setting {
     Setting { name: format!("net/ipv4/conf/{link}/forwarding"), value: "1" }
 }
 
+/// The settings under which no link of ours, and none that nobody has set, tells senders of a better way.
+///
+/// A Pod that a Service leads back to itself is one for which there is no better way, and each such message counts
+/// against the limit of ICMP errors to that Pod: refusals of UDP would then come late. A link sends them when its own
+/// setting or the one for all links says so.
+pub(crate) fn send_no_redirects() -> [Setting; 2] {
+    [no_redirects("all"), no_redirects("default")]
+}
+
+/// The same of one link, which may be older than the setting for new links.
+pub(crate) fn send_no_redirects_on(link: &LinkName) -> Setting {
+    no_redirects(&link.0)
+}
+
+fn no_redirects(links: &str) -> Setting {
+    Setting { name: format!("net/ipv4/conf/{links}/send_redirects"), value: "0" }
+}
+
 /// The reverse path check of one link; the kernel takes the higher of this and the one for all links.
 pub(crate) fn reverse_path(link: &LinkName, check: ReversePath) -> Setting {
     let value = match check {

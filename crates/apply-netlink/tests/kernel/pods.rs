@@ -1,13 +1,14 @@
 //! Pods of one node.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use netns::run_in;
+use netns::{Netns, run_in};
+use plan::PodNetwork;
 use sealane_apply_netlink::{Netlink, NetlinkError};
 use types::LinkName;
 
-use crate::world::{attachment, greet, inside, ip, namespace, pod, set};
+use crate::world::{attachment, converge, greet, inside, ip, namespace, pod, range, set};
 
 #[test]
 fn pods_of_a_node_talk_and_see_each_others_address() {
@@ -70,6 +71,50 @@ fn a_pod_cannot_send_with_a_foreign_source_address() {
         let mut bytes = [0; 16];
         let (length, from) = server.recv_from(&mut bytes).unwrap();
         assert_eq!((&bytes[..length], from.ip()), (b"honest".as_slice(), ip("10.244.0.5")));
+    });
+}
+
+/// A counter of a namespace, from `/proc/net/snmp`.
+fn counter(netns: &Netns, protocol: &str, name: &str) -> u64 {
+    let text = run_in(netns, || std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap()).unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(": "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let column = names.split(' ').position(|found| found == name).unwrap();
+    values.split(' ').nth(column).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_pod_that_is_sent_back_to_itself_hears_of_no_better_way() {
+    netns::world::test(|| {
+        let node = namespace("node");
+        let plan = PodNetwork { pod_cidrs: vec![range("10.244.0.0/24")], ..PodNetwork::default() };
+        // Older than the agent's first round, and so not born with its settings.
+        let a = pod(&node, "a", &["10.244.0.5"]);
+        converge(&node, &plan);
+        let b = pod(&node, "b", &["10.244.0.6"]);
+        let back = |netlink: &mut Netlink| {
+            netlink.route_through(range("192.0.2.5/32"), ip("10.244.0.5"))?;
+            netlink.route_through(range("192.0.2.6/32"), ip("10.244.0.6"))
+        };
+        inside(&node, back).unwrap();
+        let redirects = || counter(&node, "Icmp", "OutRedirects");
+        let send = || {
+            for (pod, to) in [(&a, "192.0.2.5:9"), (&b, "192.0.2.6:9")] {
+                let forwarded = || counter(&node, "Ip", "ForwDatagrams");
+                let before = forwarded();
+                run_in(pod, || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"?", to).unwrap()).unwrap();
+                let deadline = Instant::now() + Duration::from_secs(5);
+                while forwarded() == before {
+                    assert!(Instant::now() < deadline, "the node does not forward");
+                }
+            }
+        };
+        send();
+        assert_eq!(redirects(), 0);
+        set(&node, "ipv4/conf/all/send_redirects", "1");
+        send();
+        assert_eq!(redirects(), 2, "else the test would show nothing");
+        assert_eq!(converge(&node, &plan), 1);
     });
 }
 

@@ -28,8 +28,9 @@ fn cluster_ip(lab: &Lab) {
     let all = lab.forward(&[1, 2, 3], SourceAddress::KeptForPods);
     expose(&mut plan, (FrontendScope::ClusterIp, Some(at.cluster_ip), 80), all.clone(), all);
     load(&mut lab.nft(), &plan);
-    // SD5: a wrong port is refused, an address of no Service is silent. This comes first: the kernel counts redirects,
-    // which a Pod that is sent to itself causes, against the same limit as ICMP errors.
+    // SD5: a wrong port is refused, an address of no Service is silent. This comes first: over IPv6
+    // no setting stops the redirects that a Pod which is sent to itself causes, and the kernel counts them against the
+    // same limit as ICMP errors.
     assert_eq!(lab.tcp(From::Pod(1), at.cluster_ip, 81), Answer::Refused);
     assert_eq!(lab.udp(From::Pod(1), at.cluster_ip, 81), Answer::Refused);
     assert_eq!(lab.tcp(From::Node, at.cluster_ip, 81), Answer::Refused);
