@@ -54,7 +54,7 @@ impl Cluster {
         }
         let outside_addresses = outside_addresses(world, trials);
         let mut cluster = Self { outside, outside_addresses, nodes, pods, _servers: Servers::default() };
-        cluster.route_outside(None);
+        cluster.route_outside(&BTreeMap::new());
         cluster._servers = Servers::start(cluster.sockets(world, trials));
         cluster
     }
@@ -68,22 +68,16 @@ impl Cluster {
         }
     }
 
-    /// Leads packets from outside for a destination to one node, as its router would, and to no other.
-    pub(crate) fn route_outside(&self, route: Option<(IpAddr, &NodePlan)>) {
-        let peers = route.map(|(destination, plan)| {
-            let peer = Peer {
-                underlay: *plan.services.node_addresses.first().unwrap(),
-                pod_cidrs: vec![Prefix::host(destination)],
-                path: PeerPath::Direct,
-            };
-            (plan.node.clone(), peer)
-        });
+    /// Leads packets from outside for each destination to one node, as its router would, and no others to any.
+    pub(crate) fn route_outside(&self, routes: &BTreeMap<IpAddr, &NodePlan>) {
+        let mut peers: BTreeMap<NodeName, Peer> = BTreeMap::new();
+        for (destination, plan) in routes {
+            let underlay = *plan.services.node_addresses.first().unwrap();
+            let peer = Peer { underlay, pod_cidrs: Vec::new(), path: PeerPath::Direct };
+            peers.entry(plan.node.clone()).or_insert(peer).pod_cidrs.push(Prefix::host(*destination));
+        }
         let held = self.outside_addresses.iter().map(|held| (*held, LocalAddress::LoadBalancer));
-        let network = PodNetwork {
-            local_addresses: held.collect(),
-            peers: peers.into_iter().collect(),
-            ..PodNetwork::default()
-        };
+        let network = PodNetwork { local_addresses: held.collect(), peers, ..PodNetwork::default() };
         let report = inside(&self.outside, |netlink| netlink.converge(&network));
         assert_eq!(report.failures, [], "outside");
     }
@@ -98,7 +92,7 @@ impl Cluster {
         for (held, pod) in world.plans.values().flat_map(|plan| &plan.podnet.local_pods) {
             sockets.extend(open(&self.pods[pod], &Place::Pod(pod.clone()), &at(*held)));
         }
-        for held in &self.outside_addresses {
+        for held in self.outside_addresses.iter().chain([&address(OUTSIDE)]) {
             sockets.extend(open(&self.outside, &Place::Outside, &at(*held)));
         }
         for (node, netns) in &self.nodes {

@@ -1,9 +1,10 @@
 //! One probe: what must become of it, and whether that is what became of its packets.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use std::{fmt, thread};
 
 use plan::NodePlan;
 use testkit::{Client, Fate, Probe, ResolvedProbe, Seen, World, walk};
@@ -22,6 +23,9 @@ const MANY: usize = 16;
 /// How often `MANY` are made until all that may happen has happened. That one of three backends never comes up by
 /// chance has odds below 1 : 10^16.
 const ROUNDS: usize = 6;
+
+/// Trials at a time.
+const WORKERS: usize = 8;
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +63,13 @@ impl<'a> Trial<'a> {
         if !probe.agrees_with(&fates) {
             return Err(format!("{probe}\n  the plans say {fates:?}"));
         }
+        Self::unstated(world, probe)
+    }
+
+    /// Works out what must happen, whatever the probe states.
+    pub(crate) fn unstated(world: &'a World, probe: &'a Probe) -> Result<Self, String> {
+        let resolved = world.resolve(probe)?;
+        let fates = walk(world, &resolved);
         let entry = &world.plans[&resolved.entry];
         Ok(Self {
             world,
@@ -69,13 +80,33 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Sends packets until all that may happen has happened.
-    pub(crate) fn run(&self, cluster: &Cluster) -> Result<(), String> {
-        if matches!(self.probe.client, Client::Outside { .. }) {
-            let destination = self.resolved.destination;
-            let is_on_link = holds(self.entry, destination);
-            cluster.route_outside((!is_on_link).then_some((destination, self.entry)));
+    /// Runs trials at once where they do not need different routes, and returns what went otherwise than stated.
+    pub(crate) fn run_all(trials: &[Self], cluster: &Cluster) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut waiting: Vec<&Self> = trials.iter().collect();
+        while !waiting.is_empty() {
+            let mut routes: BTreeMap<IpAddr, &NodePlan> = BTreeMap::new();
+            let fits = |trial: &&Self| {
+                let Some((destination, entry)) = trial.route() else { return true };
+                routes.entry(destination).or_insert(entry).node == entry.node
+            };
+            let (round, later): (Vec<&Self>, Vec<&Self>) = waiting.into_iter().partition(fits);
+            cluster.route_outside(&routes);
+            wrong.extend(at_once(&round, cluster));
+            waiting = later;
         }
+        wrong
+    }
+
+    /// The route that the outside needs.
+    fn route(&self) -> Option<(IpAddr, &'a NodePlan)> {
+        let destination = self.resolved.destination;
+        let is_outside = matches!(self.probe.client, Client::Outside { .. });
+        (is_outside && !holds(self.entry, destination)).then_some((destination, self.entry))
+    }
+
+    /// Sends packets until all that may happen has happened.
+    fn run(&self, cluster: &Cluster) -> Result<(), String> {
         let (number, rounds) = if self.fates.len() == 1 { (FEW, 1) } else { (MANY, ROUNDS) };
         let draws = Draws {
             source: self.bound_to(),
@@ -162,6 +193,20 @@ impl<'a> Trial<'a> {
             is_aimed_at && rule.affinity_seconds.is_some()
         })
     }
+}
+
+/// Runs trials on a few threads: most of the time they wait.
+fn at_once(trials: &[&Trial<'_>], cluster: &Cluster) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let trials = numbers.map_while(|number| trials.get(number));
+        trials.filter_map(|trial| trial.run(cluster).err()).collect::<Vec<String>>()
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
 }
 
 enum Verdict {

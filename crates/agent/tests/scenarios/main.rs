@@ -10,6 +10,7 @@ mod cluster;
 mod judge;
 mod packets;
 mod servers;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -90,7 +91,7 @@ fn send(world: &World, probes: &[&Probe]) -> Vec<String> {
         Err(why) => return vec![why],
     };
     let cluster = cluster::Cluster::build(world, &trials);
-    trials.iter().filter_map(|trial| trial.run(&cluster).err()).collect()
+    Trial::run_all(&trials, &cluster)
 }
 
 fn is_sent(probe: &Probe) -> bool {

@@ -1,0 +1,103 @@
+//! Everybody tries everything, in one cluster with every kind of Service and policy: the packets do as the plans say.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use netns::world;
+use plan::FrontendAddress;
+use testkit::{Probe, Scenario, World};
+
+use crate::cluster::Cluster;
+use crate::judge::Trial;
+
+const CROSSROADS: &str = include_str!("crossroads.scn");
+
+#[test]
+fn everybody_tries_everything_through_tunnels() {
+    world::test(|| sweep("vxlan"));
+}
+
+#[test]
+fn everybody_tries_everything_over_direct_routes() {
+    world::test(|| sweep("direct"));
+}
+
+fn sweep(tunnel: &str) {
+    let world = Scenario::parse(&format!("{CROSSROADS}\n== lab tunnel={tunnel}\n")).unwrap().world();
+    let probes: Vec<Probe> = lines(&world).iter().map(|line| Probe::parse(line).unwrap()).collect();
+    let trials: Vec<Trial<'_>> = probes.iter().map(|probe| Trial::unstated(&world, probe).unwrap()).collect();
+    let wrong = Trial::run_all(&trials, &Cluster::build(&world, &trials));
+    println!("sealane-note: {} probes sent as packets, tunnel mode {tunnel}", trials.len());
+    assert!(wrong.is_empty(), "{} of {} probes\n{}", wrong.len(), trials.len(), wrong.join("\n"));
+}
+
+/// A probe for every client and target. What it states is not looked at.
+fn lines(world: &World) -> BTreeSet<String> {
+    let (pods, nodes) = (pods(world), nodes(world));
+    let everybody = targets(world);
+    let mut lines = BTreeSet::new();
+    for target in &everybody {
+        for client in pods.iter().chain(&nodes) {
+            lines.insert(format!("{client} → {target} dropped"));
+        }
+        for client in ["172.31.0.1", "192.0.2.7"] {
+            lines.insert(format!("outside {client} via node-a → {target} dropped"));
+        }
+    }
+    for client in &pods {
+        for target in ["203.0.113.5:443/TCP", "203.0.113.31:443/TCP"] {
+            lines.insert(format!("{client} → {target} dropped"));
+        }
+    }
+    for target in node_ports(world).iter().chain(&pod_ports(world)) {
+        for client in pods.iter().chain(&nodes) {
+            lines.insert(format!("{client} → {target} dropped"));
+        }
+        for client in ["172.31.0.1", "192.0.2.7"] {
+            lines.insert(format!("outside {client} → {target} dropped"));
+        }
+    }
+    lines
+}
+
+fn pods(world: &World) -> Vec<String> {
+    let pods = world.plans.values().flat_map(|plan| plan.podnet.local_pods.values());
+    pods.map(|pod| format!("pod {pod}")).collect()
+}
+
+fn nodes(world: &World) -> Vec<String> {
+    world.plans.keys().map(|node| format!("node {node}")).collect()
+}
+
+/// Every address of a Service with its ports, one port that it does not have, and the addresses next to them.
+fn targets(world: &World) -> BTreeSet<String> {
+    let mut targets = BTreeSet::from(["10.96.0.99:80/TCP".to_owned(), "10.96.0.10:53/UDP".to_owned()]);
+    for frontend in world.plans.values().flat_map(|plan| plan.services.frontends.keys()) {
+        if let FrontendAddress::Vip(address) = frontend.address {
+            let end = SocketAddr::new(address, frontend.port.number());
+            targets.insert(format!("{end}/{}", frontend.protocol));
+            if world.plans.values().any(|plan| plan.services.service_cidrs.iter().any(|range| range.contains(address))) {
+                targets.insert(format!("{address}:81/TCP"));
+            }
+        }
+    }
+    targets
+}
+
+fn node_ports(world: &World) -> BTreeSet<String> {
+    let mut targets = BTreeSet::new();
+    for plan in world.plans.values() {
+        for frontend in plan.services.frontends.keys() {
+            if frontend.address == FrontendAddress::NodePort {
+                targets.insert(format!("node {}:{}/{}", plan.node, frontend.port, frontend.protocol));
+            }
+        }
+    }
+    targets
+}
+
+fn pod_ports(world: &World) -> BTreeSet<String> {
+    let pods = pods(world);
+    let ports = ["8080/TCP", "8080/UDP", "80/TCP"];
+    pods.iter().flat_map(|pod| ports.map(|port| format!("{pod}:{port}"))).collect()
+}
