@@ -6,6 +6,7 @@ pub mod decode;
 mod fields;
 mod merge;
 mod overlay;
+pub mod protobuf;
 pub mod quantity;
 pub mod strategic;
 mod tree;

@@ -2,6 +2,8 @@
 //!
 //! Facts of Kubernetes v1.34 (`api/openapi-spec`, `staging/src/k8s.io/api/*/v1/types.go`).
 
+pub(crate) mod pointers;
+
 use serde_json::{Map, Value, json};
 
 /// Lists merged by one key in patches and by the same key in apply: type, field, key.
@@ -137,112 +139,6 @@ const NAME_OPTIONAL: &[&str] = &[
     "core.v1.SecretProjection",
 ];
 
-/// Scalar fields that are pointers in Go, so that zero and absent differ: type, fields.
-const POINTERS: &[(&str, &str)] = &[
-    (
-        "PodSpec",
-        "terminationGracePeriodSeconds activeDeadlineSeconds automountServiceAccountToken shareProcessNamespace priority runtimeClassName enableServiceLinks preemptionPolicy setHostnameAsFQDN hostUsers hostnameOverride",
-    ),
-    ("Container", "restartPolicy"),
-    ("Probe", "terminationGracePeriodSeconds"),
-    (
-        "SecurityContext",
-        "privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem allowPrivilegeEscalation procMount",
-    ),
-    (
-        "PodSecurityContext",
-        "runAsUser runAsGroup runAsNonRoot supplementalGroupsPolicy fsGroup fsGroupChangePolicy seLinuxChangePolicy",
-    ),
-    ("Toleration", "tolerationSeconds"),
-    ("TopologySpreadConstraint", "minDomains nodeAffinityPolicy nodeTaintsPolicy"),
-    ("SecretVolumeSource", "defaultMode optional"),
-    ("ConfigMapVolumeSource", "defaultMode optional"),
-    ("DownwardAPIVolumeSource", "defaultMode"),
-    ("ProjectedVolumeSource", "defaultMode"),
-    ("SecretProjection", "optional"),
-    ("ConfigMapProjection", "optional"),
-    ("SecretKeySelector", "optional"),
-    ("ConfigMapKeySelector", "optional"),
-    ("SecretEnvSource", "optional"),
-    ("ConfigMapEnvSource", "optional"),
-    ("KeyToPath", "mode"),
-    ("DownwardAPIVolumeFile", "mode"),
-    ("HostPathVolumeSource", "type"),
-    ("ServiceAccountTokenProjection", "expirationSeconds"),
-    ("VolumeMount", "recursiveReadOnly mountPropagation"),
-    ("SeccompProfile", "localhostProfile"),
-    ("AppArmorProfile", "localhostProfile"),
-    ("GRPCAction", "service"),
-    ("PodDNSConfigOption", "value"),
-    ("Lifecycle", "stopSignal"),
-    ("ContainerStatus", "started stopSignal"),
-    (
-        "ServiceSpec",
-        "ipFamilyPolicy allocateLoadBalancerNodePorts loadBalancerClass internalTrafficPolicy trafficDistribution",
-    ),
-    ("ServicePort", "appProtocol"),
-    ("EndpointPort", "appProtocol name protocol port"),
-    ("ClientIPConfig", "timeoutSeconds"),
-    ("LoadBalancerIngress", "ipMode"),
-    ("PortStatus", "error"),
-    ("EndpointAddress", "nodeName"),
-    ("TypedLocalObjectReference", "apiGroup"),
-    ("TypedObjectReference", "apiGroup namespace"),
-    ("Secret", "immutable"),
-    ("ConfigMap", "immutable"),
-    ("ServiceAccount", "automountServiceAccountToken"),
-    ("ReplicationControllerSpec", "replicas"),
-    ("DeploymentSpec", "replicas revisionHistoryLimit progressDeadlineSeconds"),
-    ("ReplicaSetSpec", "replicas"),
-    ("StatefulSetSpec", "replicas revisionHistoryLimit"),
-    ("DaemonSetSpec", "revisionHistoryLimit"),
-    ("RollingUpdateStatefulSetStrategy", "partition"),
-    ("DeploymentStatus", "collisionCount terminatingReplicas"),
-    ("ReplicaSetStatus", "terminatingReplicas"),
-    ("StatefulSetStatus", "collisionCount"),
-    ("DaemonSetStatus", "collisionCount"),
-    (
-        "JobSpec",
-        "parallelism completions activeDeadlineSeconds backoffLimit backoffLimitPerIndex maxFailedIndexes manualSelector ttlSecondsAfterFinished completionMode suspend podReplacementPolicy managedBy",
-    ),
-    ("JobStatus", "ready terminating failedIndexes"),
-    (
-        "CronJobSpec",
-        "timeZone startingDeadlineSeconds suspend successfulJobsHistoryLimit failedJobsHistoryLimit",
-    ),
-    ("NetworkPolicyPort", "protocol endPort"),
-    ("IngressSpec", "ingressClassName"),
-    ("HTTPIngressPath", "pathType"),
-    ("IngressClassParametersReference", "apiGroup scope namespace"),
-    ("Endpoint", "hostname nodeName zone"),
-    ("EndpointConditions", "ready serving terminating"),
-    ("LeaseSpec", "holderIdentity leaseDurationSeconds leaseTransitions strategy preferredHolder"),
-    ("PodDisruptionBudgetSpec", "unhealthyPodEvictionPolicy"),
-    ("OwnerReference", "controller blockOwnerDeletion"),
-    ("ObjectMeta", "deletionGracePeriodSeconds"),
-    ("ListMeta", "remainingItemCount"),
-    ("DeleteOptions", "gracePeriodSeconds orphanDependents propagationPolicy"),
-    ("Preconditions", "uid resourceVersion"),
-    ("TokenRequestSpec", "expirationSeconds"),
-    ("CustomResourceDefinitionVersion", "deprecationWarning"),
-    ("CustomResourceSubresourceScale", "labelSelectorPath"),
-    (
-        "JSONSchemaProps",
-        "maximum minimum maxLength minLength maxItems minItems multipleOf maxProperties minProperties x-kubernetes-preserve-unknown-fields x-kubernetes-list-type x-kubernetes-map-type",
-    ),
-    ("HorizontalPodAutoscalerSpec", "minReplicas"),
-    ("MetricTarget", "averageUtilization"),
-    ("MetricValueStatus", "averageUtilization"),
-    ("HPAScalingRules", "stabilizationWindowSeconds selectPolicy"),
-    ("ScaleSpec", ""),
-];
-
-/// Whether a scalar field is a pointer in Go.
-pub(crate) fn is_pointer(type_name: &str, field: &str) -> bool {
-    let short = type_name.rsplit('.').next().unwrap_or_default();
-    POINTERS.iter().any(|(name, fields)| *name == short && fields.split(' ').any(|listed| listed == field))
-}
-
 /// Puts all of the above into the schemas.
 pub(crate) fn apply(documents: &mut Map<String, Value>) {
     for (name, field, key) in MERGED {
@@ -298,7 +194,7 @@ fn drop_required(schema: &mut Value, field: &str) {
 }
 
 /// `core.v1.PodSpec` → the schema's full name.
-fn full_name(short: &str) -> String {
+pub(crate) fn full_name(short: &str) -> String {
     let package = match short.split('.').next() {
         Some("meta") => "io.k8s.apimachinery.pkg.apis",
         Some("apiextensions") => "io.k8s.apiextensions-apiserver.pkg.apis",

@@ -146,6 +146,12 @@ pub fn type_of(name: &str) -> Type {
     Type::Struct { id: StructId(*id), atomic: false }
 }
 
+/// A field of a schema by its short name, such as `core.v1.Pod`; `None` when there is no such field.
+pub(crate) fn field(schema: &str, field: &str) -> Option<&'static Field> {
+    let id = TYPES.by_name.get(&overlay::full_name(schema))?;
+    TYPES.structs[*id].fields.get(field)
+}
+
 /// The schemas as `OpenAPI` shows them.
 pub fn documents() -> &'static Map<String, Value> {
     &DOCUMENTS
@@ -186,8 +192,12 @@ fn fields_of(
         .map(|(field, property)| {
             let field_of = Field {
                 ty: parse_type(property, documents, by_name),
-                required: required.contains(&field.as_str()),
-                pointer: overlay::is_pointer(name, field),
+                required: overlay::pointers::is_always_written(
+                    name,
+                    field,
+                    required.contains(&field.as_str()),
+                ),
+                pointer: overlay::pointers::is_pointer(name, field),
                 patch: parse_strategy(property),
             };
             (field.clone(), field_of)

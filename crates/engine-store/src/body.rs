@@ -3,6 +3,7 @@
 use std::fmt;
 
 use engine_schema::decode::decode;
+use engine_schema::protobuf::{Envelope, ProtobufError};
 use engine_schema::type_of;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -36,6 +37,36 @@ pub fn parse_body(text: &[u8]) -> Result<Body, Status> {
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| Status::bad_request(format!("couldn't get object from body: {error}")))?;
     Ok(Body { value, duplicates })
+}
+
+/// Reads a body in the API's protobuf form, sent to an address that takes the given kind; an empty body is null.
+///
+/// # Errors
+/// 400 when the bytes are not such a body, or of a kind the API does not have.
+pub fn parse_protobuf(bytes: &[u8], taken: &str) -> Result<Body, Status> {
+    if bytes.is_empty() {
+        return Ok(Body::default());
+    }
+    let unrecognized = |error: &ProtobufError| {
+        // Upstream: `transformDecodeError`, `summarizeData`.
+        let start: String = bytes.iter().take(30).map(|byte| format!("{byte:02x}")).collect();
+        let more = if bytes.len() > 30 { " ..." } else { "" };
+        let text =
+            format!("the object provided is unrecognized (must be of type {taken}): {error} ({start}{more})");
+        Status::bad_request(text)
+    };
+    let envelope = Envelope::open(bytes).map_err(|error| unrecognized(&error))?;
+    let value = envelope.object().map_err(|error| match error {
+        ProtobufError::MissingKind(_) => unrecognized(&error),
+        error => {
+            let version = envelope.api_version.rsplit('/').next().unwrap_or_default();
+            Status::bad_request(format!(
+                "{} in version \"{version}\" cannot be handled as a {taken}: {error}",
+                envelope.kind
+            ))
+        }
+    })?;
+    Ok(Body { value, duplicates: Vec::new() })
 }
 
 /// How strictly a body is read.
@@ -240,5 +271,33 @@ mod tests {
         assert_eq!(parse_body(b" ").unwrap(), Body::default());
         assert_eq!(parse_body(b"{").unwrap_err().code, 400);
         assert_eq!(parse_body(b"{} x").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn protobuf_is_read_or_refused_in_the_words_of_upstream() {
+        let config_map = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x00";
+        let body = parse_protobuf(config_map, "ConfigMap").unwrap();
+        assert_eq!(body.value, json!({"kind": "ConfigMap", "apiVersion": "v1"}));
+        assert_eq!(parse_protobuf(b"", "Pod").unwrap(), Body::default());
+        let refused = |bytes: &[u8]| {
+            let status = parse_protobuf(bytes, "Pod").unwrap_err();
+            assert_eq!(status.code, 400);
+            status.message
+        };
+        assert_eq!(
+            refused(b"{}"),
+            "the object provided is unrecognized (must be of type Pod): provided data does not appear to be a \
+             protobuf message, expected prefix [107 56 115 0] (7b7d)"
+        );
+        assert!(refused(b"k8s\0").contains("Object 'Kind' is missing in"));
+        assert_eq!(
+            refused(b"k8s\0\x0a\x0a\x0a\x04a/v1\x12\x02No\x12\x00"),
+            "No in version \"v1\" cannot be handled as a Pod: no kind \"No\" is registered for version \"a/v1\" in \
+             scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        );
+        assert_eq!(
+            refused(b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x02\x0a\x05"),
+            "Pod in version \"v1\" cannot be handled as a Pod: unexpected EOF"
+        );
     }
 }

@@ -36,7 +36,7 @@ mod write;
 
 pub use engine_schema::KUBERNETES_VERSION;
 
-pub use body::{Body, parse_body};
+pub use body::{Body, parse_body, parse_protobuf};
 pub use journal::{Record, RestoreError};
 pub use kind::{
     Column, DeleteAnswer, Generation, Kind, NameRule, Selectable, Spoken, Subresource, VERBS, View,

@@ -1,4 +1,4 @@
-//! Request bodies: read up to a limit, then parsed from JSON or YAML.
+//! Request bodies: read up to a limit, then parsed from JSON, YAML or protobuf.
 
 use bytes::{Bytes, BytesMut};
 use engine_store::Status;
@@ -39,17 +39,19 @@ fn too_large() -> Status {
     Status::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {LIMIT}"))
 }
 
-/// Parses a body; an empty one is null.
-pub(crate) fn parse(body: &[u8], form: BodyForm) -> Result<engine_store::Body, Status> {
-    match (engine_store::parse_body(body), form) {
-        (Ok(parsed), _) => Ok(parsed),
-        (Err(status), BodyForm::Json) => Err(status),
-        (Err(_), BodyForm::Yaml) => {
+/// Parses a body sent to where objects of the kind `taken` are taken; an empty one is null.
+pub(crate) fn parse(body: &[u8], form: BodyForm, taken: &str) -> Result<engine_store::Body, Status> {
+    if form == BodyForm::Protobuf {
+        return engine_store::parse_protobuf(body, taken);
+    }
+    match engine_store::parse_body(body) {
+        Err(_) if form == BodyForm::Yaml => {
             let value = from_yaml(body).map_err(|error| {
                 Status::bad_request(format!("couldn't get object from body: error parsing YAML: {error}"))
             })?;
             Ok(engine_store::Body { value, ..engine_store::Body::default() })
         }
+        parsed => parsed,
     }
 }
 
@@ -65,7 +67,7 @@ mod tests {
     use super::*;
 
     fn value(body: &[u8], form: BodyForm) -> Value {
-        parse(body, form).unwrap().value
+        parse(body, form, "Pod").unwrap().value
     }
 
     #[test]
@@ -77,17 +79,30 @@ mod tests {
     }
 
     #[test]
+    fn protobuf() {
+        let pod = b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x07\x0a\x05\x0a\x03web";
+        let wanted = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}});
+        assert_eq!(value(pod, BodyForm::Protobuf), wanted);
+        assert_eq!(value(b"", BodyForm::Protobuf), Value::Null);
+        // Cut after the first field of the envelope it is a Pod without anything in it.
+        for length in (1..pod.len()).filter(|length| *length != 15) {
+            let status = parse(&pod[..length], BodyForm::Protobuf, "Pod").unwrap_err();
+            assert_eq!(status.code, 400, "{length}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused_not_fatal() {
         let deep = "[".repeat(100_000);
         for text in ["{", "a: b", "\u{0}", deep.as_str()] {
-            assert_eq!(parse(text.as_bytes(), BodyForm::Json).unwrap_err().code, 400);
+            assert_eq!(parse(text.as_bytes(), BodyForm::Json, "Pod").unwrap_err().code, 400);
         }
         for text in ["a: [", deep.as_str(), "a: &x [*x]"] {
-            assert_eq!(parse(text.as_bytes(), BodyForm::Yaml).unwrap_err().code, 400);
+            assert_eq!(parse(text.as_bytes(), BodyForm::Yaml, "Pod").unwrap_err().code, 400);
         }
         let bomb = (0..30).fold("a0: &a0 [x]\n".to_owned(), |text, n| {
             format!("{text}a{}: &a{} [*a{n}, *a{n}, *a{n}]\n", n + 1, n + 1)
         });
-        assert_eq!(parse(bomb.as_bytes(), BodyForm::Yaml).unwrap_err().code, 400);
+        assert_eq!(parse(bomb.as_bytes(), BodyForm::Yaml, "Pod").unwrap_err().code, 400);
     }
 }

@@ -7,9 +7,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use engine_store::{Record, Store, StoreConfig};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
@@ -27,6 +28,10 @@ const FORMAT_VERSION: u64 = 1;
 /// How far the revision jumps at a restart. A watch may have shown changes that never reached the disk;
 /// their revisions must not come to mean something else.
 const RESTART_GAP: u64 = 100_000;
+
+/// How long to wait for another server to let go of the database, and how often to look.
+const LOCK_LIMIT: Duration = Duration::from_secs(3);
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 /// The database and the thread that writes it.
 pub(crate) struct Disk {
@@ -64,7 +69,7 @@ impl Disk {
         })?;
         let path = directory.join("objects.redb");
         let failed = |source| ApiServerError::Database { path: path.clone(), source: Box::new(source) };
-        let database = Database::create(&path).map_err(|error| failed(error.into()))?;
+        let database = open_when_free(&path).map_err(|error| failed(error.into()))?;
         let store = restore(&database, config, &path).map_err(|error| match error {
             Unreadable::Database(source) => failed(source),
             Unreadable::Content(reason) => ApiServerError::Restore { path: path.clone(), reason },
@@ -98,6 +103,19 @@ impl Drop for Disk {
         self.batches = None;
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
+        }
+    }
+}
+
+/// Opens the database; a server that was killed a moment ago may still hold it while the kernel takes it down.
+fn open_when_free(path: &Path) -> Result<Database, DatabaseError> {
+    let deadline = Instant::now() + LOCK_LIMIT;
+    loop {
+        match Database::create(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_LOOK);
+            }
+            other => return other,
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) const JSON: &str = "application/json";
 /// The media type of aggregated discovery (KEP-3352).
 pub(crate) const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// What Go clients send objects of built-in kinds in.
+/// Taken, but never answered in.
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// The form of an answer.
@@ -32,6 +32,8 @@ pub(crate) enum BodyForm {
     Json,
     /// YAML.
     Yaml,
+    /// The API's protobuf form, which Go clients send objects of built-in kinds in.
+    Protobuf,
 }
 
 /// Picks the first acceptable form; `None` when the client takes nothing we have.
@@ -105,10 +107,8 @@ pub(crate) fn body_form(headers: &HeaderMap) -> Result<BodyForm, Status> {
     match content_type(headers).as_str() {
         "" | "application/json" => Ok(BodyForm::Json),
         "application/yaml" => Ok(BodyForm::Yaml),
-        PROTOBUF => Err(unsupported(
-            "application/json, application/yaml (not protobuf yet: write a manifest and send it with `kubectl apply -f`)",
-        )),
-        _ => Err(unsupported("application/json, application/yaml")),
+        PROTOBUF => Ok(BodyForm::Protobuf),
+        _ => Err(unsupported("application/json, application/yaml, application/vnd.kubernetes.protobuf")),
     }
 }
 
@@ -170,6 +170,9 @@ mod tests {
         assert_eq!(body_form(&headers).unwrap(), BodyForm::Json);
         assert_eq!(patch_form(&headers).unwrap_err().code, 415);
         headers.insert(CONTENT_TYPE, "application/vnd.kubernetes.protobuf".parse().unwrap());
+        assert_eq!(body_form(&headers).unwrap(), BodyForm::Protobuf);
+        assert_eq!(patch_form(&headers).unwrap_err().code, 415);
+        headers.insert(CONTENT_TYPE, "application/cbor".parse().unwrap());
         assert_eq!(body_form(&headers).unwrap_err().code, 415);
         headers.insert(CONTENT_TYPE, "application/apply-patch+yaml".parse().unwrap());
         assert_eq!(patch_form(&headers).unwrap(), (PatchKind::Apply, BodyForm::Yaml));

@@ -145,13 +145,25 @@ async fn write(service: &Service, target: &Target, asked: Asked) -> Result<Answe
     let form = asked.form()?;
     let mut options = asked.query.write_options(asked.user_agent())?;
     let user = asked.identity.user.clone();
-    let write = read_write(target, asked, &mut options).await?;
+    let write = read_write(target, kind_taken(service, target)?, asked, &mut options).await?;
     let written = service.shared.write(&user, target, write, &options).await?;
     Ok(answer_written(written, form))
 }
 
+/// The kind of the objects an address takes.
+fn kind_taken(service: &Service, target: &Target) -> Result<&'static str, Status> {
+    let kind = kind_of(service, target)?;
+    let part = target.subresource.as_deref().and_then(|part| kind.subresource(part));
+    Ok(part.and_then(|part| part.speaks.as_ref()).map_or(kind.kind, |spoken| spoken.kind))
+}
+
 /// Reads the body into what the store is to do.
-async fn read_write(target: &Target, asked: Asked, options: &mut WriteOptions) -> Result<Write, Status> {
+async fn read_write(
+    target: &Target,
+    taken: &str,
+    asked: Asked,
+    options: &mut WriteOptions,
+) -> Result<Write, Status> {
     let Asked { query, head, body, .. } = asked;
     let (patch, body_form) = match head.method {
         Method::PATCH => {
@@ -163,7 +175,9 @@ async fn read_write(target: &Target, asked: Asked, options: &mut WriteOptions) -
     if patch == Some(PatchKind::Apply) && query.get("fieldManager").unwrap_or_default().is_empty() {
         return Err(missing_field_manager());
     }
-    let engine_store::Body { value: parsed, duplicates } = body::parse(&body::read(body).await?, body_form)?;
+    let taken = if head.method == Method::DELETE { "DeleteOptions" } else { taken };
+    let text = body::read(body).await?;
+    let engine_store::Body { value: parsed, duplicates } = body::parse(&text, body_form, taken)?;
     options.duplicates = duplicates;
     if parsed.is_null() && head.method != Method::DELETE {
         return Err(Status::bad_request("the request has no body"));
@@ -223,7 +237,7 @@ async fn answer_review(review: &review::Review, asked: Asked) -> Result<Answer, 
         return Ok(answer::method_not_allowed("POST"));
     }
     let form = negotiate::body_form(&asked.head.headers)?;
-    let question = body::parse(&body::read(asked.body).await?, form)?.value;
+    let question = body::parse(&body::read(asked.body).await?, form, review.kind)?.value;
     Ok(answer::json(StatusCode::CREATED, &review::answer(review, question, &asked.identity)?))
 }
 

@@ -1,11 +1,15 @@
-//! Writes `crates/engine-schema/src/v1.34.json.gz`: the OpenAPI schemas of every kind the store knows.
+//! Writes `crates/engine-schema/src/v1.34.json.gz`, the OpenAPI schemas of every kind the store knows, and
+//! `v1.34.protobuf` beside it, the protobuf field numbers of all of them.
 //!
 //! Run from the repository's root: `cargo run --manifest-path xtask/schema/Cargo.toml`.
 //! Names, types and descriptions come from the k8s-openapi crate; merge keys, list types and
 //! group-version-kinds are not in there and are kept by hand in `engine-schema` (`overlay.rs`).
 
+mod protobuf;
+
 use std::io::Write;
 
+use k8s_openapi::Resource;
 use k8s_openapi::api::{
     admissionregistration::v1 as admission, apps::v1 as apps, authentication::v1 as authentication,
     authorization::v1 as authorization, autoscaling::v1 as autoscaling, autoscaling::v2 as autoscaling_v2,
@@ -15,20 +19,33 @@ use k8s_openapi::api::{
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use protobuf::Root;
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-/// Where the file goes, from the repository's root.
+/// Where the schemas go, from the repository's root.
 const OUTPUT: &str = "crates/engine-schema/src/v1.34.json.gz";
+/// Where the protobuf table goes.
+const PROTOBUF_OUTPUT: &str = "crates/engine-schema/src/v1.34.protobuf";
 
+/// Adds kinds to the schemas and, as what may be sent as a body, to the protobuf table.
 macro_rules! add_all {
-    ($generator:expr, $($kind:ty),+ $(,)?) => { $( $generator.subschema_for::<$kind>(); )+ };
+    ($generator:expr, $roots:expr, $($kind:ty),+ $(,)?) => { $(
+        $generator.subschema_for::<$kind>();
+        $roots.push(Root {
+            api_version: <$kind as Resource>::API_VERSION,
+            kind: <$kind as Resource>::KIND,
+            schema: <$kind as JsonSchema>::schema_name().into_owned(),
+        });
+    )+ };
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut generator = SchemaSettings::openapi3().into_generator();
+    let mut roots = Vec::new();
     add_all!(
-        generator,
+        generator, roots,
         core::Binding, core::ConfigMap, core::Endpoints, core::Event, core::LimitRange, core::Namespace, core::Node,
         core::PersistentVolume, core::PersistentVolumeClaim, core::Pod, core::PodTemplate,
         core::ReplicationController, core::ResourceQuota, core::Secret, core::Service, core::ServiceAccount,
@@ -44,8 +61,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         authentication::SelfSubjectReview, authentication::TokenRequest, authentication::TokenReview,
         authorization::LocalSubjectAccessReview, authorization::SelfSubjectAccessReview,
         authorization::SelfSubjectRulesReview, authorization::SubjectAccessReview,
-        apiextensions::CustomResourceDefinition, meta::DeleteOptions, meta::Status,
+        apiextensions::CustomResourceDefinition,
+        meta::Status,
     );
+    generator.subschema_for::<meta::DeleteOptions>();
+    // Registered in every group-version.
+    let schema = <meta::DeleteOptions as JsonSchema>::schema_name().into_owned();
+    roots.push(Root { api_version: "*", kind: "DeleteOptions", schema });
     let mut schemas: Map<String, Value> = generator.take_definitions(true);
     schemas.values_mut().for_each(tidy);
     let text = serde_json::to_vec(&schemas)?;
@@ -54,6 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .write(std::fs::File::create(OUTPUT)?, flate2::Compression::best());
     encoder.write_all(&text)?;
     encoder.finish()?;
+    std::fs::write(PROTOBUF_OUTPUT, protobuf::table(&roots, &schemas)?)?;
     println!("{} schemas, {} bytes before compression, written to {OUTPUT}", schemas.len(), text.len());
     Ok(())
 }
@@ -62,7 +85,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
-            map.remove("$schema");
+            if map.get("$schema").is_some_and(Value::is_string) {
+                map.remove("$schema");
+            }
             map.values_mut().for_each(tidy);
         }
         Value::Array(list) => list.iter_mut().for_each(tidy),
