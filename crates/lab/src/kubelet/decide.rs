@@ -84,6 +84,12 @@ impl Decision {
         self.actions.push(action);
     }
 
+    /// Asks a container to end, and looks again when its time is up.
+    fn stop(&mut self, container: &str, deadline: Timestamp, reason: StopReason) {
+        self.then(Action::Stop { container: container.to_owned(), deadline, reason });
+        self.look_at(deadline);
+    }
+
     fn look_at(&mut self, when: Timestamp) {
         self.wake = Some(self.wake.map_or(when, |wake| wake.min(when)));
     }
@@ -95,7 +101,7 @@ pub fn decide(pod: &Pod, observed: &Observed, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
     let Some(spec) = &pod.spec else { return decision };
     if pod.metadata.deletion_timestamp.is_some() {
-        take_down(&mut decision, observed, delete_deadline(pod, now), now);
+        take_down(&mut decision, observed, delete_deadline(pod, spec, observed, now), now);
         if decision.actions.is_empty() && is_cleared(observed) {
             decision.then(Action::Delete);
         }
@@ -112,9 +118,11 @@ fn grace(spec: &PodSpec) -> SignedDuration {
     SignedDuration::from_secs(spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS).max(0))
 }
 
-fn delete_deadline(pod: &Pod, now: Timestamp) -> Timestamp {
-    // The API sets `deletionTimestamp` to the time of the request plus the grace.
-    pod.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0)
+/// Counted from when the wish was seen: `deletionTimestamp` has whole seconds, which would cut a short grace.
+fn delete_deadline(pod: &Pod, spec: &PodSpec, observed: &Observed, now: Timestamp) -> Timestamp {
+    let wished = pod.metadata.deletion_grace_period_seconds;
+    let patience = wished.map_or_else(|| grace(spec), |seconds| SignedDuration::from_secs(seconds.max(0)));
+    observed.terminating_since.unwrap_or(now) + patience
 }
 
 /// Whether the API says that the Pod has finished; true also after a restart of the lab.
@@ -136,9 +144,7 @@ fn take_down(decision: &mut Decision, observed: &Observed, deadline: Timestamp, 
         match (&run.phase, &run.stop) {
             (Phase::Starting, _) | (_, Stop::Killed) => {}
             (_, Stop::NotAsked) if now >= deadline => decision.then(Action::Kill { container: name.clone() }),
-            (_, Stop::NotAsked) if now >= drained => {
-                decision.then(Action::Stop { container: name.clone(), deadline, reason: StopReason::PodEnds })
-            }
+            (_, Stop::NotAsked) if now >= drained => decision.stop(name, deadline, StopReason::PodEnds),
             (_, Stop::NotAsked) => decision.look_at(drained),
             (_, Stop::Asked { deadline: asked, .. }) => {
                 kill_or_wait(decision, name, (*asked).min(deadline), now);
@@ -242,11 +248,7 @@ fn watch_over(decision: &mut Decision, spec: &PodSpec, container: &Container, ru
     if let Some((kind, _)) = run.probes.fatal(container) {
         let own = kind.of(container).and_then(|probe| probe.termination_grace_period_seconds);
         let patience = own.map_or_else(|| grace(spec), |seconds| SignedDuration::from_secs(seconds.max(0)));
-        return decision.then(Action::Stop {
-            container: container.name.clone(),
-            deadline: now + patience,
-            reason: StopReason::Probe(kind),
-        });
+        return decision.stop(&container.name, now + patience, StopReason::Probe(kind));
     }
     for kind in ProbeKind::ALL {
         match run.probes.due(kind, container) {

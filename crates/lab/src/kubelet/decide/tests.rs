@@ -79,6 +79,7 @@ impl Life {
 
     fn delete(&mut self, now: i64, grace: i64) {
         self.pod.metadata.deletion_timestamp = Some(Time(at(now + grace)));
+        self.pod.metadata.deletion_grace_period_seconds = Some(grace);
     }
 }
 
@@ -162,6 +163,7 @@ fn deletion_drains_then_asks_then_kills_then_cleans_up() {
     assert_eq!(life.wake, Some(at(10) + DRAIN));
     let stop = Action::Stop { container: "web".into(), deadline: at(15), reason: StopReason::PodEnds };
     assert_eq!(life.step(11), [stop]);
+    assert_eq!(life.wake, Some(at(15)), "nothing else may happen before");
     assert_eq!(life.step(12), []);
     assert_eq!(life.wake, Some(at(15)));
     assert_eq!(life.step(15), [Action::Kill { container: "web".into() }]);
@@ -208,6 +210,7 @@ fn a_failed_liveness_probe_ends_the_container_and_the_policy_restarts_it() {
     life.take(1, Event::Probed { container: "web".into(), kind, id: "web-0".into(), failure });
     let reason = StopReason::Probe(kind);
     assert_eq!(life.step(1), [Action::Stop { container: "web".into(), deadline: at(5), reason }]);
+    assert_eq!(life.wake, Some(at(5)));
     life.exited(2, "web", 143);
     assert_eq!(life.step(2), [start("web")]);
 }

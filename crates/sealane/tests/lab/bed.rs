@@ -1,10 +1,4 @@
-//! Starts labs with the built binary and looks at what they leave behind: nothing, however they end.
-
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test of a program: it starts it and looks at files"
-)]
+//! A place for one lab: starts the built binary, and looks at what is left of it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -22,36 +16,36 @@ use nix::unistd::{Pid, getuid};
 use serde_json::{Value, json};
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// An ordinary user that every Linux has.
 const NOBODY: u32 = 65534;
 
 /// A lab in a directory of its own.
-struct Bed {
-    dir: PathBuf,
-    user: Option<u32>,
+pub(crate) struct Bed {
+    pub(crate) dir: PathBuf,
+    pub(crate) user: Option<u32>,
 }
 
 impl Bed {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("sealane-lab-test-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Self { dir, user: None }
     }
 
     /// The same as an ordinary user; none when this test is one already, or that user cannot reach the binary.
-    fn as_ordinary_user(name: &str) -> Option<Self> {
+    pub(crate) fn as_ordinary_user(name: &str) -> Option<Self> {
         let mut bed = Self::new(name);
         fs::set_permissions(&bed.dir, fs::Permissions::from_mode(0o777)).unwrap();
         bed.user = getuid().is_root().then_some(NOBODY);
         bed.sealane(&["version"]).status().is_ok_and(|status| status.success()).then_some(bed)
     }
 
-    fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.dir.join("lab")
     }
 
-    fn sealane(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn sealane(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealane"));
         command.args(arguments).env("SEALANE_STATE_DIR", self.state_dir()).env("HOME", &self.dir);
         if let Some(user) = self.user {
@@ -60,13 +54,19 @@ impl Bed {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.sealane(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Starts a lab in the foreground and waits until it says that it is ready.
-    fn up(&self) -> (Child, Value) {
+    pub(crate) fn up(&self) -> (Child, Value) {
+        self.up_with(&[])
+    }
+
+    /// The same with flags.
+    pub(crate) fn up_with(&self, flags: &[&str]) -> (Child, Value) {
         let mut command = self.sealane(&["lab", "up", "--output", "json"]);
+        command.args(flags);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut text = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -79,7 +79,7 @@ impl Bed {
     }
 
     /// Starts a Pod whose program can be found among this machine's processes.
-    fn start_pod(&self, info: &Value, mark: &str) {
+    pub(crate) fn start_pod(&self, info: &Value, mark: &str) {
         let kubeconfig = PathBuf::from(info["kubeconfig"].as_str().unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -105,7 +105,7 @@ impl Bed {
     }
 
     /// Everything that a lab may leave behind on a machine.
-    fn check_nothing_left(&self, mark: &str) {
+    pub(crate) fn check_nothing_left(&self, mark: &str) {
         wait_until("no process is left", || processes_with(&self.dir.display().to_string()) == 0);
         wait_until("no program of a Pod is left", || processes_with(mark) == 0);
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -116,7 +116,7 @@ impl Bed {
         assert_eq!(ours, None, "a link is left");
     }
 
-    fn check_state_dir_gone(&self) {
+    pub(crate) fn check_state_dir_gone(&self) {
         assert!(!self.state_dir().exists(), "the state directory is left");
     }
 }
@@ -128,7 +128,7 @@ impl Drop for Bed {
 }
 
 /// Processes, other than this one and its relatives by name, with a text among their arguments.
-fn processes_with(text: &str) -> usize {
+pub(crate) fn processes_with(text: &str) -> usize {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     processes
         .filter(|process| {
@@ -138,7 +138,7 @@ fn processes_with(text: &str) -> usize {
         .count()
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "waited too long: {what}");
@@ -146,17 +146,17 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
 
 /// A number that no other process sleeps for.
-fn mark(number: u32) -> String {
+pub(crate) fn mark(number: u32) -> String {
     format!("{}{number}", 8_000_000 + std::process::id())
 }
 
 /// Whether this user may make namespaces here; says so in the output if not.
-fn can_run(test: &str) -> bool {
+pub(crate) fn can_run(test: &str) -> bool {
     let mut command = Command::new("true");
     netns::world::World::new().with_pids().enter_on_exec(&mut command);
     match command.status() {
@@ -166,110 +166,4 @@ fn can_run(test: &str) -> bool {
             false
         }
     }
-}
-
-#[test]
-fn ctrl_c_leaves_nothing() {
-    if !can_run("ctrl_c_leaves_nothing") {
-        return;
-    }
-    let (bed, mark) = (Bed::new("ctrl-c"), mark(1));
-    let (mut child, info) = bed.up();
-    bed.start_pod(&info, &mark);
-    signal(&child, Signal::SIGINT);
-    assert!(child.wait().unwrap().success());
-    bed.check_nothing_left(&mark);
-    bed.check_state_dir_gone();
-}
-
-#[test]
-fn kill_9_leaves_nothing_but_the_state_directory_and_the_next_lab_starts() {
-    if !can_run("kill_9_leaves_nothing_but_the_state_directory_and_the_next_lab_starts") {
-        return;
-    }
-    let (bed, mark) = (Bed::new("kill-9"), mark(2));
-    let (mut child, info) = bed.up();
-    bed.start_pod(&info, &mark);
-    signal(&child, Signal::SIGKILL);
-    child.wait().unwrap();
-    bed.check_nothing_left(&mark);
-    let (mut child, _) = bed.up();
-    signal(&child, Signal::SIGTERM);
-    assert!(child.wait().unwrap().success());
-    bed.check_nothing_left(&mark);
-    bed.check_state_dir_gone();
-}
-
-#[test]
-fn a_detached_lab_is_one_of_its_kind_and_ends_with_down() {
-    if !can_run("a_detached_lab_is_one_of_its_kind_and_ends_with_down") {
-        return;
-    }
-    let bed = Bed::new("down");
-    let up = bed.run(&["lab", "up", "--detach", "--output", "json", "--nodes", "1"]);
-    assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
-    let info: Value = serde_json::from_slice(&up.stdout).unwrap();
-    assert_eq!(info["nodes"], json!(["node-a"]));
-
-    let again = bed.run(&["lab", "up"]);
-    assert!(!again.status.success());
-    let why = String::from_utf8_lossy(&again.stderr).into_owned();
-    assert!(why.contains("a lab is already running") && why.contains("sealane lab down"), "{why}");
-
-    let status = bed.run(&["lab", "status", "--output", "json"]);
-    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
-    assert_eq!(status["nodes"], json!([{ "name": "node-a", "ready": true }]));
-
-    let down = bed.run(&["lab", "down"]);
-    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
-    bed.check_nothing_left("no Pod was started");
-    bed.check_state_dir_gone();
-    let why = bed.run(&["lab", "down"]);
-    assert!(String::from_utf8_lossy(&why.stderr).contains("no lab is running in"));
-}
-
-#[test]
-fn run_gives_the_command_a_cluster_and_returns_its_status() {
-    if !can_run("run_gives_the_command_a_cluster_and_returns_its_status") {
-        return;
-    }
-    let bed = Bed::new("run");
-    let script = "test -r \"$KUBECONFIG\" && echo \"$SEALANE_HTTP\" && exit 7";
-    let output = bed.run(&["lab", "run", "--nodes", "1", "--", "sh", "-c", script]);
-    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).starts_with("127.0.0.1:"));
-    bed.check_nothing_left("no Pod was started");
-    bed.check_state_dir_gone();
-}
-
-#[test]
-fn an_ordinary_user_has_labs_too() {
-    let Some(bed) = Bed::as_ordinary_user("ordinary") else {
-        println!("sealane-skip: an_ordinary_user_has_labs_too: no ordinary user can reach the binary");
-        return;
-    };
-    if !can_run("an_ordinary_user_has_labs_too") {
-        return;
-    }
-    let mark = mark(3);
-    let (mut child, info) = bed.up();
-    bed.start_pod(&info, &mark);
-    signal(&child, Signal::SIGKILL);
-    child.wait().unwrap();
-    bed.check_nothing_left(&mark);
-}
-
-#[test]
-fn a_taken_port_is_named_with_what_to_do() {
-    let bed = Bed::new("port");
-    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = holder.local_addr().unwrap().port().to_string();
-    let output = bed.run(&["lab", "up", "--http-port", &port]);
-    assert!(!output.status.success());
-    let why = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        why.contains(&format!("port {port} on 127.0.0.1 is taken")) && why.contains("--http-port"),
-        "{why}"
-    );
-    bed.check_state_dir_gone();
 }

@@ -1,0 +1,125 @@
+//! The agents are killed: traffic goes on, and their successors take up the work.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::bed::{Bed, can_run};
+use crate::cluster::{Cluster, Seen};
+
+/// Most rounds of the client that runs meanwhile, and its requests in each.
+const ROUNDS: usize = 500;
+const REQUESTS: &str = "50";
+
+const WORLD: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: example.com/web:1, ports: [{containerPort: 8080}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client-a, namespace: shop}
+spec: {nodeName: node-a, containers: [{name: c, image: example.com/client}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client-b, namespace: shop}
+spec: {nodeName: node-b, containers: [{name: c, image: example.com/client}]}
+";
+
+const LATER: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: later, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 81, targetPort: 8080}]}
+";
+
+#[test]
+fn killed_agents_leave_traffic_flowing_and_their_successors_converge() {
+    if !can_run("killed_agents_leave_traffic_flowing_and_their_successors_converge") {
+        return;
+    }
+    let bed = Bed::new("agents");
+    let cluster = Cluster::up(&bed, &[]);
+    cluster.create(WORLD);
+    cluster.ready_pods("shop", "web", 3);
+    cluster.ready_pod("shop", "client-a");
+    cluster.ready_pod("shop", "client-b");
+    let url = format!("http://{}/", cluster.service_address("shop", "web"));
+    cluster.answered("shop", "client-a", &url);
+    let before = cluster.agents();
+    assert_eq!(before.len(), 3, "{before:?}");
+
+    let seen = while_requests_run(&bed, &url, || {
+        for (_, pid) in &before {
+            kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
+        }
+        cluster.wait("every agent has a successor", || {
+            let now = cluster.agents();
+            (now.len() == 3 && now.iter().all(|agent| !before.contains(agent))).then_some(())
+        });
+        cluster.create(LATER);
+        let later = format!("http://{}:81/", cluster.service_address("shop", "later"));
+        for client in ["client-a", "client-b"] {
+            cluster.answered("shop", client, &later);
+            cluster.answered("shop", client, "http://later.shop.svc.cluster.local:81/");
+        }
+    });
+    let failed: Vec<&Seen> = seen.iter().filter(|seen| seen.status != Some(200)).collect();
+    assert!(failed.is_empty(), "{} of {} requests failed: {:?}", failed.len(), seen.len(), failed[0]);
+    println!("{} requests, none failed", seen.len());
+    cluster.wait("every node is ready", || {
+        let list = cluster.get("/api/v1/nodes")?;
+        let nodes = list["items"].as_array()?;
+        nodes
+            .iter()
+            .all(|node| node["status"]["conditions"].to_string().contains("KubeletReady"))
+            .then_some(())
+    });
+}
+
+/// Runs something while a Pod sends requests, each over a connection of its own; what those saw.
+fn while_requests_run(bed: &Bed, url: &str, action: impl FnOnce()) -> Vec<Seen> {
+    let (is_done, started) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let requests = scope.spawn(|| {
+            let mut seen = Vec::new();
+            for _ in 0..ROUNDS {
+                let exec = ["lab", "exec", "-n", "shop", "client-a", "--", "sealane", "probe", "--json"];
+                let output = bed.run(&[&exec[..], &["--count", REQUESTS, "http", url]].concat());
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                seen.extend(text.lines().map(|line| serde_json::from_str::<Seen>(line).unwrap()));
+                assert!(!text.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+                started.store(true, Ordering::Relaxed);
+                if is_done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            seen
+        });
+        crate::bed::wait_until("requests run", || started.load(Ordering::Relaxed) || requests.is_finished());
+        // The client must end also when this fails.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(action));
+        is_done.store(true, Ordering::Relaxed);
+        let seen = requests.join().unwrap();
+        result.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+        seen
+    })
+}

@@ -1,0 +1,17 @@
+//! Starts labs with the built binary and proves with real traffic and an unmodified kubectl what they are to do.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test of a program: it starts it and looks at files"
+)]
+
+mod agents;
+mod bed;
+mod cluster;
+mod containers;
+mod endings;
+mod isolation;
+mod paths;
+mod persistence;
+mod tour;

@@ -1,0 +1,75 @@
+//! How Pods of different nodes reach each other: through VXLAN, or by routes.
+
+use crate::bed::{Bed, can_run};
+use crate::cluster::Cluster;
+
+const WORLD: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: default}
+spec: {nodeName: node-a, containers: [{name: c, image: example.com/a, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b, namespace: default, labels: {app: b}}
+spec: {nodeName: node-b, containers: [{name: c, image: example.com/b, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: c, namespace: default}
+spec: {nodeName: node-c, containers: [{name: c, image: example.com/c, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: b, namespace: default}
+spec: {selector: {app: b}, ports: [{port: 80, targetPort: 8080}]}
+";
+
+/// Whether the nodes of a running lab have the VXLAN link, as the networks of their agents' processes show it.
+fn has_tunnel(cluster: &Cluster<'_>) -> bool {
+    let links = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap();
+    let found: Vec<bool> =
+        cluster.agents().iter().map(|(_, pid)| links(*pid).contains("sealane-vx")).collect();
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|one| *one == found[0]), "{found:?}");
+    found[0]
+}
+
+fn check_traffic(cluster: &Cluster<'_>) {
+    cluster.create(WORLD);
+    let addresses = ["a", "b", "c"].map(|pod| (pod, cluster.ready_pod("default", pod)));
+    for (from, source) in &addresses {
+        for (to, address) in &addresses {
+            let seen = cluster.answered("default", from, &format!("http://{address}:8080/"));
+            assert_eq!(seen.said("pod"), *to);
+            let client = seen.said("client");
+            assert_eq!(client.rsplit_once(':').unwrap().0, source, "{from} to {to} keeps its address");
+        }
+        if *from != "b" {
+            let seen = cluster.answered("default", from, "http://b/");
+            assert_eq!(seen.said("client").rsplit_once(':').unwrap().0, source, "{from} through the Service");
+        }
+    }
+}
+
+#[test]
+fn direct_routes_carry_traffic_between_nodes() {
+    if !can_run("direct_routes_carry_traffic_between_nodes") {
+        return;
+    }
+    let bed = Bed::new("direct");
+    let cluster = Cluster::up(&bed, &["--tunnel", "direct"]);
+    check_traffic(&cluster);
+    assert!(!has_tunnel(&cluster));
+}
+
+#[test]
+fn vxlan_carries_traffic_between_nodes() {
+    if !can_run("vxlan_carries_traffic_between_nodes") {
+        return;
+    }
+    let bed = Bed::new("vxlan");
+    let cluster = Cluster::up(&bed, &[]);
+    check_traffic(&cluster);
+    assert!(has_tunnel(&cluster));
+}
