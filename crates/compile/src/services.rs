@@ -32,7 +32,7 @@ pub(crate) fn compile(
     ServiceTable {
         frontends,
         node_addresses,
-        pod_cidrs: context.pod_cidrs.clone(),
+        pod_cidrs: node.iter().flat_map(|node| &node.pod_cidrs).copied().collect(),
         service_cidrs: context.service_cidrs.clone(),
         local_vips: context.dns_addresses.clone(),
     }

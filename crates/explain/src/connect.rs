@@ -71,7 +71,9 @@ pub(crate) fn follow(
         return explanation.conclude(Conclusion::ReachesNode, text);
     }
     let backend = Backend { address: attempt.address, port: attempt.port };
-    let ends = vec![reach(cluster, &way, source.address, (&backend, attempt.protocol))];
+    let sending = source.address.and_then(|address| cluster.node_at(address));
+    let seen = sending.and_then(|node| node_source(cluster, node, backend.address)).or(source.address);
+    let ends = vec![reach(cluster, &way, seen, (&backend, attempt.protocol))];
     conclude(ends, explanation);
 }
 
@@ -293,7 +295,15 @@ fn seen_source(
     if is_kept || is_here {
         return source.address;
     }
-    plan.podnet.vxlan.as_ref().map(|vxlan| vxlan.address).or(plan.services.node_addresses.first().copied())
+    node_source(cluster, plan, backend.address)
+}
+
+/// The address that a node's own packets to an address carry: the tunnel's when they go through it.
+fn node_source(cluster: &Cluster, plan: &NodePlan, address: IpAddr) -> Option<IpAddr> {
+    let peer = cluster.pod_at(address).and_then(|(_, node)| plan.podnet.peers.get(node));
+    let tunnel =
+        plan.podnet.vxlan.as_ref().filter(|_| peer.is_some_and(|peer| peer.path != PeerPath::Direct));
+    tunnel.map(|vxlan| vxlan.address).or(plan.services.node_addresses.first().copied())
 }
 
 /// How the way to one backend ends.

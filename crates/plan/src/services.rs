@@ -16,7 +16,10 @@ pub struct ServiceTable {
     pub frontends: BTreeMap<Frontend, FrontendRule>,
     /// This node's addresses on which NodePorts answer.
     pub node_addresses: BTreeSet<IpAddr>,
-    /// Pod ranges of the whole cluster: a source outside them, and not this node, is an external client.
+    /// This node's Pod ranges: a source outside them, and not this node, is an external client.
+    ///
+    /// Other nodes' Pods are external here. Their own nodes send them on to backends, except for a NodePort of this
+    /// node; and then an answer from a third node would not come back through this one.
     pub pod_cidrs: BTreeSet<Prefix>,
     /// Ranges of ClusterIPs; an address in them that no frontend has is dropped.
     pub service_cidrs: BTreeSet<Prefix>,
@@ -68,7 +71,7 @@ pub struct FrontendRule {
     pub port_name: String,
     /// Which kind of address this is.
     pub scope: FrontendScope,
-    /// For clients inside the cluster: Pods of any node, and this node itself.
+    /// For clients on this node: its Pods, and the node itself.
     pub internal: Outcome,
     /// For all other clients.
     pub external: Outcome,

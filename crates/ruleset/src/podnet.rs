@@ -11,12 +11,13 @@ use crate::segment::{as_key, merged};
 use crate::value::{Key, Ruleset, Value};
 
 pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
-    let nodes: Vec<Prefix> = plan.services.node_addresses.iter().map(|node| Prefix::host(*node)).collect();
+    let nodes = own_addresses(plan);
+    let hosts: Vec<Prefix> = nodes.iter().map(|node| Prefix::host(*node)).collect();
     for family in [IpFamily::V4, IpFamily::V6] {
         let masquerade = &plan.podnet.masquerade;
         for (name, ranges) in [
             ("pods", merged(&plan.services.pod_cidrs, family)),
-            ("inside", merged(plan.services.pod_cidrs.iter().chain(&nodes), family)),
+            ("inside", merged(plan.services.pod_cidrs.iter().chain(&hosts), family)),
             ("serviceranges", merged(&plan.services.service_cidrs, family)),
             ("masqueraded", merged(&masquerade.sources, family)),
             ("unmasqueraded", merged(&masquerade.except, family)),
@@ -26,14 +27,21 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
             }
         }
     }
-    for address in &plan.services.node_addresses {
-        let key = Key::exact(vec![Value::Address(*address)]);
-        put(rules, "nodes", IpFamily::of(*address), key, member(""));
+    for address in nodes {
+        let key = Key::exact(vec![Value::Address(address)]);
+        put(rules, "nodes", IpFamily::of(address), key, member(""));
     }
     for address in reaching_themselves(plan) {
         let key = Key::exact(vec![Value::Address(address); 2]);
         put(rules, "self", IpFamily::of(address), key, member(""));
     }
+}
+
+/// Addresses that packets of this node itself may carry. A program that connects to an address which the node holds
+/// has that address as its own, too; a backend elsewhere could not answer it.
+fn own_addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
+    let held = plan.podnet.local_addresses.keys();
+    plan.services.node_addresses.iter().chain(held).copied().collect()
 }
 
 /// Addresses whose owner, a Pod of this node, may be sent back to itself by one of its own Services.

@@ -116,7 +116,8 @@ impl<'a> TracedWorld<'a> {
             None if plan.lb.announce.contains_key(&destination) => Step::Ends(Fate::Refused),
             None => Step::Ends(reached(trace.destination, home, seen)),
             Some(next) => {
-                let source = match trace.masqueraded {
+                let is_nodes = trace.masqueraded || packet.origin == Origin::Here;
+                let source = match is_nodes {
                     true => SocketAddr::new(node_source(plan, Some(next)), CLIENT_PORT),
                     false => packet.source,
                 };

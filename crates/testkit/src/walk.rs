@@ -177,8 +177,11 @@ fn arrive(world: &World, entry: &NodePlan, probe: &ResolvedProbe, backend: &Back
     let seen = if leaves_cluster { Seen::Node } else { seen };
     // A node judges what it forwards before it hides the client behind its own address.
     let is_here = home.is_some_and(|home| home.node == entry.node);
+    // A node's own packets carry another address when they go through a tunnel.
+    let from_here = entry.services.node_addresses.contains(&probe.source);
     let translated = match seen {
         Seen::Node if !is_here => node_source(entry, home),
+        Seen::Client if from_here && !is_here => node_source(entry, home),
         Seen::Client | Seen::Node => probe.source,
     };
     let at_source = Connection {

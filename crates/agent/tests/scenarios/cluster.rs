@@ -194,6 +194,11 @@ pub(crate) fn holds(plan: &NodePlan, address: IpAddr) -> bool {
     plan.services.node_addresses.contains(&address) || plan.podnet.local_addresses.contains_key(&address)
 }
 
+/// Whether the outside reaches an address without a router.
+pub(crate) fn is_on_underlay(held: IpAddr) -> bool {
+    Prefix::new(address(OUTSIDE), UNDERLAY_LEN).is_some_and(|underlay| underlay.contains(held))
+}
+
 /// What the trials reach on a node itself.
 fn on_node(plan: &NodePlan, trials: &[Trial<'_>]) -> BTreeSet<(Protocol, SocketAddr)> {
     let reached =

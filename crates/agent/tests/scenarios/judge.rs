@@ -10,7 +10,7 @@ use plan::NodePlan;
 use testkit::{Client, Fate, Probe, ResolvedProbe, Seen, World, walk};
 use types::{NodeName, PodName};
 
-use crate::cluster::{Cluster, holds};
+use crate::cluster::{Cluster, holds, is_on_underlay};
 use crate::packets::{Answer, Draws};
 
 /// How long silence must last to count, where silence is expected. All is on one machine.
@@ -102,7 +102,8 @@ impl<'a> Trial<'a> {
     fn route(&self) -> Option<(IpAddr, &'a NodePlan)> {
         let destination = self.resolved.destination;
         let is_outside = matches!(self.probe.client, Client::Outside { .. });
-        (is_outside && !holds(self.entry, destination)).then_some((destination, self.entry))
+        let is_on_link = is_on_underlay(destination) && holds(self.entry, destination);
+        (is_outside && !is_on_link).then_some((destination, self.entry))
     }
 
     /// Sends packets until all that may happen has happened.
@@ -150,7 +151,7 @@ impl<'a> Trial<'a> {
             (Fate::Reached { backend, pod, source }, Answer::Reached { place, end, seen }) => {
                 *end == SocketAddr::new(backend.address, backend.port.number())
                     && *place == self.place(backend.address, pod.as_ref()).to_string()
-                    && self.addresses_of(*source).contains(seen)
+                    && self.addresses_of(*source, backend.address).contains(seen)
             }
             _ => false,
         }
@@ -168,8 +169,10 @@ impl<'a> Trial<'a> {
     }
 
     /// Addresses that a server may see.
-    fn addresses_of(&self, seen: Seen) -> BTreeSet<IpAddr> {
+    fn addresses_of(&self, seen: Seen, server: IpAddr) -> BTreeSet<IpAddr> {
         match (seen, &self.probe.client) {
+            // Who connects to an own address has that address.
+            (Seen::Client, Client::Node(_)) if holds(self.entry, server) => [server].into(),
             (Seen::Client, Client::Node(_)) => own_addresses(self.entry),
             (Seen::Client, Client::Pod(_) | Client::Outside { .. }) => [self.resolved.source].into(),
             (Seen::Node, _) => self.world.plans.values().flat_map(own_addresses).collect(),

@@ -76,7 +76,11 @@ fn targets(world: &World) -> BTreeSet<String> {
         if let FrontendAddress::Vip(address) = frontend.address {
             let end = SocketAddr::new(address, frontend.port.number());
             targets.insert(format!("{end}/{}", frontend.protocol));
-            if world.plans.values().any(|plan| plan.services.service_cidrs.iter().any(|range| range.contains(address))) {
+            if world
+                .plans
+                .values()
+                .any(|plan| plan.services.service_cidrs.iter().any(|range| range.contains(address)))
+            {
                 targets.insert(format!("{address}:81/TCP"));
             }
         }
