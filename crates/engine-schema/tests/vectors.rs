@@ -64,3 +64,8 @@ fn check(vectors: &str) {
 fn every_kind_as_go_writes_it() {
     check(include_str!("vectors/kinds.txt"));
 }
+
+#[test]
+fn what_kubectl_create_sends() {
+    check(include_str!("vectors/kubectl.txt"));
+}

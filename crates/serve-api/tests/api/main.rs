@@ -8,5 +8,6 @@
 mod http_surface;
 mod kube_rs;
 mod kubectl;
+mod protobuf;
 mod restart;
 mod world;
