@@ -1,6 +1,6 @@
 //! What becomes of a connection, worked out from the plans of all nodes in the plainest way.
 //!
-//! The oracle of the scenario runners: the ruleset's trace, and later real packets, must come to the same.
+//! The oracle of the scenario runners: the ruleset's trace and real packets must come to the same.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
