@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::state::StateDir;
+
 /// Why a lab does not start, stop or answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
@@ -20,8 +22,9 @@ pub enum LabError {
     },
     /// A lab runs already.
     #[error(
-        "a lab is already running in {} (process {pid}); stop it with `sealane lab down`, or start another with --name NAME",
-        .state_dir.display()
+        "a lab is already running in {} (process {pid}); stop it with `sealane lab down{}`, or start another with --name NAME",
+        .state_dir.display(),
+        StateDir::at(.state_dir).flags()
     )]
     AlreadyRunning {
         /// Its state directory.
@@ -30,7 +33,7 @@ pub enum LabError {
         pid: i32,
     },
     /// No lab runs.
-    #[error("no lab is running in {}; start one with `sealane lab up`", .state_dir.display())]
+    #[error("no lab is running in {}; start one with `sealane lab up{}`", .state_dir.display(), StateDir::at(.state_dir).flags())]
     NotRunning {
         /// Where one was looked for.
         state_dir: PathBuf,

@@ -64,6 +64,17 @@ impl StateDir {
         Self::at(base.join(name.unwrap_or("lab")))
     }
 
+    /// The flags that make `sealane lab` mean this directory, each after a space; empty for the usual one.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match self.root.parent().is_some_and(is_ours_by_name) {
+            true if name == "lab" => String::new(),
+            true => format!(" --name {name}"),
+            false => format!(" --state-dir {}", self.root.display()),
+        }
+    }
+
     /// The directory itself.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -201,6 +212,19 @@ impl StateDir {
         }
     }
 
+    /// Removes what a killed lab has left; whether there was anything.
+    ///
+    /// # Errors
+    /// When a lab runs there, or something cannot be removed.
+    pub fn sweep(&self) -> Result<bool, LabError> {
+        if !self.root.join("lock").exists() {
+            return Ok(false);
+        }
+        let _lock = self.take()?;
+        self.remove()?;
+        Ok(true)
+    }
+
     /// Writes a file that only this user can read.
     ///
     /// # Errors
@@ -300,6 +324,24 @@ mod tests {
         dir.remove().unwrap();
         assert!(!dir.root().exists() && !dir.root().parent().unwrap().exists());
         fs::remove_dir(dir.root().ancestors().nth(2).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_lab_left_is_swept_away() {
+        let dir = mk_dir("swept");
+        assert!(!dir.sweep().unwrap());
+        drop(dir.take().unwrap());
+        assert!(dir.sweep().unwrap());
+        assert!(!dir.root().exists());
+        fs::remove_dir(dir.root().ancestors().nth(2).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn flags_lead_to_the_directory() {
+        let flags = |path: &str| StateDir::at(path).flags();
+        assert_eq!(flags("/run/user/1/sealane/lab"), "");
+        assert_eq!(flags("/tmp/sealane-0/tour"), " --name tour");
+        assert_eq!(flags("/srv/mine"), " --state-dir /srv/mine");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use model::Snapshot;
 
@@ -21,13 +21,21 @@ pub(crate) struct ClusterAccess {
 impl ClusterAccess {
     /// The cluster as its API has it now.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot> {
-        let client = watch::connect(&self.access()).await.context("cannot reach the cluster's API")?;
+        let client = watch::connect(&self.access()?).await.context("cannot reach the cluster's API")?;
         watch::list_all(&client).await.context("cannot list the cluster's objects")
     }
 
-    fn access(&self) -> watch::Access {
-        let lab = crate::config::usual_state_dir(None).kubeconfig();
-        let kubeconfig = self.kubeconfig.clone().or_else(|| lab.exists().then_some(lab));
-        watch::Access::kubeconfig_or_in_cluster(kubeconfig)
+    fn access(&self) -> Result<watch::Access> {
+        if let Some(kubeconfig) = &self.kubeconfig {
+            return Ok(watch::Access::Kubeconfig(kubeconfig.clone()));
+        }
+        match crate::config::usual_state_dir(None)?.running() {
+            Ok(lab) => Ok(watch::Access::Kubeconfig(lab.kubeconfig)),
+            // What Kubernetes tells every Pod.
+            Err(_) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+                Ok(watch::Access::kubeconfig_or_in_cluster(None))
+            }
+            Err(error) => bail!("{error}, or name a cluster with --kubeconfig or KUBECONFIG"),
+        }
     }
 }

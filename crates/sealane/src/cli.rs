@@ -6,14 +6,26 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
+use crate::help;
 use crate::output::Output;
 
 /// All of Kubernetes networking in one binary.
+///
+/// Begin with `sealane lab tour`, or start a cluster of your own on this machine with `sealane lab up` and use it with
+/// kubectl. `explain`, `status` and `plan` look at the cluster that --kubeconfig or KUBECONFIG names, else at the
+/// running lab. The exit status is 0 when all is well, 1 when not, and 2 when the command line is not understood.
 #[derive(Debug, Parser)]
-#[command(name = "sealane", version, propagate_version = true)]
+#[command(name = "sealane", version, after_help = help::SEALANE, max_term_width = 110)]
 pub(crate) struct Cli {
-    /// What is logged: a level, or a filter such as `sealane=debug`.
-    #[arg(long, global = true, env = "SEALANE_LOG", hide_env = true, value_name = "FILTER")]
+    /// What is logged: a level (error, warn, info, debug, trace), or a filter such as `sealane=debug`.
+    #[arg(
+        long,
+        global = true,
+        env = "SEALANE_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
+        hide_short_help = true
+    )]
     pub(crate) log: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -24,12 +36,28 @@ pub(crate) enum Command {
     /// A cluster on this machine: start it, stop it, run things in it.
     Lab(LabArgs),
     /// Why a connection works or fails, hop by hop.
+    ///
+    /// Follows a connection from the client to where it ends: name to address, Service to backends, NetworkPolicies of
+    /// both sides, route. Each line names the object and field that decides. Nothing is sent: the answer is computed
+    /// from the API's objects, by the code that programs the nodes. The exit status is 0 when the connection is expected
+    /// to work, else 1.
+    #[command(after_help = help::EXPLAIN)]
     Explain(cmd::explain::ExplainArgs),
     /// The cluster at a glance, and what of its objects cannot be honoured.
+    ///
+    /// Lists the nodes, and findings: objects that name something that does not exist or ask for something that is not
+    /// served, each with field and reason. The exit status is 1 when a Node is not ready or a finding is an error;
+    /// warnings alone leave it 0, as a workload scaled to zero is no failure.
+    #[command(after_help = help::STATUS)]
     Status(cmd::status::StatusArgs),
-    /// What should be true on a node.
+    /// What should be true on a node, as its agent makes it so.
+    #[command(after_help = help::PLAN)]
     Plan(cmd::plan::PlanArgs),
-    /// A small client: HTTP, TCP, UDP, DNS.
+    /// A small client for HTTP, TCP, UDP and DNS, found in every Pod of a lab.
+    ///
+    /// The answer goes to standard output, what else there is to say to standard error. The exit status is 0 when every
+    /// attempt was answered, whatever the answer was.
+    #[command(after_help = help::PROBE)]
     Probe(cmd::probe::ProbeArgs),
     /// The agent of one node.
     Agent(AgentArgs),
@@ -38,12 +66,12 @@ pub(crate) enum Command {
     /// Print the version.
     Version(VersionArgs),
     /// Print a completion script for a shell.
+    #[command(after_help = help::COMPLETION)]
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    #[command(hide = true)]
+    /// Print the manual page, in roff: `sealane man | man -l -`.
     Man,
     /// The lab's own process.
     #[command(name = lab::WORLD_SUBCOMMAND, hide = true)]
@@ -63,16 +91,32 @@ pub(crate) struct LabArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LabCommand {
     /// Start a lab and keep it until Ctrl-C.
+    ///
+    /// The lab's API, HTTP and HTTPS entries and DNS answer on 127.0.0.1; everything else is in namespaces that end with
+    /// the process, however it ends. Root is not needed where user namespaces are allowed.
+    #[command(after_help = help::UP)]
     Up(UpArgs),
-    /// Stop a lab.
+    /// Stop a lab, and remove what a killed one has left.
+    ///
+    /// Where none is running there is nothing to do, and the exit status is 0.
     Down(DownArgs),
     /// Show a running lab: where it answers, and what runs in its Pods.
     Status(LabStatusArgs),
     /// Start a lab, run a command with KUBECONFIG set, stop the lab; the exit status is the command's.
+    ///
+    /// The command also finds SEALANE_API (a URL), SEALANE_HTTP, SEALANE_HTTPS and SEALANE_DNS (address:port on 127.0.0.1)
+    /// and SEALANE_STATE_DIR in its environment, so that `sealane` commands in it mean this lab.
+    #[command(after_help = help::RUN)]
     Run(RunArgs),
-    /// Run a command in a Pod.
+    /// Run a program of this machine in a Pod, or beside the nodes.
+    ///
+    /// The program sees the Pod's network, file system and names. The exit status is the program's.
+    #[command(after_help = help::EXEC)]
     Exec(ExecArgs),
-    /// Start a lab and walk through the lessons with real traffic.
+    /// Start a lab and walk through eleven lessons with real traffic, each explained.
+    ///
+    /// The lab is the tour's own and ends with it, unless --keep is given. The exit status is 0 when everything observed
+    /// is as stated.
     Tour(cmd::tour::TourArgs),
 }
 
@@ -80,10 +124,11 @@ pub(crate) enum LabCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WhichLab {
     /// Name of the lab, to have several.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "state_dir", value_parser = lab_name)]
     pub(crate) name: Option<String>,
-    /// Directory with everything that belongs to the running lab [default: below $XDG_RUNTIME_DIR or /tmp].
-    #[arg(long, env = "SEALANE_STATE_DIR", value_name = "DIR")]
+    /// Directory with everything that belongs to the running lab [default: $SEALANE_STATE_DIR, or below
+    /// $XDG_RUNTIME_DIR or /tmp].
+    #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
@@ -92,13 +137,13 @@ pub(crate) struct WhichLab {
 pub(crate) struct LabFlags {
     #[command(flatten)]
     pub(crate) which: WhichLab,
-    /// Number of nodes.
+    /// Number of nodes, in zones a, b, c in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(lab::address::MAX_NODES)))]
     pub(crate) nodes: u8,
     /// Directory where the cluster's objects survive; without it they are forgotten.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// YAML list that says which programs run in place of which images.
+    /// YAML list that says which programs of this machine run in place of which images.
     #[arg(long, value_name = "FILE")]
     pub(crate) image_map: Option<PathBuf>,
     /// How Pods of different nodes reach each other.
@@ -116,6 +161,24 @@ pub(crate) struct LabFlags {
     /// Port of the cluster's DNS on 127.0.0.1 [default: 15353, or any].
     #[arg(long, value_name = "PORT")]
     pub(crate) dns_port: Option<u16>,
+}
+
+impl LabFlags {
+    /// Three nodes and nothing asked for.
+    pub(crate) fn usual(which: WhichLab, tunnel: LabTunnel) -> Self {
+        let (data_dir, image_map) = (None, None);
+        let (api_port, http_port, https_port, dns_port) = (None, None, None, None);
+        Self { which, nodes: 3, data_dir, image_map, tunnel, api_port, http_port, https_port, dns_port }
+    }
+}
+
+/// A name becomes a directory's.
+pub(crate) fn lab_name(text: &str) -> Result<String, String> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if !text.is_empty() && !text.starts_with('.') && text.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has only letters, digits, `-`, `_` and `.`, and does not begin with `.`".to_owned())
 }
 
 /// How Pods of different nodes of a lab reach each other.
@@ -176,9 +239,9 @@ pub(crate) struct RunArgs {
 pub(crate) struct ExecArgs {
     #[command(flatten)]
     pub(crate) which: WhichLab,
-    /// Namespace of the Pod.
-    #[arg(short, long, default_value = "default")]
-    pub(crate) namespace: String,
+    /// Namespace of the Pod [default: default].
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
     /// Container; the Pod's first one if not given.
     #[arg(short, long)]
     pub(crate) container: Option<String>,
@@ -189,9 +252,9 @@ pub(crate) struct ExecArgs {
     #[arg(short = 't', long)]
     pub(crate) tty: bool,
     /// Run on the underlay beside the nodes, outside the cluster, instead of in a Pod.
-    #[arg(long, conflicts_with_all = ["namespace", "container"])]
+    #[arg(long, conflicts_with_all = ["namespace", "container", "pod", "stdin", "tty"])]
     pub(crate) outside: bool,
-    /// The Pod (not with `--outside`).
+    /// The Pod, as `name` or `namespace/name` (none with --outside).
     #[arg(required_unless_present = "outside")]
     pub(crate) pod: Option<String>,
     /// The command and its arguments.

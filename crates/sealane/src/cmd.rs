@@ -13,12 +13,12 @@ mod version;
 
 use anyhow::Result;
 
-use crate::cli::Command;
+use crate::cli::{Cli, Command};
 
 /// Runs a subcommand; its exit status.
-pub(crate) async fn run(command: Command) -> Result<i32> {
-    match command {
-        Command::Lab(args) => lab::run(args.command).await,
+pub(crate) async fn run(cli: Cli) -> Result<i32> {
+    match cli.command {
+        Command::Lab(args) => lab::run(args.command, cli.log).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Plan(args) => plan::run(args).await,

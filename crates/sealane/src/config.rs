@@ -27,11 +27,11 @@ pub(crate) fn start_log(cli: &Cli) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
-/// The state directory of a lab of this name, where it usually is.
-pub(crate) fn usual_state_dir(name: Option<&str>) -> StateDir {
-    match std::env::var_os("SEALANE_STATE_DIR") {
-        Some(dir) => StateDir::at(dir),
-        None => StateDir::usual(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), name),
+/// The state directory of a lab of this name, where it usually is; without a name the environment may say where.
+pub(crate) fn usual_state_dir(name: Option<&str>) -> Result<StateDir> {
+    match std::env::var_os("SEALANE_STATE_DIR").filter(|dir| name.is_none() && !dir.is_empty()) {
+        Some(dir) => Ok(StateDir::at(absolute(Path::new(&dir))?)),
+        None => Ok(StateDir::usual(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), name)),
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn usual_state_dir(name: Option<&str>) -> StateDir {
 pub(crate) fn state_dir(which: &WhichLab) -> Result<StateDir> {
     match &which.state_dir {
         Some(dir) => Ok(StateDir::at(absolute(dir)?)),
-        None => Ok(usual_state_dir(which.name.as_deref())),
+        None => usual_state_dir(which.name.as_deref()),
     }
 }
 
@@ -48,7 +48,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// What a lab is to be.
-pub(crate) fn lab_settings(flags: &LabFlags) -> Result<LabSettings> {
+pub(crate) fn lab_settings(flags: &LabFlags, log: Option<String>) -> Result<LabSettings> {
     let usual = PortWishes::default();
     let wish = |port: Option<u16>, usual| port.map_or(usual, PortWish::Exactly);
     Ok(LabSettings {
@@ -66,7 +66,7 @@ pub(crate) fn lab_settings(flags: &LabFlags) -> Result<LabSettings> {
             https: wish(flags.https_port, usual.https),
             dns: wish(flags.dns_port, usual.dns),
         },
-        log: std::env::var("SEALANE_LOG").unwrap_or_else(|_| LOOP_LOG.to_owned()),
+        log: log.unwrap_or_else(|| LOOP_LOG.to_owned()),
     })
 }
 
@@ -150,7 +150,7 @@ mod tests {
         ]);
         let Command::Lab(lab) = cli.command else { panic!("not a lab command") };
         let crate::cli::LabCommand::Up(up) = lab.command else { panic!("not up") };
-        let settings = lab_settings(&up.lab).unwrap();
+        let settings = lab_settings(&up.lab, None).unwrap();
         assert_eq!((settings.nodes, settings.state_dir), (2, PathBuf::from("/x")));
         assert_eq!(settings.ports.http, PortWish::Exactly(80));
         assert_eq!(settings.ports.api, PortWish::Preferably(16443));

@@ -1,11 +1,16 @@
 //! The one binary: command line, configuration, subcommands.
 
-#![allow(clippy::disallowed_methods, reason = "the binary: it is here that the environment is read and programs are run")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the binary: it is here that the environment is read and programs are run"
+)]
 
 mod access;
 mod cli;
 mod cmd;
 mod config;
+mod ending;
+mod help;
 mod output;
 mod plans;
 mod reach;
@@ -30,7 +35,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output::print_error(&anyhow::Error::new(error).context("cannot start")),
     };
-    let result = runtime.block_on(cmd::run(cli.command));
+    let result = runtime.block_on(cmd::run(cli));
     // A blocked read of standard input must not hold up the end.
     runtime.shutdown_background();
     match result {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use agent::node::IpRange;
 use clap::Args;
 use compile::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
 use model::Snapshot;
@@ -27,6 +28,29 @@ pub(crate) struct ClusterFacts {
     /// Range of Service addresses.
     #[arg(long, env = "SEALANE_SERVICE_CIDR", default_value = "10.96.0.0/16", help_heading = "Cluster")]
     pub(crate) service_cidr: Vec<Prefix>,
+    /// Range of LoadBalancer addresses: a prefix, or first and last address joined by `-`.
+    #[arg(
+        long,
+        env = "SEALANE_LB_POOL",
+        default_value = "172.31.0.200-172.31.0.250",
+        value_name = "RANGE",
+        help_heading = "Cluster"
+    )]
+    pub(crate) lb_pool: Vec<IpRange>,
+}
+
+/// What is so in a lab.
+impl Default for ClusterFacts {
+    fn default() -> Self {
+        let range = |text: &str| vec![text.parse().expect("a constant range")];
+        Self {
+            cluster_domain: "cluster.local".to_owned(),
+            cluster_dns: vec![IpAddr::from([10, 96, 0, 10])],
+            pod_cidr: range("10.244.0.0/16"),
+            service_cidr: range("10.96.0.0/16"),
+            lb_pool: vec!["172.31.0.200-172.31.0.250".parse().expect("a constant range")],
+        }
+    }
 }
 
 impl ClusterFacts {
@@ -47,7 +71,7 @@ impl ClusterFacts {
             upstreams: Vec::new(),
             http_entry: Some(HttpEntry { http: Port::new(80), https: Port::new(443) }),
             ingress_controllers: agent::ingress_controllers(),
-            lb_pools: Vec::new(),
+            lb_pools: self.lb_pool.clone(),
             lb_class: None,
             attachments: BTreeMap::new(),
         })
@@ -66,6 +90,7 @@ pub(crate) fn findings(snapshot: &Snapshot, facts: &ClusterFacts) -> BTreeSet<Fi
     let context = ClusterContext {
         dns_addresses: facts.cluster_dns.iter().copied().collect(),
         ingress_controllers: agent::ingress_controllers(),
+        lb_pools: facts.lb_pool.clone(),
         ..ClusterContext::default()
     };
     let mut findings = compile::cluster_plan(snapshot, &context).findings;

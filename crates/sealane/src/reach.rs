@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, anyhow, bail};
-use apply_kube::{Exec, Streams, Terminal};
+use anyhow::{Context, Result, bail};
+use apply_kube::{Exec, ExitStatus, Streams, Terminal};
 use lab::LabInfo;
 use model::Snapshot;
 use tokio::process::Command;
@@ -64,7 +64,7 @@ impl Reach {
 
     /// Runs `sealane probe` with these arguments at a place.
     pub(crate) async fn probe(&self, place: &Place, probe: &[String]) -> Result<Vec<Observation>> {
-        let mut arguments = vec!["probe".to_owned(), "--json".to_owned()];
+        let mut arguments = ["probe", "--output", "json"].map(str::to_owned).to_vec();
         arguments.extend(probe.iter().cloned());
         let output = match place {
             Place::Pod { pod, container } => self.in_pod(pod, container.clone(), arguments).await?,
@@ -81,7 +81,9 @@ impl Reach {
             }
         };
         let lines = output.lines().filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_str(line).with_context(|| format!("not a probe's result: {line}"))).collect()
+        lines
+            .map(|line| serde_json::from_str(line).with_context(|| format!("not a probe's result: {line}")))
+            .collect()
     }
 
     /// The entry on the host's loopback that a probe's URL belongs to.
@@ -90,23 +92,26 @@ impl Reach {
         if is_https { &self.info.https } else { &self.info.http }
     }
 
-    async fn in_pod(&self, pod: &types::PodName, container: Option<String>, arguments: Vec<String>) -> Result<String> {
-        let program = self.program.to_str().ok_or_else(|| anyhow!("our own program's path is not UTF-8"))?;
-        let mut command = vec![program.to_owned()];
+    async fn in_pod(
+        &self,
+        pod: &types::PodName,
+        container: Option<String>,
+        arguments: Vec<String>,
+    ) -> Result<String> {
+        // Every Pod of a lab has this program on its PATH; our own file may be where the Pod has a directory of its own.
+        let mut command = vec!["sealane".to_owned()];
         command.extend(arguments);
         let exec = Exec { pod: pod.clone(), container, command, terminal: Terminal::None };
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let streams = Streams { stdin: None::<tokio::io::Empty>, stdout: &mut stdout, stderr: &mut stderr };
         let done = apply_kube::exec(&self.client, &exec, streams).await;
-        if stdout.is_empty() {
-            // The Pod may not have started yet; what it says then is an observation like any other.
-            let said = String::from_utf8_lossy(&stderr).trim().to_owned();
-            let error = match done {
-                Err(error) => format!("cannot run a probe in Pod {pod}: {error}"),
-                Ok(status) => format!("a probe in Pod {pod} ended with {status:?} {said}"),
-            };
-            let observation = Observation { error: Some(error), ..Observation::default() };
-            return serde_json::to_string(&observation).context("a result is always JSON");
+        let said = || String::from_utf8_lossy(&stderr).trim().to_owned();
+        match done.with_context(|| format!("cannot run a probe in Pod {pod}"))? {
+            ExitStatus::NotRun(why) => bail!("cannot run a probe in Pod {pod}: {why}"),
+            ExitStatus::Code(code) if stdout.is_empty() => {
+                bail!("a probe in Pod {pod} printed nothing and ended with {code}: {}", said())
+            }
+            ExitStatus::Code(_) => {}
         }
         String::from_utf8(stdout).context("a probe printed something that is not text")
     }
@@ -116,7 +121,11 @@ impl Reach {
         let url = format!("http://{}/readyz?ready={ready}", SocketAddr::new(pod, 8080));
         let words = ["http", &url, "-X", "POST"].map(str::to_owned);
         let seen = self.probe(&Place::Outside, &words).await?;
-        if seen.iter().all(|seen| seen.status == Some(200)) { Ok(()) } else { bail!("{url} answered {seen:?}") }
+        if seen.iter().all(|seen| seen.status == Some(200)) {
+            Ok(())
+        } else {
+            bail!("{url} answered {seen:?}")
+        }
     }
 }
 

@@ -4,15 +4,16 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::access::ClusterAccess;
-use crate::output::{Output, print_json, print_line};
+use crate::output::{Output, Style, print_json, print_line};
 use crate::plans::compile_all;
 
 /// What `sealane explain` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Who connects: a Pod (`name` or `namespace/name`), `node/name`, `outside`, or an address.
+    /// Who connects: a Pod (`name` or `namespace/name`), `node/name`, `outside` (beyond the nodes), or an address.
     from: String,
-    /// What is aimed at: a DNS name, an address, `pod/name`, `svc/name` (each with `:port`, and `/udp` for UDP), or a URL.
+    /// What is aimed at: a URL, or a DNS name, an address, `svc/name` or `pod/name` (or `svc/namespace/name`), each with
+    /// `:port`, and `/udp` for UDP.
     to: String,
     /// Namespace of names that do not say theirs.
     #[arg(short, long, default_value = "default")]
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<i32> {
     let explanation = explain::explain(&compile_all(&snapshot, &args.access.facts), &question);
     match args.output {
         Output::Json => print_json(&explanation)?,
-        Output::Text => print_line(&explanation),
+        Output::Text => print_line(&Style::of_stdout().marks(&explanation.to_string())),
     }
     Ok(i32::from(!explanation.conclusion.is_reached()))
 }

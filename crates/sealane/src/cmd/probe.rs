@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
+use crate::output::{Output, print_line, tell};
+
 mod dns;
 mod trust;
 
@@ -31,9 +33,9 @@ pub(crate) struct ProbeArgs {
     /// Do it this many times, each with a connection of its own.
     #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
-    /// Print one JSON object per attempt.
-    #[arg(long, global = true)]
-    json: bool,
+    /// How to print; in JSON, one object a line for each attempt.
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,7 +118,7 @@ pub(crate) async fn run(args: ProbeArgs) -> Result<i32> {
             Err(_) => failure(format!("no answer within {} ms", args.timeout)),
         };
         failed |= !observation.ok;
-        print(&observation, args.json)?;
+        print(&observation, args.output)?;
     }
     Ok(i32::from(failed))
 }
@@ -125,20 +127,22 @@ fn failure(error: String) -> Observation {
     Observation { error: Some(error), ..Observation::default() }
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's output")]
-fn print(observation: &Observation, json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(observation).context("cannot print the result as JSON")?);
+fn print(observation: &Observation, output: Output) -> Result<()> {
+    if output == Output::Json {
+        print_line(&serde_json::to_string(observation).context("cannot print the result as JSON")?);
         return Ok(());
     }
     if let Some(error) = &observation.error {
-        eprintln!("{error}");
+        tell(error);
     }
-    for record in &observation.records {
-        println!("{record}");
+    if let Some(status) = observation.status {
+        let location =
+            observation.location.as_ref().map(|location| format!(" to {location}")).unwrap_or_default();
+        tell(&format!("HTTP {status}{location}"));
     }
+    observation.records.iter().for_each(print_line);
     if !observation.body.is_empty() {
-        println!("{}", observation.body.trim_end());
+        print_line(&observation.body.trim_end());
     }
     Ok(())
 }
@@ -178,9 +182,11 @@ async fn http(args: &HttpArgs) -> Result<Observation> {
     let stream = connect(address).await?;
     let request = request(args, &url)?;
     let mut observation = if is_tls {
-        let name = ServerName::try_from(host.to_owned()).with_context(|| format!("`{host}` is no server name"))?;
+        let name =
+            ServerName::try_from(host.to_owned()).with_context(|| format!("`{host}` is no server name"))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(trust::anyone()?));
-        let stream = connector.connect(name, stream).await.with_context(|| format!("no TLS with {address}"))?;
+        let stream =
+            connector.connect(name, stream).await.with_context(|| format!("no TLS with {address}"))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(trust::subject);
         Observation { certificate: shown, ..exchange(stream, request).await? }
     } else {
@@ -195,14 +201,17 @@ fn request(args: &HttpArgs, url: &http::Uri) -> Result<http::Request<Full<Bytes>
     let mut request = http::Request::builder().method(args.method.as_str()).uri(path);
     let mut names_host = false;
     for header in &args.headers {
-        let (name, value) = header.split_once(':').ok_or_else(|| anyhow!("`{header}` is not `Name: value`"))?;
+        let (name, value) =
+            header.split_once(':').ok_or_else(|| anyhow!("`{header}` is not `Name: value`"))?;
         names_host |= name.eq_ignore_ascii_case("host");
         request = request.header(name, value.trim());
     }
     if !names_host {
-        request = request.header(http::header::HOST, url.authority().map_or("", http::uri::Authority::as_str));
+        request =
+            request.header(http::header::HOST, url.authority().map_or("", http::uri::Authority::as_str));
     }
-    let request = request.header(http::header::USER_AGENT, concat!("sealane-probe/", env!("CARGO_PKG_VERSION")));
+    let request =
+        request.header(http::header::USER_AGENT, concat!("sealane-probe/", env!("CARGO_PKG_VERSION")));
     request.body(Full::from(args.data.clone())).context("the request is not valid HTTP")
 }
 
@@ -210,15 +219,17 @@ async fn exchange<S>(stream: S, request: http::Request<Full<Bytes>>) -> Result<O
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.context("no HTTP on this connection")?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .context("no HTTP on this connection")?;
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await.context("no HTTP answer")?;
     let location = response.headers().get(http::header::LOCATION);
     let location = location.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let status = response.status().as_u16();
     let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    let body = body.map_err(|error| anyhow!("the answer broke off or is longer than {MAX_ANSWER} bytes: {error}"))?;
+    let body =
+        body.map_err(|error| anyhow!("the answer broke off or is longer than {MAX_ANSWER} bytes: {error}"))?;
     driver.abort();
     let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     Ok(Observation { ok: true, status: Some(status), location, body, ..Observation::default() })

@@ -6,11 +6,11 @@ use anyhow::Result;
 use clap::Args;
 use comfy_table::{Table, presets};
 use model::Snapshot;
-use plan::Finding;
+use plan::{Finding, Severity};
 use serde::Serialize;
 
 use crate::access::ClusterAccess;
-use crate::output::{Output, print_json, print_line};
+use crate::output::{Output, Style, print_json, print_line};
 use crate::plans::{compile_all, findings};
 
 /// What `sealane status` takes.
@@ -46,15 +46,16 @@ struct NodeStatus {
     pod_mtu: u32,
 }
 
-/// Prints the status; the exit status is 1 when a Node is not ready or something cannot be honoured.
+/// Prints the status; the exit status is 1 when a Node is not ready or a finding is an error.
 pub(crate) async fn run(args: StatusArgs) -> Result<i32> {
     let snapshot = args.access.snapshot().await?;
     let status = status(&snapshot, &args.access);
     match args.output {
         Output::Json => print_json(&status)?,
-        Output::Text => print_line(&text(&status)),
+        Output::Text => print_line(&text(&status, Style::of_stdout())),
     }
-    let broken = status.nodes.iter().any(|node| !node.ready) || !status.findings.is_empty();
+    let is_error = |finding: &Finding| finding.severity == Severity::Error;
+    let broken = status.nodes.iter().any(|node| !node.ready) || status.findings.iter().any(is_error);
     Ok(i32::from(broken))
 }
 
@@ -89,7 +90,7 @@ fn path(path: &plan::PeerPath) -> &'static str {
     }
 }
 
-fn text(status: &Status) -> String {
+fn text(status: &Status, style: Style) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["NODE", "READY", "ADDRESS", "ZONE", "POD RANGE", "PODS", "MTU", "PEERS"]);
@@ -106,12 +107,21 @@ fn text(status: &Status) -> String {
         ]);
     }
     let mut lines = vec![table.trim_fmt(), String::new()];
-    lines.push(format!("{} Pods, {} Services", status.pods, status.services));
-    if status.findings.is_empty() {
-        lines.push("nothing to complain about".to_owned());
-    } else {
-        lines.push(format!("{} findings:", status.findings.len()));
-        lines.extend(status.findings.iter().map(|finding| format!("  {:?}  {finding}", finding.severity)));
+    lines.push(format!("{}, {}", counted(status.pods, "Pod"), counted(status.services, "Service")));
+    lines.push(match status.findings.len() {
+        0 => "everything that the objects ask for is served".to_owned(),
+        count => format!("{}:", counted(count, "finding")),
+    });
+    for finding in &status.findings {
+        let severity = match finding.severity {
+            Severity::Error => style.bad("error  "),
+            Severity::Warning => style.warning("warning"),
+        };
+        lines.push(format!("  {severity}  {finding}"));
     }
     lines.join("\n")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

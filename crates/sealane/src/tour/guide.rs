@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use types::{PodName, ServiceName};
 
+use super::telling::Telling;
 use crate::cmd::probe::Observation;
 use crate::reach::Reach;
 
@@ -71,6 +72,7 @@ pub(crate) struct Check<'a> {
 /// A lesson's hands.
 pub(crate) struct Guide {
     reach: Reach,
+    telling: Telling,
     writer: Writer,
     /// Objects applied, as `Kind namespace/name`.
     pub(crate) applied: Vec<String>,
@@ -80,9 +82,9 @@ pub(crate) struct Guide {
 
 impl Guide {
     /// A guide for one lesson in a running lab.
-    pub(crate) fn new(reach: Reach) -> Self {
+    pub(crate) fn new(reach: Reach, telling: Telling) -> Self {
         let writer = Writer::new(reach.client().clone());
-        Self { reach, writer, applied: Vec::new(), trials: Vec::new() }
+        Self { reach, telling, writer, applied: Vec::new(), trials: Vec::new() }
     }
 
     /// Applies every object of a manifest.
@@ -97,10 +99,8 @@ impl Guide {
 
     /// Applies one object.
     pub(crate) async fn apply_object(&mut self, object: &Value) -> Result<()> {
-        let target = Target::of(object).context("an object of the manifest has no kind or name")?;
         let described = described(object);
         self.writer.apply(object).await.with_context(|| format!("cannot apply {described}"))?;
-        drop(target);
         self.applied.push(described);
         Ok(())
     }
@@ -145,14 +145,9 @@ impl Guide {
 
     /// Tries something until it comes out as expected or patience ends, and records the last attempt.
     pub(crate) async fn check(&mut self, check: Check<'_>) -> Result<()> {
-        let start = Instant::now();
-        let observations = loop {
-            let observations = self.reach.probe(&check.place, &check.probe).await?;
-            if (check.test)(&observations) || start.elapsed() > PATIENCE {
-                break observations;
-            }
-            tokio::time::sleep(PAUSE).await;
-        };
+        let tried = self.reach.command(&check.place, &check.probe);
+        self.telling.trying(&tried);
+        let observations = self.observe(&check).await?;
         let why = match &check.why {
             Some((from, to)) => Some(self.reach.explain(from, to).await?),
             None => None,
@@ -163,19 +158,33 @@ impl Guide {
         if !agrees {
             observed.push_str("; the explanation says otherwise");
         }
-        self.trials.push(Trial {
-            tried: self.reach.command(&check.place, &check.probe),
-            expected: check.expect,
-            observed,
-            ok: (check.test)(&observations) && agrees,
-            why,
-        });
+        let ok = (check.test)(&observations) && agrees;
+        self.add(Trial { tried, expected: check.expect, observed, ok, why });
         Ok(())
+    }
+
+    /// Tries until it comes out as expected or patience ends. A probe that could not be run shows nothing, not even
+    /// that a connection is denied: the Pod may not have started yet.
+    async fn observe(&self, check: &Check<'_>) -> Result<Vec<Observation>> {
+        let start = Instant::now();
+        loop {
+            match self.reach.probe(&check.place, &check.probe).await {
+                Ok(observations) if (check.test)(&observations) => return Ok(observations),
+                outcome if start.elapsed() > PATIENCE => return outcome,
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    fn add(&mut self, trial: Trial) {
+        self.telling.tried(&trial, &self.trials);
+        self.trials.push(trial);
     }
 
     /// Records a fact that was read from the API rather than tried with packets.
     pub(crate) fn record(&mut self, tried: &str, expected: &str, observed: &str, ok: bool) {
-        self.trials.push(Trial {
+        self.telling.trying(tried);
+        self.add(Trial {
             tried: tried.to_owned(),
             expected: expected.to_owned(),
             observed: observed.to_owned(),

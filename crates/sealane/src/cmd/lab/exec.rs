@@ -27,7 +27,7 @@ pub(crate) async fn run(args: ExecArgs) -> Result<i32> {
     let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
     let terminal = if args.tty { Terminal::Tty(sizes()?) } else { Terminal::None };
     let exec = Exec {
-        pod: PodName::new(args.namespace, args.pod.unwrap_or_default()),
+        pod: pod_name(args.namespace.as_deref(), args.pod.as_deref().unwrap_or_default())?,
         container: args.container,
         command: args.command,
         terminal,
@@ -42,6 +42,18 @@ pub(crate) async fn run(args: ExecArgs) -> Result<i32> {
     match ended.with_context(|| format!("cannot run a command in Pod {}", exec.pod))? {
         ExitStatus::Code(code) => Ok(code),
         ExitStatus::NotRun(why) => bail!(why),
+    }
+}
+
+/// `name`, `namespace/name`, or either with `pod/` before it.
+fn pod_name(namespace: Option<&str>, text: &str) -> Result<PodName> {
+    let text = text.strip_prefix("pod/").unwrap_or(text);
+    match (text.split_once('/'), namespace) {
+        (Some((own, _)), Some(asked)) if own != asked => {
+            bail!("Pod {text} is in Namespace {own}, and --namespace says {asked}")
+        }
+        (Some((own, name)), _) => Ok(PodName::new(own, name)),
+        (None, asked) => Ok(PodName::new(asked.unwrap_or("default"), text)),
     }
 }
 

@@ -6,20 +6,20 @@ use ::lab::{LabInfo, RunningLab};
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{RunArgs, UpArgs};
 use crate::config;
-use crate::output::{Output, print_json, print_line};
+use crate::ending::{Ending, INTERRUPTED};
+use crate::output::{Output, print_json, print_line, tell};
 
 /// Keeps a lab until Ctrl-C, SIGTERM, or the end of the terminal.
-pub(crate) async fn run(args: UpArgs) -> Result<i32> {
+pub(crate) async fn run(args: UpArgs, log: Option<String>) -> Result<i32> {
     let mut ending = Ending::new()?;
-    let settings = config::lab_settings(&args.lab)?;
+    let settings = config::lab_settings(&args.lab, log)?;
     let mut lab = tokio::select! {
         lab = RunningLab::start(settings) => lab?,
         // Dropping what was begun kills it.
-        () = ending.wanted() => return Ok(130),
+        () = ending.wanted() => return Ok(INTERRUPTED),
     };
     match args.output {
         // The process that detached us reads exactly one line.
@@ -30,35 +30,15 @@ pub(crate) async fn run(args: UpArgs) -> Result<i32> {
     tokio::select! {
         () = ending.wanted() => {
             lab.stop().await?;
+            if args.output == Output::Text && !args.detached {
+                tell(&"the lab has ended; nothing of it is left");
+            }
             Ok(0)
         }
         status = lab.ended() => {
             let status = status?;
             let log = lab.info().log.clone();
             bail!("the lab ended by itself ({status}); its log is {}", log.display())
-        }
-    }
-}
-
-/// Signals that ask for an orderly end.
-struct Ending([Signal; 3]);
-
-impl Ending {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn wanted(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
         }
     }
 }
@@ -80,7 +60,10 @@ pub(crate) async fn detach(args: &UpArgs) -> Result<i32> {
     if let Ok(info) = serde_json::from_str::<LabInfo>(&line) {
         match args.output {
             Output::Json => print_json(&info)?,
-            Output::Text => print_line(&text(&info, "`sealane lab down` ends it.")),
+            Output::Text => print_line(&text(
+                &info,
+                &format!("`sealane lab down{}` ends it.", ::lab::StateDir::at(&info.state_dir).flags()),
+            )),
         }
         return Ok(0);
     }
@@ -93,12 +76,12 @@ pub(crate) async fn detach(args: &UpArgs) -> Result<i32> {
 }
 
 /// Starts a lab, runs a command against it, and stops it.
-pub(crate) async fn run_command(args: RunArgs) -> Result<i32> {
+pub(crate) async fn run_command(args: RunArgs, log: Option<String>) -> Result<i32> {
     let mut ending = Ending::new()?;
-    let settings = config::lab_settings(&args.lab)?;
+    let settings = config::lab_settings(&args.lab, log)?;
     let lab = tokio::select! {
         lab = RunningLab::start(settings) => lab?,
-        () = ending.wanted() => return Ok(130),
+        () = ending.wanted() => return Ok(INTERRUPTED),
     };
     let info = lab.info().clone();
     let mut command = Command::new(&args.command[0]);
@@ -143,36 +126,41 @@ pub(crate) fn exit_code(status: std::process::ExitStatus) -> i32 {
 }
 
 /// What is where, and what to try.
-pub(crate) fn text(info: &LabInfo, how_to_end: &str) -> String {
+fn text(info: &LabInfo, how_to_end: &str) -> String {
     let seconds = format!("{}.{}", info.ready_after_millis / 1000, info.ready_after_millis % 1000 / 100);
+    let first = info.nodes.first().map_or("node-a", String::as_str);
+    let rows = [
+        ("kubeconfig", info.kubeconfig.display().to_string(), String::new()),
+        ("API", info.api.clone(), String::new()),
+        ("HTTP", format!("http://{}", info.http), format!("Ingress, {first}:80")),
+        ("HTTPS", format!("https://{}", info.https), format!("Ingress, {first}:443")),
+        ("DNS", info.dns.clone(), "UDP and TCP, cluster.local".to_owned()),
+        ("nodes", info.nodes.join(", "), String::new()),
+        ("log", info.log.display().to_string(), String::new()),
+    ];
+    let width = rows[2..5].iter().map(|(_, value, _)| value.len()).max().unwrap_or_default();
+    let mut lines = vec![format!("The lab is ready after {seconds} s. {how_to_end}"), String::new()];
+    lines
+        .extend(rows.iter().map(|(name, value, note)| {
+            format!("  {name:<12}{value:<width$}   {note}").trim_end().to_owned()
+        }));
+    lines.extend([String::new(), what_to_try(info)]);
+    lines.join("\n")
+}
+
+/// Commands that work in a new lab, with nothing but kubectl and this program.
+fn what_to_try(info: &LabInfo) -> String {
     let (host, port) = info.dns.rsplit_once(':').unwrap_or((&info.dns, "53"));
     format!(
-        "The lab is ready after {seconds} s. {how_to_end}
-
-  kubeconfig  {kubeconfig}
-  API         {api}
-  HTTP        http://{http}    (Ingress, on {first}:80)
-  HTTPS       https://{https}   (Ingress, on {first}:443)
-  DNS         {dns}           (UDP and TCP; cluster.local)
-  nodes       {nodes}
-  log         {log}
-
-Try:
+        "Try:
   export KUBECONFIG={kubeconfig}
-  kubectl get nodes -o wide
-  kubectl create deployment web --image=nginx --replicas=3
-  kubectl expose deployment web --port=80
-  dig @{host} -p {port} web.default.svc.cluster.local
-  kubectl exec deploy/web -- curl -s http://web/
-  sealane lab status
+  kubectl run web --image=nginx --port=80 --expose     # a Pod and its Service
+  kubectl exec web -- sealane probe http http://web/   # or curl, if this machine has it
+  sealane probe dns web.default.svc.cluster.local --server {host} --port {port}
+  sealane explain web http://web/
+  sealane lab status{flags}
 ",
         kubeconfig = info.kubeconfig.display(),
-        api = info.api,
-        http = info.http,
-        https = info.https,
-        dns = info.dns,
-        nodes = info.nodes.join(", "),
-        first = info.nodes.first().map_or("node-a", String::as_str),
-        log = info.log.display(),
+        flags = ::lab::StateDir::at(&info.state_dir).flags(),
     )
 }

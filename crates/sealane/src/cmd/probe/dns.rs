@@ -54,7 +54,12 @@ fn observation(server: IpAddr, name: &str, packet: &[u8]) -> Result<Observation>
     let response = Response::read(packet).ok_or_else(|| anyhow!("{server} sent a malformed answer"))?;
     match response.rcode {
         0 if response.answers.is_empty() => bail!("{name} exists and has no record of this type"),
-        0 => Ok(Observation { ok: true, address: Some(server), records: response.answers, ..Observation::default() }),
+        0 => Ok(Observation {
+            ok: true,
+            address: Some(server),
+            records: response.answers,
+            ..Observation::default()
+        }),
         3 => bail!("{name} does not exist (NXDOMAIN)"),
         code => bail!("{server} answered with the error code {code}"),
     }

@@ -1,0 +1,62 @@
+//! What `--help` says after the flags: examples that work as they are.
+
+pub(crate) const SEALANE: &str = "\
+Examples:
+  sealane lab tour                          eleven lessons, each with real traffic
+  sealane lab up                            a cluster of three nodes, until Ctrl-C
+  sealane lab run -- ./test.sh              a cluster for one command, as in CI
+  sealane explain web http://api.shop/      why Pod web reaches Service api of Namespace shop, or not";
+
+pub(crate) const UP: &str = "\
+Examples:
+  sealane lab up                            in the foreground
+  sealane lab up --detach --name second     in the background, beside another lab
+  sealane lab up --data-dir ./cluster       objects survive until the next start
+  sealane lab up --http-port 8080           the HTTP entry at a port of your choice";
+
+pub(crate) const RUN: &str = "\
+Examples:
+  sealane lab run -- kubectl get nodes
+  sealane lab run -- sh -c 'kubectl apply -f manifests/ && ./smoke-test.sh'
+  sealane lab run --name job-$CI_JOB_ID -- make integration-test";
+
+pub(crate) const EXEC: &str = "\
+Examples:
+  sealane lab exec web -- curl -s http://localhost/
+  sealane lab exec shop/web -c proxy -- sealane probe dns api.shop.svc.cluster.local
+  sealane lab exec -it web -- bash
+  sealane lab exec --outside -- curl -s http://172.31.0.200/";
+
+pub(crate) const EXPLAIN: &str = "\
+Examples:
+  sealane explain web http://api.shop/v1    from Pod web of Namespace default, a URL
+  sealane explain shop/web db.data:5432     a name and a port, from Pod web of Namespace shop
+  sealane explain web svc/api:80            a Service
+  sealane explain web pod/other:8080        a Pod
+  sealane explain web 10.96.0.10:53/udp     an address, UDP
+  sealane explain outside http://shop.example.com/    through the HTTP entry
+  sealane explain node/node-a 10.244.1.2:8080         from a node itself";
+
+pub(crate) const STATUS: &str = "\
+Examples:
+  sealane status
+  sealane status --output json | jq '.findings[].message'";
+
+pub(crate) const PLAN: &str = "\
+Examples:
+  sealane plan show node-a                  the plan, as JSON
+  sealane plan show node-a --output nft     the nftables rules it is rendered to";
+
+pub(crate) const PROBE: &str = "\
+Examples:
+  kubectl exec web -- sealane probe http http://api/
+  kubectl exec web -- sealane probe dns api.default.svc.cluster.local --type SRV
+  kubectl exec web -- sealane probe tcp db:5432 --timeout 500
+  sealane probe http https://shop.example.com/ --connect 127.0.0.1:18443
+  sealane probe http http://web/ --count 10 --output json";
+
+pub(crate) const COMPLETION: &str = "\
+Examples:
+  source <(sealane completion bash)
+  sealane completion zsh > \"${fpath[1]}/_sealane\"
+  sealane completion fish > ~/.config/fish/completions/sealane.fish";
