@@ -12,6 +12,8 @@ use wire::{Reader, Wire};
 
 mod special;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 /// What such a body begins with (apimachinery `serializer/protobuf`, `protoEncodingPrefix`).

@@ -11,8 +11,8 @@ use super::wire::{Reader, Wire};
 use super::{ProtobufError, read_message, text};
 use crate::quantity;
 
-/// Seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, between which RFC 3339 can write times.
-const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// The second of 0001-01-01T00:00:00Z; RFC 3339 cannot write times before. The end of the year 9999 is `Timestamp::MAX`.
+const FIRST_SECOND: i64 = -62_135_596_800;
 
 /// Whole numbers below fit 64 bits.
 const INTEGERS: f64 = 9.0e18;
@@ -125,7 +125,7 @@ fn read_time(bytes: &[u8], name: &str, precision: Precision) -> Result<Value, Pr
     let time = Timestamp::from_second(seconds)
         .and_then(|time| time.checked_add(SignedDuration::from_micros(rest.into())))
         .ok()
-        .filter(|time| TIMES.contains(&time.as_second()))
+        .filter(|time| time.as_second() >= FIRST_SECOND)
         .ok_or_else(|| wrong(name, "the time is outside of the years 1 to 9999"))?;
     Ok(DateTimePrinter::new().precision(Some(digits)).timestamp_to_string(&time).into())
 }

@@ -115,6 +115,12 @@ impl Table {
     pub(super) fn message(&self, id: MessageId) -> &Message {
         &self.messages[id.0]
     }
+
+    /// Versions and kinds that may be sent, with their messages.
+    #[cfg(test)]
+    pub(super) fn roots(&self) -> impl Iterator<Item = (&'static str, &'static str, MessageId)> {
+        self.roots.iter().map(|((kind, version), id)| (*version, *kind, *id))
+    }
 }
 
 fn name_of(line: &'static str) -> &'static str {
