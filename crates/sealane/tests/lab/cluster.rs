@@ -129,7 +129,7 @@ impl<'a> Cluster<'a> {
 
     /// Runs `sealane probe` in a Pod.
     pub(crate) fn probe(&self, namespace: &str, pod: &str, probe: &[&str]) -> Vec<Seen> {
-        let output = self.exec(namespace, pod, &[&["sealane", "probe", "--json"], probe].concat());
+        let output = self.exec(namespace, pod, &[&["sealane", "probe", "--output", "json"], probe].concat());
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let seen: Vec<Seen> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         if seen.is_empty() {

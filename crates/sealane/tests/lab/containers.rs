@@ -212,7 +212,7 @@ fn no_request_fails_while_pods_are_replaced() {
         let requests = scope.spawn(|| {
             let mut seen = Vec::new();
             for _ in 0..500 {
-                let exec = ["lab", "exec", "client", "--", "sealane", "probe", "--json", "--count", "50"];
+                let exec = ["lab", "exec", "client", "--", "sealane", "probe", "--output", "json", "--count", "50"];
                 let output = bed.run(&[&exec[..], &["http", "http://web/"]].concat());
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 seen.extend(text.lines().map(|line| serde_json::from_str::<Seen>(line).unwrap()));

@@ -7,11 +7,14 @@
 )]
 
 mod agents;
+mod bad_input;
 mod bed;
 mod cluster;
 mod containers;
 mod endings;
 mod isolation;
+mod kubectl;
+mod kubectl_commands;
 mod paths;
 mod persistence;
 mod tour;

@@ -1,0 +1,228 @@
+//! What is wrong gets the API's own form of error; what cannot be served is told; everything else keeps working.
+
+use serde_json::Value;
+
+use crate::bed::{Bed, can_run};
+use crate::cluster::Cluster;
+use crate::kubectl::{self, Kubectl};
+
+/// Manifests that are refused, and what kubectl says.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, datta: {a: b}}",
+        "BadRequest|strict decoding error: unknown field \"datta\"",
+    ),
+    (
+        "{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {ports: [{port: '80'}]}}",
+        "BadRequest|cannot unmarshal string into Go struct field Service.spec.ports[0].port of type int32",
+    ),
+    (
+        "{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {ports: [{port: 70000}]}}",
+        "The Service \"x\" is invalid|spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535",
+    ),
+    (
+        "{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {type: NodePort, ports: [{port: 80, nodePort: 80}]}}",
+        "spec.ports[0].nodePort: Invalid value: 80|30000-32767",
+    ),
+    (
+        "{apiVersion: v1, kind: Service, metadata: {name: X_y}, spec: {ports: [{port: 80}]}}",
+        "metadata.name: Invalid value: \"X_y\"",
+    ),
+    (
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: x}, \
+          spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/99}}]}]}}",
+        "The NetworkPolicy \"x\" is invalid|spec.ingress[0].from[0].ipBlock.cidr: Invalid value: \"10.0.0.0/99\"",
+    ),
+    (
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}, spec: {selector: {matchLabels: {a: b}}, \
+          template: {metadata: {labels: {a: c}}, spec: {containers: [{name: c, image: x}]}}}}",
+        "spec.template.metadata.labels: Invalid value|`selector` does not match template `labels`",
+    ),
+    (
+        "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x}, spec: {rules: [{http: {paths: \
+          [{path: api, pathType: Prefix, backend: {service: {name: x, port: {number: 80}}}}]}}]}}",
+        "spec.rules[0].http.paths[0].path: Invalid value: \"api\": must be an absolute path",
+    ),
+    ("{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: []}}", "spec.containers: Required value"),
+    ("{apiVersion: v1, kind: Banana, metadata: {name: x}}", "no matches for kind \"Banana\" in version \"v1\""),
+    ("{apiVersion: v1, kind: [", "error parsing"),
+    (
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: nowhere}}",
+        "NotFound|namespaces \"nowhere\" not found",
+    ),
+];
+
+#[test]
+fn a_wrong_manifest_gets_the_error_of_the_api() {
+    let test = "a_wrong_manifest_gets_the_error_of_the_api";
+    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
+    let bed = Bed::new("refused");
+    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    let kubectl = Kubectl::of(program, &cluster);
+    for (manifest, expected) in REFUSED {
+        // kubectl takes what begins with a brace for JSON.
+        kubectl.run_with("apply -f -", &format!("---\n{manifest}")).fails(expected);
+    }
+    // Past kubectl's own parser.
+    let path = "create --raw /api/v1/namespaces/default/configmaps -f -";
+    kubectl.run_with(path, "{\"kind\": ").fails("BadRequest");
+    kubectl.run_with("apply -f -", "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}").says("created");
+}
+
+/// One object of each sort that cannot be served, and a Service that can.
+const UNSERVABLE: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: odd}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: lost, namespace: odd}
+spec:
+  ingressClassName: nginx
+  tls: [{hosts: [lost.example], secretName: nowhere}]
+  rules: [{host: lost.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: missing, port: {number: 80}}}}]}}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: annotated, namespace: odd, annotations: {nginx.ingress.kubernetes.io/no-such-thing: '1'}}
+spec:
+  ingressClassName: nginx
+  rules: [{host: good.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: good, port: {number: 80}}}}]}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: no-port, namespace: odd}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: nothing}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside-pool, namespace: odd}
+spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.1, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: odd, labels: {app: web}}
+spec: {containers: [{name: c, image: example.com/web, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: odd}
+spec: {containers: [{name: c, image: example.com/client}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: good, namespace: odd}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+";
+
+/// Object, reason, field of every finding that is expected.
+const FINDINGS: &[(&str, &str, &str, &str)] = &[
+    ("Ingress", "lost", "ServiceNotFound", "spec.rules[0].http.paths[0].backend"),
+    ("Ingress", "lost", "SecretNotFound", "spec.tls[0].secretName"),
+    (
+        "Ingress",
+        "annotated",
+        "AnnotationNotHonoured",
+        "metadata.annotations[nginx.ingress.kubernetes.io/no-such-thing]",
+    ),
+    ("Service", "no-port", "TargetPortNotFound", "spec.ports[0].targetPort"),
+    ("Service", "outside-pool", "AddressNotInPool", "spec.loadBalancerIP"),
+];
+
+fn status(bed: &Bed, kubeconfig: &str) -> (Value, String) {
+    let run = |format: &str| {
+        let mut command = bed.sealane(&["status", "-o", format]);
+        command.env("KUBECONFIG", kubeconfig).output().unwrap()
+    };
+    let text = String::from_utf8_lossy(&run("text").stdout).into_owned();
+    (serde_json::from_slice(&run("json").stdout).unwrap(), text)
+}
+
+#[test]
+fn what_cannot_be_served_is_told_and_everything_else_works() {
+    if !can_run("what_cannot_be_served_is_told_and_everything_else_works") {
+        return;
+    }
+    let bed = Bed::new("unservable");
+    let cluster = Cluster::up(&bed, &[]);
+    cluster.create(UNSERVABLE);
+    cluster.ready_pod("odd", "web-0");
+    cluster.ready_pod("odd", "client");
+
+    assert_eq!(cluster.answered("odd", "client", "http://good/").said("pod"), "web-0");
+    let entry = ["http", "http://good.example/", "--connect", "172.31.0.11:80"];
+    cluster.wait("the Ingress beside the lost one answers", || {
+        cluster.probe("odd", "client", &entry).pop().filter(|seen| seen.status == Some(200))
+    });
+    let lost = ["http", "http://lost.example/", "--connect", "172.31.0.11:80"];
+    let seen = cluster.probe("odd", "client", &lost).remove(0);
+    assert!(matches!(seen.status, Some(308 | 503)), "{seen:?}");
+
+    for (kind, name, reason, field) in FINDINGS {
+        cluster.wait(&format!("an Event tells {reason} of {kind} {name}"), || {
+            let events = cluster.get("/api/v1/namespaces/odd/events")?;
+            events["items"].as_array()?.iter().find(|event| {
+                let object = &event["involvedObject"];
+                object["kind"] == *kind
+                    && object["name"] == *name
+                    && event["reason"] == *reason
+                    && event["type"] == "Warning"
+                    && event["message"].as_str().unwrap_or_default().contains(field)
+            })?;
+            Some(())
+        });
+    }
+    let (status, text) = status(&bed, cluster.info["kubeconfig"].as_str().unwrap());
+    let findings = status["findings"].as_array().unwrap();
+    for (kind, name, reason, field) in FINDINGS {
+        let found = findings.iter().any(|finding| {
+            finding["object"]["kind"] == *kind
+                && finding["object"]["name"] == *name
+                && finding["reason"] == *reason
+                && finding["field"] == *field
+        });
+        assert!(found, "no {reason} of {kind} {name} in {status:#}");
+        assert!(text.contains(reason) && text.contains(field), "{text}");
+    }
+    assert_eq!(findings.len(), FINDINGS.len(), "{status:#}");
+    let events = cluster.get("/api/v1/namespaces/odd/events").unwrap();
+    let warnings = events["items"].as_array().unwrap().iter().filter(|event| event["type"] == "Warning");
+    let about_good = warnings.filter(|event| event["involvedObject"]["name"] == "good").count();
+    assert_eq!(about_good, 0, "{events:#}");
+}
+
+/// More Services than the lab has LoadBalancer addresses (172.31.0.200 to 172.31.0.250).
+#[test]
+fn a_used_up_pool_is_told_and_a_freed_address_is_given() {
+    if !can_run("a_used_up_pool_is_told_and_a_freed_address_is_given") {
+        return;
+    }
+    let bed = Bed::new("pool");
+    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    let path = |number: usize| format!("/api/v1/namespaces/default/services/lb-{number}");
+    let address = |number: usize| {
+        let service = cluster.get(&path(number)).unwrap_or_default();
+        service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().map(str::to_owned)
+    };
+    for number in 0..52 {
+        cluster.create(&format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: lb-{number}, namespace: default}}, \
+              spec: {{type: LoadBalancer, ports: [{{port: 80}}]}}}}"
+        ));
+    }
+    let without = cluster.wait("51 Services have an address", || {
+        let without: Vec<usize> = (0..52).filter(|number| address(*number).is_none()).collect();
+        (without.len() == 1).then(|| without[0])
+    });
+    cluster.wait("an Event tells of the one without", || {
+        let events = cluster.get("/api/v1/namespaces/default/events")?;
+        let events = events["items"].as_array()?;
+        let name = format!("lb-{without}");
+        events.iter().any(|event| event["involvedObject"]["name"] == name.as_str()).then_some(())
+    });
+    let freed = (without + 1) % 52;
+    let given = address(freed).unwrap();
+    cluster.delete(&path(freed));
+    cluster.wait("the freed address is given", || address(without).filter(|now| *now == given));
+}
