@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use plan::NodePlan;
-use types::{NodeName, PodName};
+use plan::{FrontendAddress, NodePlan};
+use types::{NodeName, PodName, Port, Protocol};
 
 use crate::Client;
 
@@ -62,6 +62,16 @@ impl Cluster {
     /// The Pod that has an address, and its node.
     pub(crate) fn pod_at(&self, address: IpAddr) -> Option<(&PodName, &NodeName)> {
         self.plans.values().find_map(|plan| Some((plan.podnet.local_pods.get(&address)?, &plan.node)))
+    }
+
+    /// The ports that a Service's address has.
+    pub(crate) fn service_ports(&self, address: IpAddr) -> Vec<(Port, Protocol)> {
+        let frontends = self.plans.values().next().map(|plan| plan.services.frontends.keys());
+        let at_address = frontends
+            .into_iter()
+            .flatten()
+            .filter(|frontend| frontend.address == FrontendAddress::Vip(address));
+        at_address.map(|frontend| (frontend.port, frontend.protocol)).collect()
     }
 
     /// The plan of the node that has an address on the underlay.

@@ -31,6 +31,14 @@ pub(crate) fn follow(
     url: Option<&Url>,
     explanation: &mut Explanation,
 ) {
+    if attempt.address.is_loopback() {
+        let text = format!(
+            "{} is the client itself; whether it listens on {} is not known here",
+            attempt.address, attempt.port
+        );
+        explanation.hops.push(Hop::pass(Stage::Route, text.clone()));
+        return explanation.conclude(Conclusion::ReachesNode, text);
+    }
     let Some(plan) = cluster.deciding_plan(source, attempt.address) else {
         return explanation.conclude(Conclusion::Dropped, "the cluster has no nodes".to_owned());
     };
@@ -66,7 +74,15 @@ pub(crate) fn follow(
         if way.denies_egress(cluster, attempt, explanation) {
             return;
         }
-        let text = format!("{} is Node {}; no Service has this port", attempt.address, entry_plan.node);
+        let text = if entry::is_entry(&entry_plan.gateway, attempt) {
+            let node = &entry_plan.node;
+            format!(
+                "{}:{} is the HTTP entry of Node {node}; ask with a URL to see what answers",
+                attempt.address, attempt.port
+            )
+        } else {
+            format!("{} is Node {}; no Service has this port", attempt.address, entry_plan.node)
+        };
         explanation.hops.push(Hop::pass(Stage::Route, text.clone()));
         return explanation.conclude(Conclusion::ReachesNode, text);
     }

@@ -99,7 +99,7 @@ pub enum Conclusion {
     },
     /// It leaves the cluster; what happens there is not known here.
     LeavesCluster,
-    /// A process of the node is reached, or nobody listens; the plans do not say.
+    /// A process of the node, or the client's own Pod, is reached, or nobody listens; the plans do not say.
     ReachesNode,
     /// There is no such client.
     NoClient,
@@ -178,11 +178,13 @@ impl fmt::Display for Hop {
             HopVerdict::Stop => "✗",
         };
         write!(f, "{mark} {:<8}{}", self.stage, self.text)?;
-        match (&self.object, self.field.as_str()) {
-            (Some(object), "") => write!(f, "  [{object}]"),
-            (Some(object), field) => write!(f, "  [{object} {field}]"),
-            (None, _) => Ok(()),
+        let Some(object) = &self.object else { return Ok(()) };
+        let decider = format!("{object} {}", self.field);
+        // Some texts name it already.
+        if self.text.contains(decider.trim_end()) && !self.field.is_empty() {
+            return Ok(());
         }
+        write!(f, "  [{}]", decider.trim_end())
     }
 }
 

@@ -16,15 +16,14 @@ pub use cluster::Cluster;
 pub use explanation::{Conclusion, Explanation, Hop, HopVerdict, Stage};
 pub use question::{Client, Question, QuestionError, Target, Url};
 
-use types::Protocol;
+use types::{Port, Protocol};
 
 /// Answers a question from the plans of all nodes.
 #[must_use]
 pub fn explain(cluster: &Cluster, question: &Question) -> Explanation {
     let mut explanation = Explanation::new(question);
     let Some(source) = cluster.source(&question.from) else {
-        let nobody = format!("{} is not a running Pod with an address, or not a Node", question.from);
-        return explanation.end(Conclusion::NoClient, nobody);
+        return explanation.end(Conclusion::NoClient, nobody(&question.from));
     };
     let destinations = match names::resolve(cluster, &source, &question.to) {
         Ok(found) => {
@@ -36,17 +35,41 @@ pub fn explain(cluster: &Cluster, question: &Question) -> Explanation {
             return explanation.end(lost.conclusion, lost.why);
         }
     };
-    let Some(port) = question.port() else {
-        return explanation.end(Conclusion::NoPort, "say which port, as in `web:80`".to_owned());
-    };
     // A client tries the addresses in order; like most, we look at the first.
     let Some(address) = destinations.first() else {
         return explanation.end(Conclusion::NoName, "the name has no address".to_owned());
     };
-    let protocol = if question.to.url().is_some() { Protocol::Tcp } else { question.protocol };
-    let attempt = connect::Attempt { address: *address, port, protocol };
+    let attempt = match question.port() {
+        Some(port) => connect::Attempt { address: *address, port, protocol: question.protocol },
+        None => match cluster.service_ports(*address).as_slice() {
+            [(port, protocol)] => connect::Attempt { address: *address, port: *port, protocol: *protocol },
+            several => return explanation.end(Conclusion::NoPort, which_port(&question.to, several)),
+        },
+    };
     connect::follow(cluster, &source, attempt, question.to.url(), &mut explanation);
     explanation
+}
+
+fn nobody(client: &Client) -> String {
+    match client {
+        Client::Pod(pod) => {
+            format!(
+                "there is no running Pod {pod} with an address; say `namespace/name` for another Namespace"
+            )
+        }
+        other => format!("there is no {other} with an address"),
+    }
+}
+
+fn which_port(target: &Target, ports: &[(Port, Protocol)]) -> String {
+    let listed: Vec<_> = ports.iter().map(|(port, protocol)| format!("{port}/{protocol}")).collect();
+    match listed.as_slice() {
+        [] => format!("say which port of {target} is meant, with `:port` after it"),
+        listed => format!(
+            "say which port of {target} is meant, with `:port` after it: it has {}",
+            listed.join(", ")
+        ),
+    }
 }
 
 #[cfg(test)]

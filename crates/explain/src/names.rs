@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use engine_dns::{RecordType, Search, SearchEnd, Zone, search};
+use engine_dns::{Reason, RecordType, Search, SearchEnd, Zone, search};
 use plan::{DnsServiceKind, NodePlan};
 use types::{ObjectRef, Port, Protocol, ServiceName};
 
@@ -73,6 +73,10 @@ fn service_address(cluster: &Cluster, service: &ServiceName) -> Result<Found, Lo
 }
 
 fn by_name(cluster: &Cluster, source: &Source, name: &str) -> Result<Found, Lost> {
+    if name.eq_ignore_ascii_case("localhost") {
+        let hop = Hop::pass(Stage::Name, "localhost is the client itself, by its own /etc/hosts");
+        return Ok(Found { hops: vec![hop], addresses: vec![IpAddr::from([127, 0, 0, 1])] });
+    }
     let Some(plan) = any_plan(cluster, source) else {
         return Err(lost(Hop::stop(Stage::Name, "the cluster has no nodes")));
     };
@@ -93,6 +97,13 @@ fn by_name(cluster: &Cluster, source: &Source, name: &str) -> Result<Found, Lost
             hops.push(hop);
             Ok(Found { hops, addresses })
         }
+        SearchEnd::Forwarded if name.contains('.') && meant(name, &searched).is_none() => {
+            let why = format!(
+                "{name} is no name of the cluster: the upstream servers are asked, and what they say is not known here"
+            );
+            hops.push(Hop::pass(Stage::Name, why.clone()));
+            Err(Lost { hops, conclusion: Conclusion::LeavesCluster, why })
+        }
         SearchEnd::Forwarded | SearchEnd::NotFound => {
             hops.push(Hop { verdict: crate::HopVerdict::Stop, ..hop });
             let why = hops.last().map(|hop| hop.text.clone()).unwrap_or_default();
@@ -112,23 +123,30 @@ fn name_hop(name: &str, searched: &Search, addresses: &[IpAddr]) -> Hop {
             format!("{name} is {asked}: {} ({})", listed.join(", "), told.join("; "))
         }
         SearchEnd::Forwarded | SearchEnd::NotFound => {
-            format!("{name} has no address here: {}", cause(searched))
+            format!("{name} has no address here: {}", cause(name, searched))
         }
     };
-    let decider = reasons.last();
-    Hop::pass(Stage::Name, text).because(
-        decider.and_then(engine_dns::Reason::object),
-        decider.map(engine_dns::Reason::field).unwrap_or_default(),
-    )
+    let decider = if searched.end == SearchEnd::Found { reasons.last() } else { meant(name, searched) };
+    Hop::pass(Stage::Name, text)
+        .because(decider.and_then(Reason::object), decider.map(Reason::field).unwrap_or_default())
 }
 
-/// The reason that says most: that of the attempt a person meant.
-fn cause(searched: &Search) -> String {
-    let helpful = searched.attempts.iter().flat_map(|attempt| &attempt.reasons).find(|reason| {
-        matches!(reason, engine_dns::Reason::NoService { .. } | engine_dns::Reason::NoReadyEndpoint(_))
-    });
+/// The reason that says most: that of the attempt a person meant, where the first label is the Service and the second,
+/// if there is one, its Namespace.
+fn meant<'a>(name: &str, searched: &'a Search) -> Option<&'a Reason> {
+    let mut labels = name.split('.');
+    let (first, second) = (labels.next(), labels.next());
+    searched.attempts.iter().flat_map(|attempt| &attempt.reasons).find(|reason| match reason {
+        Reason::NoService { service, .. } => Some(service.name.as_str()) == first,
+        Reason::NoNamespace { namespace } => Some(namespace.as_str()) == second,
+        Reason::NoReadyEndpoint(_) | Reason::NoPort { .. } | Reason::NoEndpoint { .. } => true,
+        _ => false,
+    })
+}
+
+fn cause(name: &str, searched: &Search) -> String {
     let first = searched.attempts.first().and_then(|attempt| attempt.reasons.last());
-    helpful.or(first).map_or_else(|| "nobody knows it".to_owned(), ToString::to_string)
+    meant(name, searched).or(first).map_or_else(|| "nobody knows it".to_owned(), ToString::to_string)
 }
 
 /// Whether the client's Pod may ask the DNS server at all.

@@ -73,7 +73,9 @@ pub enum QuestionError {
     )]
     Client(String),
     /// Nothing to aim at.
-    #[error("`{0}` names nothing to aim at")]
+    #[error(
+        "`{0}` names nothing to aim at: say a URL, or a DNS name, an address, `svc/name` or `pod/name`, with `:port`"
+    )]
     Target(String),
 }
 
@@ -81,7 +83,7 @@ impl Question {
     /// Reads what a person typed; names without a namespace are in `namespace`.
     pub fn parse(from: &str, to: &str, namespace: &str) -> Result<Self, QuestionError> {
         let from = Client::parse(from, namespace)?;
-        if to.starts_with("http://") || to.starts_with("https://") {
+        if to.contains("://") {
             let url: Url = to.parse()?;
             return Ok(Self { from, to: Target::Url(url), port: None, protocol: Protocol::Tcp });
         }
@@ -102,6 +104,21 @@ impl Question {
     }
 }
 
+/// Kinds, as kubectl abbreviates them, that do not connect to anything: the Pods behind them do.
+const OTHER_KINDS: [&str; 11] = [
+    "deploy",
+    "deployment",
+    "deployments",
+    "rs",
+    "replicaset",
+    "svc",
+    "service",
+    "services",
+    "sts",
+    "ds",
+    "ing",
+];
+
 impl Client {
     fn parse(text: &str, namespace: &str) -> Result<Self, QuestionError> {
         if let Ok(address) = text.parse() {
@@ -114,7 +131,9 @@ impl Client {
             ["pod" | "pods", name] | [name] if !name.is_empty() => {
                 Ok(Self::Pod(NamespacedName::new(namespace, *name)))
             }
-            ["pod" | "pods", namespace, name] | [namespace, name] if !name.is_empty() => {
+            ["pod" | "pods", namespace, name] | [namespace, name]
+                if !name.is_empty() && !OTHER_KINDS.contains(namespace) =>
+            {
                 Ok(Self::Pod(NamespacedName::new(*namespace, *name)))
             }
             _ => Err(QuestionError::Client(text.to_owned())),

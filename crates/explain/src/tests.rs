@@ -182,7 +182,11 @@ fn pods_and_outside_addresses_are_reached_directly() {
     assert!(ask(&cluster, "client", "pod/web-1:8080").conclusion.is_reached());
     assert_eq!(ask(&cluster, "client", "192.0.2.7:443").conclusion, Conclusion::LeavesCluster);
     assert_eq!(ask(&cluster, "nobody", "web:80").conclusion, Conclusion::NoClient);
-    assert_eq!(ask(&cluster, "client", "web").conclusion, Conclusion::NoPort);
+    assert_eq!(ask(&cluster, "client", "pod/web-1").conclusion, Conclusion::NoPort);
+    assert!(ask(&cluster, "client", "web").conclusion.is_reached(), "the Service's only port is meant");
+    assert_eq!(ask(&cluster, "client", "localhost:80").conclusion, Conclusion::ReachesNode);
+    assert_eq!(ask(&cluster, "client", "www.example.com:80").conclusion, Conclusion::LeavesCluster);
+    assert_eq!(ask(&cluster, "client", "web.nowhere:80").conclusion, Conclusion::NoName);
     assert_eq!(ask(&cluster, "client", "10.96.0.10:53/udp").conclusion, Conclusion::ReachesNode);
     assert_eq!(ask(&cluster, "client", "10.96.77.77:80").conclusion, Conclusion::Dropped);
 }
@@ -195,5 +199,7 @@ fn questions_are_read_as_people_write_them() {
     assert_eq!(question("outside", "https://Shop.example.com/a"), "outside → https://shop.example.com:443/a");
     assert_eq!(question("node/node-a", "[fd00::1]:80"), "Node node-a → fd00::1 port 80/TCP");
     assert!(Question::parse("a/b/c/d", "web:80", "shop").is_err());
+    assert!(Question::parse("deploy/web", "web:80", "shop").is_err());
+    assert!(Question::parse("web-1", "ftp://web/", "shop").is_err());
     assert!(Question::parse("web-1", "web:0", "shop").is_err());
 }

@@ -1,8 +1,8 @@
 //! The process in the host's namespaces: opens the sockets, starts the lab's own process, ends with it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -79,6 +79,11 @@ type Started = (LabInfo, Child, OwnedWriteHalf, Resolving);
 
 async fn start_in(settings: LabSettings, state: &StateDir, begun: Instant) -> Result<Started, LabError> {
     let sockets = HostSockets::open(&settings.ports)?;
+    if let Some(data) = &settings.data_dir {
+        // Secrets are in there.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+        made.map_err(|error| LabError::file("create", data, error))?;
+    }
     let mut info = describe(&settings, state, &sockets)?;
     let (life_here, life_there) = pair(SockType::Stream)?;
     let (questions_here, questions_there) = pair(SockType::Datagram)?;

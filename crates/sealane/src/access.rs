@@ -21,8 +21,12 @@ pub(crate) struct ClusterAccess {
 impl ClusterAccess {
     /// The cluster as its API has it now.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot> {
-        let client = watch::connect(&self.access()?).await.context("cannot reach the cluster's API")?;
-        watch::list_all(&client).await.context("cannot list the cluster's objects")
+        let access = self.access()?;
+        let client = watch::connect(&access).await.context("cannot reach the cluster's API")?;
+        watch::list_all(&client).await.with_context(|| match access {
+            watch::Access::Kubeconfig(path) => format!("the cluster of {} does not answer", path.display()),
+            _ => "the cluster does not answer".to_owned(),
+        })
     }
 
     fn access(&self) -> Result<watch::Access> {

@@ -137,7 +137,7 @@ pub(crate) struct WhichLab {
 pub(crate) struct LabFlags {
     #[command(flatten)]
     pub(crate) which: WhichLab,
-    /// Number of nodes, in zones a, b, c in turn.
+    /// Number of nodes: node-a in zone a, node-b in zone b, and so on.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(lab::address::MAX_NODES)))]
     pub(crate) nodes: u8,
     /// Directory where the cluster's objects survive; without it they are forgotten.

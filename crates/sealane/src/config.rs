@@ -15,8 +15,9 @@ use crate::cli::{
 
 /// What processes that run for long log unless told otherwise.
 const LOOP_LOG: &str = "info,kube=warn";
-/// What commands log unless told otherwise: people read their output.
-const COMMAND_LOG: &str = "error";
+/// What commands log unless told otherwise: people read their output. What the client library logs as an error is one
+/// that the command tells.
+const COMMAND_LOG: &str = "error,kube_client=off";
 
 /// Sends the log to standard error.
 pub(crate) fn start_log(cli: &Cli) {

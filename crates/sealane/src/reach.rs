@@ -116,9 +116,15 @@ impl Reach {
         String::from_utf8(stdout).context("a probe printed something that is not text")
     }
 
+    /// What a person would type to make a stand-in's readiness probe succeed or fail.
+    pub(crate) fn set_ready_command(&self, pod: IpAddr, ready: bool) -> String {
+        let url = format!("'{}'", readiness_url(pod, ready));
+        self.command(&Place::Outside, &["http".to_owned(), url, "-X".to_owned(), "POST".to_owned()])
+    }
+
     /// Makes a stand-in's readiness probe succeed or fail.
     pub(crate) async fn set_ready(&self, pod: IpAddr, ready: bool) -> Result<()> {
-        let url = format!("http://{}/readyz?ready={ready}", SocketAddr::new(pod, 8080));
+        let url = readiness_url(pod, ready);
         let words = ["http", &url, "-X", "POST"].map(str::to_owned);
         let seen = self.probe(&Place::Outside, &words).await?;
         if seen.iter().all(|seen| seen.status == Some(200)) {
@@ -127,6 +133,10 @@ impl Reach {
             bail!("{url} answered {seen:?}")
         }
     }
+}
+
+fn readiness_url(pod: IpAddr, ready: bool) -> String {
+    format!("http://{}/readyz?ready={ready}", SocketAddr::new(pod, 8080))
 }
 
 async fn run(mut command: Command) -> Result<String> {

@@ -16,6 +16,8 @@ use crate::reach::Reach;
 
 /// How long a lesson waits for what it expects.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between different answers.
+pub(crate) const SEPARATOR: &str = "; ";
 /// How long it waits between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -223,9 +225,9 @@ fn summary(observations: &[Observation]) -> String {
     }
     let parts: Vec<_> = told
         .into_iter()
-        .map(|(text, count)| if count > 1 { format!("{text} ({count} times)") } else { text })
+        .map(|(text, count)| if count > 1 { format!("{count} times {text}") } else { text })
         .collect();
-    parts.join("; ")
+    parts.join(SEPARATOR)
 }
 
 fn describe(observation: &Observation) -> String {
@@ -242,10 +244,14 @@ fn describe(observation: &Observation) -> String {
     parts.extend(observation.certificate.as_ref().map(|names| format!("with the certificate of {names}")));
     match answer {
         Some(answer) => {
-            parts.push(format!("from Pod {}, container {}", answer.pod, answer.container));
+            parts.push(format!("from Pod {}, container {},", answer.pod, answer.container));
             parts.push(format!("which saw {} ask for {}", answer.client, answer.path));
         }
-        None => parts.extend(observation.body.lines().next().map(str::to_owned)),
+        // A page of HTML begins with nothing worth telling.
+        None => {
+            let first = observation.body.lines().next().filter(|line| !line.starts_with('<'));
+            parts.extend(first.map(|line| format!("`{line}`")));
+        }
     }
     parts.join(" ")
 }

@@ -3,8 +3,11 @@
 use explain::{HopVerdict, Stage};
 
 use super::Outcome;
-use super::guide::Trial;
+use super::guide::{SEPARATOR, Trial};
 use crate::output::{Style, print_line};
+
+/// Begins a further answer below the first.
+const ANSWER_BELOW: &str = ";\n              ";
 
 /// Tells a lesson as it happens, or nothing where a program reads the result.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +46,12 @@ impl Telling {
             let mark = if trial.ok { style.good("✓") } else { style.bad("✗") };
             let mut lines = vec![
                 format!("  expected  {}", trial.expected),
-                format!("  happened  {mark} {}", trial.observed),
+                format!("  happened  {mark} {}", trial.observed.replace(SEPARATOR, ANSWER_BELOW)),
             ];
             if let Some(why) = &trial.why {
                 let shown: Vec<_> = why.hops.iter().filter(|hop| is_worth_showing(hop, before)).collect();
                 let shown = shown.into_iter().map(|hop| style.marks(&hop.to_string()));
-                let told = shown.chain([format!("= {}", why.summary)]);
+                let told = shown.chain([format!("= {}", conclusion(why))]);
                 let heads = std::iter::once("why").chain(std::iter::repeat(""));
                 lines.extend(heads.zip(told).map(|(head, line)| format!("  {head:<10}{line}")));
             }
@@ -67,6 +70,17 @@ impl Telling {
                 None => format!("\n  {} after {seconds}\n", style.bad("✗ not as stated")),
             }
         });
+    }
+}
+
+/// How it ends, without what the last line has said already.
+fn conclusion(why: &explain::Explanation) -> &str {
+    let last = why.hops.last().filter(|hop| hop.verdict == HopVerdict::Stop);
+    let opening = last.and_then(|hop| why.summary.strip_suffix(hop.text.as_str()));
+    match opening.map(|opening| opening.trim_end_matches([' ', ':'])) {
+        Some("") => "that is the end of it",
+        Some(opening) => opening,
+        None => &why.summary,
     }
 }
 

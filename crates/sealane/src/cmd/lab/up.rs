@@ -12,6 +12,11 @@ use crate::config;
 use crate::ending::{Ending, INTERRUPTED};
 use crate::output::{Output, print_json, print_line, tell};
 
+/// Exit status where the command does not exist, and where it cannot be run, as shells have it (POSIX, "Shell Command
+/// Language", 2.8.2).
+const NOT_FOUND: i32 = 127;
+const NOT_RUN: i32 = 126;
+
 /// Keeps a lab until Ctrl-C, SIGTERM, or the end of the terminal.
 pub(crate) async fn run(args: UpArgs, log: Option<String>) -> Result<i32> {
     let mut ending = Ending::new()?;
@@ -95,7 +100,10 @@ pub(crate) async fn run_command(args: RunArgs, log: Option<String>) -> Result<i3
         .env("SEALANE_STATE_DIR", &info.state_dir);
     let status = match command.spawn() {
         Ok(mut child) => wait(&mut child, &mut ending).await,
-        Err(error) => Err(anyhow::Error::new(error).context(format!("cannot run `{}`", args.command[0]))),
+        Err(error) => {
+            tell(&format!("error: cannot run `{}`: {error}", args.command[0]));
+            Ok(if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN })
+        }
     };
     lab.stop().await?;
     status

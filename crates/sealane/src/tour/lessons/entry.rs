@@ -71,7 +71,8 @@ pub(crate) async fn ingress(guide: &mut Guide) -> Result<()> {
     let addresses = guide
         .wait("the Ingress's address", |snapshot| {
             let ingress = snapshot.ingresses.get(&name)?;
-            (!ingress.status.is_empty()).then(|| format!("{:?}", ingress.status))
+            let addresses: Vec<_> = ingress.status.iter().map(ToString::to_string).collect();
+            (!addresses.is_empty()).then(|| addresses.join(", "))
         })
         .await?;
     guide.record("kubectl -n ingress get ingress shop", "the Ingress has an address", &addresses, true);

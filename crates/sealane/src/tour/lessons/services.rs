@@ -13,7 +13,11 @@ use crate::tour::guide::{Answer, Check, Guide, Place};
 const DRAWS: u32 = 30;
 
 fn http(url: &str, count: u32) -> Vec<String> {
-    vec!["http".to_owned(), url.to_owned(), "--count".to_owned(), count.to_string()]
+    let mut words = vec!["http".to_owned(), url.to_owned()];
+    if count > 1 {
+        words.extend(["--count".to_owned(), count.to_string()]);
+    }
+    words
 }
 
 /// Whether every attempt was answered, and exactly by these Pods.
@@ -77,11 +81,14 @@ pub(crate) async fn service(guide: &mut Guide) -> Result<()> {
 
     guide.scale(&web, 3).await?;
     let wanted = names(&ready_pods(guide, &web, 3).await?);
+    let all = wanted.iter().cloned().collect::<Vec<_>>().join(", ");
+    let command = "kubectl -n service scale deployment web --replicas=3";
+    guide.record(command, "three Pods are ready", &all, wanted.len() == 3);
     guide
         .check(Check {
             place: from(),
             probe: http("http://web/", DRAWS),
-            expect: "scaled to 3, all three Pods answer".to_owned(),
+            expect: "all three Pods answer".to_owned(),
             test: Box::new(move |seen| answered_by(seen, &wanted)),
             why,
         })
@@ -181,8 +188,8 @@ pub(crate) async fn readiness(guide: &mut Guide) -> Result<()> {
     guide.reach().set_ready(address, false).await?;
     let rest = ready_pods(guide, &web, 1).await?;
     guide.record(
-        &format!("make the readiness probe of {sick} fail"),
-        "one ready endpoint is left",
+        &guide.reach().set_ready_command(address, false),
+        &format!("the readiness probe of {sick} fails, and one ready endpoint is left"),
         &format!("{} is left", rest[0].0),
         rest[0].0 != sick,
     );
@@ -198,12 +205,14 @@ pub(crate) async fn readiness(guide: &mut Guide) -> Result<()> {
         .await?;
 
     guide.reach().set_ready(address, true).await?;
-    ready_pods(guide, &web, 2).await?;
+    let back = ready_pods(guide, &web, 2).await?.len() == 2;
+    let command = guide.reach().set_ready_command(address, true);
+    guide.record(&command, "the probe succeeds again, and two endpoints are ready", "two are ready", back);
     guide
         .check(Check {
             place: pod("readiness", "client"),
             probe: http("http://web/", DRAWS),
-            expect: format!("{sick} is ready again, and both answer"),
+            expect: "both Pods answer again".to_owned(),
             test: Box::new(move |seen| answered_by(seen, &both)),
             why: why(),
         })
