@@ -131,9 +131,11 @@ impl Client {
             ["pod" | "pods", name] | [name] if !name.is_empty() => {
                 Ok(Self::Pod(NamespacedName::new(namespace, *name)))
             }
-            ["pod" | "pods", namespace, name] | [namespace, name]
-                if !name.is_empty() && !OTHER_KINDS.contains(namespace) =>
-            {
+            ["pod" | "pods", namespace, name] if !name.is_empty() => {
+                Ok(Self::Pod(NamespacedName::new(*namespace, *name)))
+            }
+            // A Namespace may be called like a kind; then the longer form says what is meant.
+            [namespace, name] if !name.is_empty() && !OTHER_KINDS.contains(namespace) => {
                 Ok(Self::Pod(NamespacedName::new(*namespace, *name)))
             }
             _ => Err(QuestionError::Client(text.to_owned())),

@@ -203,3 +203,10 @@ fn questions_are_read_as_people_write_them() {
     assert!(Question::parse("web-1", "ftp://web/", "shop").is_err());
     assert!(Question::parse("web-1", "web:0", "shop").is_err());
 }
+
+#[test]
+fn a_namespace_may_be_called_like_a_kind() {
+    let question = Question::parse("pod/service/client", "http://web/", "default").unwrap();
+    assert_eq!(question.from, Client::Pod(types::NamespacedName::new("service", "client")));
+    assert!(Question::parse("service/client", "http://web/", "default").is_err(), "a Service is no client");
+}

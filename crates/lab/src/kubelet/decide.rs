@@ -48,6 +48,8 @@ pub enum Action {
 pub enum StopReason {
     /// The Pod is being deleted, or has finished.
     PodEnds,
+    /// The Pod names another image now.
+    NewImage,
     /// This probe failed too often.
     Probe(ProbeKind),
 }
@@ -249,6 +251,9 @@ fn watch_over(decision: &mut Decision, spec: &PodSpec, container: &Container, ru
         let own = kind.of(container).and_then(|probe| probe.termination_grace_period_seconds);
         let patience = own.map_or_else(|| grace(spec), |seconds| SignedDuration::from_secs(seconds.max(0)));
         return decision.stop(&container.name, now + patience, StopReason::Probe(kind));
+    }
+    if container.image.as_ref().is_some_and(|image| *image != run.image) {
+        return decision.stop(&container.name, now + grace(spec), StopReason::NewImage);
     }
     for kind in ProbeKind::ALL {
         match run.probes.due(kind, container) {

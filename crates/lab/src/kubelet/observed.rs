@@ -60,6 +60,8 @@ pub struct Run {
     pub stop: Stop,
     /// Probe results of this run.
     pub probes: Probes,
+    /// The image it was started from.
+    pub image: String,
     /// What runs in place of the image.
     pub substitution: String,
 }
@@ -135,6 +137,8 @@ pub enum Event {
         container: String,
         /// Identity of the run.
         id: String,
+        /// The image it was started from.
+        image: String,
         /// What runs in place of the image.
         substitution: String,
     },
@@ -218,7 +222,7 @@ impl Observed {
             Phase::Ended(ended) => (before.restarts + 1, Some(ended), before.crashes),
             _ => (before.restarts, before.last, before.crashes),
         };
-        next.substitution = before.substitution;
+        (next.image, next.substitution) = (before.image, before.substitution);
         self.runs.insert(container.to_owned(), next);
     }
 
@@ -228,10 +232,10 @@ impl Observed {
             Event::SandboxUp(addresses) => self.sandbox = Sandbox::Up(addresses),
             Event::SandboxFailed(message) => self.sandbox_failed(message, now),
             Event::SandboxGone => self.sandbox = Sandbox::Gone,
-            Event::Started { container, id, substitution } => {
+            Event::Started { container, id, image, substitution } => {
                 if let Some(run) = self.runs.get_mut(&container) {
                     run.phase = Phase::Running { since: now, id };
-                    run.substitution = substitution;
+                    (run.image, run.substitution) = (image, substitution);
                     run.probes = Probes::started(now);
                 }
             }
@@ -281,6 +285,7 @@ impl Run {
             crashes: 0,
             stop: Stop::NotAsked,
             probes: Probes::default(),
+            image: String::new(),
             substitution: String::new(),
         }
     }

@@ -95,7 +95,7 @@ fn container_status(spec: &PodSpec, container: &Container, observed: &Observed) 
     let done_init = is_init && !is_sidecar(container) && run.has_succeeded();
     ContainerStatus {
         name: container.name.clone(),
-        image,
+        image: if run.image.is_empty() { image } else { run.image.clone() },
         image_id: run.substitution.clone(),
         container_id: container_id(run),
         ready: done_init || is_running && run.probes.is_ready(container),
@@ -302,7 +302,10 @@ mod tests {
         observed.take(Event::SandboxUp(vec!["10.244.0.2".parse().unwrap()]), at(1));
         observed.begin(&Action::Start { container: "web".into() }, at(1));
         let (container, id) = ("web".to_owned(), "1".to_owned());
-        observed.take(Event::Started { container, id, substitution: "stand-in".into() }, at(2));
+        observed.take(
+            Event::Started { container, id, image: "nginx".into(), substitution: "stand-in".into() },
+            at(2),
+        );
         let status = pod_status(&pod, &observed, host, at(2));
         assert_eq!(status.phase.as_deref(), Some("Running"));
         assert_eq!(status.pod_ip.as_deref(), Some("10.244.0.2"));
@@ -321,7 +324,10 @@ mod tests {
         for crash in 0..2 {
             observed.begin(&Action::Start { container: "web".into() }, at(crash));
             let (container, id) = ("web".to_owned(), crash.to_string());
-            observed.take(Event::Started { container, id, substitution: String::new() }, at(crash));
+            observed.take(
+                Event::Started { container, id, image: "nginx".into(), substitution: String::new() },
+                at(crash),
+            );
             observed.take(Event::Exited { container: "web".into(), exit_code: 3 }, at(crash));
         }
         let status = pod_status(&pod, &observed, host, at(1));
@@ -344,7 +350,10 @@ mod tests {
         observed.take(Event::SandboxUp(Vec::new()), at(0));
         observed.begin(&Action::Start { container: "web".into() }, at(0));
         let (container, id) = ("web".to_owned(), "1".to_owned());
-        observed.take(Event::Started { container, id, substitution: String::new() }, at(0));
+        observed.take(
+            Event::Started { container, id, image: "nginx".into(), substitution: String::new() },
+            at(0),
+        );
         let status = pod_status(&pod, &observed, host, at(0));
         assert_eq!(condition(&status, "ContainersReady").status, "True");
         assert_eq!(condition(&status, "Ready").status, "False");

@@ -168,7 +168,7 @@ impl Worker {
                 let explained = format!("Container {name} {}", running.program.explained(&image));
                 self.running.insert(name.to_owned(), running);
                 let container = name.to_owned();
-                let _ = events.send(Event::Started { container: container.clone(), id, substitution });
+                let _ = events.send(Event::Started { container: container.clone(), id, image, substitution });
                 tokio::spawn(async move {
                     let exit_code = exit.await;
                     let _ = events.send(Event::Exited { container, exit_code });
@@ -208,6 +208,7 @@ impl Worker {
         };
         let text = match reason {
             StopReason::PodEnds => format!("Stopping container {name}"),
+            StopReason::NewImage => format!("Container {name} definition changed, will be restarted"),
             StopReason::Probe(kind) => {
                 let kind = kind.word().to_lowercase();
                 format!("Container {name} failed {kind} probe, will be restarted")

@@ -102,7 +102,8 @@ fn while_requests_run(bed: &Bed, url: &str, action: impl FnOnce()) -> Vec<Seen> 
         let requests = scope.spawn(|| {
             let mut seen = Vec::new();
             for _ in 0..ROUNDS {
-                let exec = ["lab", "exec", "-n", "shop", "client-a", "--", "sealane", "probe", "--output", "json"];
+                let exec =
+                    ["lab", "exec", "-n", "shop", "client-a", "--", "sealane", "probe", "--output", "json"];
                 let output = bed.run(&[&exec[..], &["--count", REQUESTS, "http", url]].concat());
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 seen.extend(text.lines().map(|line| serde_json::from_str::<Seen>(line).unwrap()));

@@ -43,8 +43,14 @@ const REFUSED: &[(&str, &str)] = &[
           [{path: api, pathType: Prefix, backend: {service: {name: x, port: {number: 80}}}}]}}]}}",
         "spec.rules[0].http.paths[0].path: Invalid value: \"api\": must be an absolute path",
     ),
-    ("{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: []}}", "spec.containers: Required value"),
-    ("{apiVersion: v1, kind: Banana, metadata: {name: x}}", "no matches for kind \"Banana\" in version \"v1\""),
+    (
+        "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: []}}",
+        "spec.containers: Required value",
+    ),
+    (
+        "{apiVersion: v1, kind: Banana, metadata: {name: x}}",
+        "no matches for kind \"Banana\" in version \"v1\"",
+    ),
     ("{apiVersion: v1, kind: [", "error parsing"),
     (
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: nowhere}}",
@@ -66,7 +72,9 @@ fn a_wrong_manifest_gets_the_error_of_the_api() {
     // Past kubectl's own parser.
     let path = "create --raw /api/v1/namespaces/default/configmaps -f -";
     kubectl.run_with(path, "{\"kind\": ").fails("BadRequest");
-    kubectl.run_with("apply -f -", "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}").says("created");
+    kubectl
+        .run_with("apply -f -", "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}")
+        .says("created");
 }
 
 /// One object of each sort that cannot be served, and a Service that can.

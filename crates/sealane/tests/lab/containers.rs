@@ -126,6 +126,37 @@ spec: {containers: [{name: c, image: example.com/client}]}
 }
 
 #[test]
+fn a_new_image_restarts_the_container() {
+    if !can_run("a_new_image_restarts_the_container") {
+        return;
+    }
+    let bed = Bed::new("image");
+    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    cluster.create(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: default}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: c, image: 'example.com/web:1', ports: [{containerPort: 8080}]}]
+",
+    );
+    let url = format!("http://{}:8080/", cluster.ready_pod("default", "web"));
+    assert_eq!(cluster.answered("default", "web", &url).said("image"), "example.com/web:1");
+    let patch = json!({"spec": {"containers": [
+        {"name": "c", "image": "example.com/web:2", "ports": [{"containerPort": 8080}]},
+    ]}});
+    cluster.merge("/api/v1/namespaces/default/pods/web", &patch);
+    cluster.wait("the container was restarted", || {
+        let container = &status(&cluster, "web")["containerStatuses"][0];
+        (container["restartCount"] == 1 && container["ready"] == true).then_some(())
+    });
+    assert_eq!(status(&cluster, "web")["containerStatuses"][0]["image"], "example.com/web:2");
+    assert_eq!(cluster.answered("default", "web", &url).said("image"), "example.com/web:2");
+}
+
+#[test]
 fn programs_end_with_sigterm_and_after_their_grace_with_sigkill() {
     if !can_run("programs_end_with_sigterm_and_after_their_grace_with_sigkill") {
         return;
@@ -212,7 +243,8 @@ fn no_request_fails_while_pods_are_replaced() {
         let requests = scope.spawn(|| {
             let mut seen = Vec::new();
             for _ in 0..500 {
-                let exec = ["lab", "exec", "client", "--", "sealane", "probe", "--output", "json", "--count", "50"];
+                let exec =
+                    ["lab", "exec", "client", "--", "sealane", "probe", "--output", "json", "--count", "50"];
                 let output = bed.run(&[&exec[..], &["http", "http://web/"]].concat());
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 seen.extend(text.lines().map(|line| serde_json::from_str::<Seen>(line).unwrap()));

@@ -32,7 +32,9 @@ pub(crate) fn find(test: &str) -> Option<PathBuf> {
     let program = std::env::var_os("SEALANE_KUBECTL").map_or_else(|| PathBuf::from("kubectl"), PathBuf::from);
     match minor_version(&program) {
         Ok(minor) if minor >= OLDEST_MINOR => return Some(program),
-        Ok(minor) => println!("sealane-skip: {test}: {} is 1.{minor}, older than 1.{OLDEST_MINOR}", program.display()),
+        Ok(minor) => {
+            println!("sealane-skip: {test}: {} is 1.{minor}, older than 1.{OLDEST_MINOR}", program.display())
+        }
         Err(why) => println!("sealane-skip: {test}: {} does not run: {why}", program.display()),
     }
     None

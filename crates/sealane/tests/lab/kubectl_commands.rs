@@ -148,7 +148,10 @@ const READING: &[(&str, &str)] = &[
     ("get deploy -n zoo", "READY|2/2"),
     ("get rs -n zoo -o wide", "SELECTOR|pair"),
     ("get svc -n zoo", "CLUSTER-IP|80/TCP|10.96."),
-    ("get ep,endpointslices -n zoo", "endpoints/by-hand|192.0.2.8:81|endpointslice.discovery.k8s.io/manual-1"),
+    (
+        "get ep,endpointslices -n zoo",
+        "endpoints/by-hand|192.0.2.8:81|endpointslice.discovery.k8s.io/manual-1",
+    ),
     ("get ing -n zoo", "CLASS|nginx|a.example|172.31.0.11"),
     ("get ingressclass", "CONTROLLER|k8s.io/ingress-nginx|example.com/other"),
     ("get netpol -n zoo", "POD-SELECTOR|app=web"),
@@ -161,7 +164,10 @@ const READING: &[(&str, &str)] = &[
     ("get pods,svc,deploy -A -l app=web -o name", "pod/web-|service/web|deployment.apps/web"),
     ("get pods -n zoo -l 'role in (client),app!=web' -o name", "pod/client"),
     ("get pods -n zoo --field-selector metadata.name=client -o name", "pod/client"),
-    ("get pods -n zoo --field-selector status.phase=Running,spec.nodeName!=none -o name", "pod/client|pod/chatty"),
+    (
+        "get pods -n zoo --field-selector status.phase=Running,spec.nodeName!=none -o name",
+        "pod/client|pod/chatty",
+    ),
     ("get pods -n zoo --show-labels", "LABELS|role=client"),
     ("get pods -n zoo --sort-by=.metadata.name", "chatty"),
     ("get pod client -n zoo -o yaml", "kind: Pod|podIP: 10.244.|phase: Running"),

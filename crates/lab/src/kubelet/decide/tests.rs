@@ -70,7 +70,10 @@ impl Life {
 
     fn started(&mut self, second: i64, name: &str) {
         let (container, id) = (name.to_owned(), format!("{name}-{second}"));
-        self.take(second, Event::Started { container, id, substitution: String::new() });
+        let of =
+            |spec: &PodSpec| spec.containers.iter().find(|container| container.name == name)?.image.clone();
+        let image = self.pod.spec.as_ref().and_then(of).unwrap_or_default();
+        self.take(second, Event::Started { container, id, image, substitution: String::new() });
     }
 
     fn exited(&mut self, second: i64, name: &str, exit_code: i32) {
@@ -213,6 +216,21 @@ fn a_failed_liveness_probe_ends_the_container_and_the_policy_restarts_it() {
     assert_eq!(life.wake, Some(at(5)));
     life.exited(2, "web", 143);
     assert_eq!(life.step(2), [start("web")]);
+}
+
+#[test]
+fn a_container_of_another_image_is_restarted() {
+    let mut life = Life::with_sandbox(mk_pod("Always", &["web"]));
+    life.step(0);
+    life.started(0, "web");
+    life.pod.spec.as_mut().unwrap().containers[0].image = Some("web:2".into());
+    let deadline = at(1) + SignedDuration::from_secs(DEFAULT_GRACE_SECONDS);
+    let stop = Action::Stop { container: "web".into(), deadline, reason: StopReason::NewImage };
+    assert_eq!(life.step(1), [stop]);
+    life.exited(2, "web", 0);
+    assert_eq!(life.step(2), [start("web")]);
+    life.started(2, "web");
+    assert_eq!(life.step(3), []);
 }
 
 #[test]
