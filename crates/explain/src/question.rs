@@ -104,21 +104,6 @@ impl Question {
     }
 }
 
-/// Kinds, as kubectl abbreviates them, that do not connect to anything: the Pods behind them do.
-const OTHER_KINDS: [&str; 11] = [
-    "deploy",
-    "deployment",
-    "deployments",
-    "rs",
-    "replicaset",
-    "svc",
-    "service",
-    "services",
-    "sts",
-    "ds",
-    "ing",
-];
-
 impl Client {
     fn parse(text: &str, namespace: &str) -> Result<Self, QuestionError> {
         if let Ok(address) = text.parse() {
@@ -131,11 +116,8 @@ impl Client {
             ["pod" | "pods", name] | [name] if !name.is_empty() => {
                 Ok(Self::Pod(NamespacedName::new(namespace, *name)))
             }
-            ["pod" | "pods", namespace, name] if !name.is_empty() => {
-                Ok(Self::Pod(NamespacedName::new(*namespace, *name)))
-            }
-            // A Namespace may be called like a kind; then the longer form says what is meant.
-            [namespace, name] if !name.is_empty() && !OTHER_KINDS.contains(namespace) => {
+            // A Namespace may be called like a kind: nothing but a Pod, a Node or an address connects to anything.
+            ["pod" | "pods", namespace, name] | [namespace, name] if !name.is_empty() => {
                 Ok(Self::Pod(NamespacedName::new(*namespace, *name)))
             }
             _ => Err(QuestionError::Client(text.to_owned())),
