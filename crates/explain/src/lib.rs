@@ -54,7 +54,7 @@ fn nobody(client: &Client) -> String {
     match client {
         Client::Pod(pod) => {
             format!(
-                "there is no running Pod {pod} with an address; say `namespace/name` for another Namespace"
+                "there is no running Pod {pod} with an address; a client is a Pod: `name` or `namespace/name`"
             )
         }
         other => format!("there is no {other} with an address"),

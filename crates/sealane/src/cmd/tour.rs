@@ -161,7 +161,7 @@ fn how_to_go_on(info: &LabInfo, is_kept: bool) -> String {
     format!(
         "{opening}
   kubectl -n service exec client -- sealane probe http http://web/
-  sealane explain pod/service/client http://web/
+  sealane explain service/client http://web/
   sealane status{end}
 "
     )

@@ -51,7 +51,7 @@ impl Telling {
             if let Some(why) = &trial.why {
                 let shown: Vec<_> = why.hops.iter().filter(|hop| is_worth_showing(hop, before)).collect();
                 let shown = shown.into_iter().map(|hop| style.marks(&hop.to_string()));
-                let told = shown.chain([format!("= {}", conclusion(why))]);
+                let told = shown.chain(conclusion(why));
                 let heads = std::iter::once("why").chain(std::iter::repeat(""));
                 lines.extend(heads.zip(told).map(|(head, line)| format!("  {head:<10}{line}")));
             }
@@ -73,15 +73,11 @@ impl Telling {
     }
 }
 
-/// How it ends, without what the last line has said already.
-fn conclusion(why: &explain::Explanation) -> &str {
-    let last = why.hops.last().filter(|hop| hop.verdict == HopVerdict::Stop);
-    let opening = last.and_then(|hop| why.summary.strip_suffix(hop.text.as_str()));
-    match opening.map(|opening| opening.trim_end_matches([' ', ':'])) {
-        Some("") => "that is the end of it",
-        Some(opening) => opening,
-        None => &why.summary,
-    }
+/// How it ends; nothing where the last line has said all of it.
+fn conclusion(why: &explain::Explanation) -> Option<String> {
+    let last = why.hops.last().and_then(|hop| why.summary.strip_suffix(hop.text.as_str()));
+    let told = last.map_or(why.summary.as_str(), |opening| opening.trim_end_matches([' ', ':']));
+    (!told.is_empty()).then(|| format!("= {told}"))
 }
 
 /// Whether a line tells a learner something: that nothing limits a Pod does not, nor what this lesson has told already.
