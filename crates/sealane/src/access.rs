@@ -12,7 +12,7 @@ use crate::plans::ClusterFacts;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterAccess {
     /// Client configuration; a running lab's, if not given.
-    #[arg(long, env = "KUBECONFIG", help_heading = "Cluster")]
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE", help_heading = "Cluster")]
     kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) facts: ClusterFacts,

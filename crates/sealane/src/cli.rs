@@ -24,7 +24,7 @@ pub(crate) struct Cli {
         env = "SEALANE_LOG",
         hide_env_values = true,
         value_name = "FILTER",
-        hide_short_help = true
+        hide_short_help = false
     )]
     pub(crate) log: Option<String>,
     #[command(subcommand)]
@@ -71,8 +71,11 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, in roff: `sealane man | man -l -`.
-    Man,
+    /// Print a manual page, in roff: `sealane man lab up | man -l -`.
+    Man {
+        /// The command whose page is wanted; the whole program's if none is given.
+        command: Vec<String>,
+    },
     /// The lab's own process.
     #[command(name = lab::WORLD_SUBCOMMAND, hide = true)]
     LabWorld {

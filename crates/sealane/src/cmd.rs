@@ -27,7 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<i32> {
         Command::Controller(args) => controller::run(args).await,
         Command::Version(args) => version::run(&args),
         Command::Completion { shell } => Ok(completion::run(shell)),
-        Command::Man => completion::man(),
+        Command::Man { command } => completion::man(&command),
         Command::LabWorld { .. } => unreachable!("handled before the first thread starts"),
     }
 }

@@ -5,7 +5,7 @@ Examples:
   sealane lab tour                          eleven lessons, each with real traffic
   sealane lab up                            a cluster of three nodes, until Ctrl-C
   sealane lab run -- ./test.sh              a cluster for one command, as in CI
-  sealane explain web http://api.shop/      why Pod web reaches Service api of Namespace shop, or not";
+  sealane explain web http://api.shop/      why Pod web reaches it, or not";
 
 pub(crate) const UP: &str = "\
 Examples:

@@ -17,16 +17,40 @@ use types::{LinkName, Port, Prefix};
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterFacts {
     /// Cluster domain.
-    #[arg(long, env = "SEALANE_CLUSTER_DOMAIN", default_value = "cluster.local", help_heading = "Cluster")]
+    #[arg(
+        long,
+        env = "SEALANE_CLUSTER_DOMAIN",
+        value_name = "NAME",
+        default_value = "cluster.local",
+        help_heading = "Cluster"
+    )]
     pub(crate) cluster_domain: String,
     /// Cluster DNS address.
-    #[arg(long, env = "SEALANE_CLUSTER_DNS", default_value = "10.96.0.10", help_heading = "Cluster")]
+    #[arg(
+        long,
+        env = "SEALANE_CLUSTER_DNS",
+        value_name = "ADDRESS",
+        default_value = "10.96.0.10",
+        help_heading = "Cluster"
+    )]
     pub(crate) cluster_dns: Vec<IpAddr>,
     /// Range of Pod addresses.
-    #[arg(long, env = "SEALANE_POD_CIDR", default_value = "10.244.0.0/16", help_heading = "Cluster")]
+    #[arg(
+        long,
+        env = "SEALANE_POD_CIDR",
+        value_name = "RANGE",
+        default_value = "10.244.0.0/16",
+        help_heading = "Cluster"
+    )]
     pub(crate) pod_cidr: Vec<Prefix>,
     /// Range of Service addresses.
-    #[arg(long, env = "SEALANE_SERVICE_CIDR", default_value = "10.96.0.0/16", help_heading = "Cluster")]
+    #[arg(
+        long,
+        env = "SEALANE_SERVICE_CIDR",
+        value_name = "RANGE",
+        default_value = "10.96.0.0/16",
+        help_heading = "Cluster"
+    )]
     pub(crate) service_cidr: Vec<Prefix>,
     /// Range of LoadBalancer addresses: a prefix, or first and last address joined by `-`.
     #[arg(

@@ -13,10 +13,17 @@ pub(crate) fn run(shell: clap_complete::Shell) -> i32 {
     0
 }
 
-/// Prints the manual page, in roff.
-pub(crate) fn man() -> Result<i32> {
+/// Prints the manual page of a command, in roff.
+pub(crate) fn man(path: &[String]) -> Result<i32> {
+    let mut whole = Cli::command();
+    whole.build();
+    let mut command = &whole;
+    for name in path {
+        let found = command.find_subcommand(name);
+        command = found.with_context(|| format!("there is no command `{}`", path.join(" ")))?;
+    }
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).context("cannot write the manual page")?;
+    clap_mangen::Man::new(command.clone()).render(&mut page).context("cannot write the manual page")?;
     std::io::stdout().write_all(&page).context("cannot print the manual page")?;
     Ok(0)
 }
