@@ -64,9 +64,12 @@ fn hop(cluster: &Cluster, opinion: &Opinion, connection: &Connection) -> Hop {
                 Direction::Egress => format!("to {}", cluster.describe(connection.destination)),
                 Direction::Ingress => format!("from {}", cluster.describe(connection.source)),
             };
+            let (limits, which) = match listed.as_slice() {
+                [one] => (format!("NetworkPolicy {one} limits"), "it"),
+                several => (format!("NetworkPolicies {} limit", several.join(", ")), "them"),
+            };
             let text = format!(
-                "NetworkPolicy {} limits {} of {pod}, and no rule of it allows {}/{} {peer}",
-                listed.join(", "),
+                "{limits} {} of {pod}, and no rule of {which} allows {}/{} {peer}",
                 stage_word(stage),
                 connection.port,
                 connection.protocol,

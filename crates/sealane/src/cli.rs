@@ -18,14 +18,7 @@ use crate::output::Output;
 #[command(name = "sealane", version, after_help = help::SEALANE, max_term_width = 110)]
 pub(crate) struct Cli {
     /// What is logged: a level (error, warn, info, debug, trace), or a filter such as `sealane=debug`.
-    #[arg(
-        long,
-        global = true,
-        env = "SEALANE_LOG",
-        hide_env_values = true,
-        value_name = "FILTER",
-        hide_short_help = false
-    )]
+    #[arg(long, global = true, env = "SEALANE_LOG", hide_env_values = true, value_name = "FILTER")]
     pub(crate) log: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
