@@ -95,6 +95,45 @@ fn killed_agents_leave_traffic_flowing_and_their_successors_converge() {
     });
 }
 
+/// What the agent of the first node tells about itself.
+fn metrics(bed: &Bed, path: &str) -> Option<String> {
+    let url = format!("http://172.31.0.11:10256/{path}");
+    let program = env!("CARGO_BIN_EXE_sealane");
+    let output = bed.run(&["lab", "exec", "--outside", "--", program, "probe", "http", &url]);
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn an_agent_that_finds_its_work_done_writes_nothing() {
+    if !can_run("an_agent_that_finds_its_work_done_writes_nothing") {
+        return;
+    }
+    let bed = Bed::new("idle-agent");
+    let cluster = Cluster::up(&bed, &[]);
+    cluster.create(WORLD);
+    cluster.ready_pods("shop", "web", 3);
+    let url = format!("http://{}/", cluster.service_address("shop", "web"));
+    for client in ["client-a", "client-b"] {
+        cluster.ready_pod("shop", client);
+        cluster.answered("shop", client, &url);
+    }
+    let (node, pid) = cluster.agents().swap_remove(0);
+    assert_eq!(node, "node-a");
+    // What it wrote for the Pods and the Service.
+    let before = metrics(&bed, "metrics").unwrap();
+    assert!(!before.contains("sealane_writes_total{stage=\"nft\"} 0"), "{before}");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    cluster.wait("the agent's successor is ready", || {
+        let successor = cluster.agents().swap_remove(0);
+        let is_new = successor.0 == node && successor.1 != pid;
+        (is_new && metrics(&bed, "metrics")?.contains("\nsealane_ready 1\n")).then_some(())
+    });
+    let after = metrics(&bed, "metrics").unwrap();
+    for stage in ["netlink", "nft"] {
+        assert!(after.contains(&format!("sealane_writes_total{{stage=\"{stage}\"}} 0")), "{after}");
+    }
+}
+
 /// Runs something while a Pod sends requests, each over a connection of its own; what those saw.
 fn while_requests_run(bed: &Bed, url: &str, action: impl FnOnce()) -> Vec<Seen> {
     let (is_done, started) = (AtomicBool::new(false), AtomicBool::new(false));
