@@ -3,9 +3,9 @@
 //! The authority and the administrator survive restarts when a directory is given; the server's own
 //! certificate is made anew at each start, so that its names follow the program.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -72,10 +72,8 @@ impl Credentials {
                 token: read(&file("token"))?.trim().to_owned(),
             });
         }
-        std::fs::create_dir_all(directory).map_err(|source| ApiServerError::File {
-            action: "create",
-            path: directory.to_owned(),
-            source,
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|source| {
+            ApiServerError::File { action: "create", path: directory.to_owned(), source }
         })?;
         let made = Self::generate()?;
         // The token comes last: its presence says that the set is whole.

@@ -2,8 +2,8 @@
 //!
 //! A thread of its own writes; changes that arrive while it writes go into the next transaction together.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -68,6 +68,12 @@ impl Disk {
             ApiServerError::File { action: "create", path: directory.to_owned(), source }
         })?;
         let path = directory.join("objects.redb");
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| ApiServerError::File { action: "create", path: path.clone(), source })?;
         let failed = |source| ApiServerError::Database { path: path.clone(), source: Box::new(source) };
         let database = open_when_free(&path).map_err(|error| failed(error.into()))?;
         let store = restore(&database, config, &path).map_err(|error| match error {
