@@ -28,7 +28,8 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("sealane-lab-test-{}-{name}", std::process::id()));
+        // The ending keeps one lab's name from being the beginning of another's, by which processes are told apart.
+        let dir = std::env::temp_dir().join(format!("sealane-lab-test-{}-{name}.lab", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Self { dir, user: None }
     }
