@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a wait pauses between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
 /// An ordinary user that every Linux has.
 const NOBODY: u32 = 65534;
 
@@ -143,7 +145,8 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "waited too long: {what}");
-        std::thread::yield_now();
+        // Looking all the time would take the processor from the labs that are waited for.
+        std::thread::sleep(PAUSE);
     }
 }
 
