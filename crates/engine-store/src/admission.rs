@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::kind::{Kind, KindId};
-use crate::object::{default_to, map_mut, text};
-use crate::status::Status;
 use crate::store::Store;
+use engine_kinds::object::{self, default_to, map_mut, text};
+use engine_kinds::{Kind, Status};
 
 /// One step: its name, the resource it is about, and what it does.
 struct Step {
@@ -79,12 +78,11 @@ fn priority(store: &Store, pod: &mut Value) -> Result<(), Status> {
         "system-cluster-critical" => Some(json!({"value": 2_000_000_000})),
         "system-node-critical" => Some(json!({"value": 2_000_001_000})),
         _ => {
-            let id =
-                KindId::of_resource("scheduling.k8s.io", "priorityclasses").expect("the kind is built in");
+            let id = store.registry().built_in("scheduling.k8s.io", "priorityclasses");
             let class = store.get(id, "", &name).ok_or_else(|| {
-                let pods = KindId::of_resource("", "pods").expect("the kind is built in").kind();
+                let pods = store.registry().kind(store.registry().built_in("", "pods"));
                 let why = format!("no PriorityClass with name {name} was found");
-                Status::forbidden(pods, crate::object::name(pod), &why)
+                Status::forbidden(pods, object::name(pod), &why)
             })?;
             Some(Value::clone(class))
         }
@@ -110,7 +108,7 @@ fn pod_status(_: &Store, pod: &mut Value) -> Result<(), Status> {
 fn qos_class(pod: &Value) -> &'static str {
     let containers = ["/spec/containers", "/spec/initContainers"]
         .into_iter()
-        .flat_map(|pointer| crate::object::list(pod, pointer));
+        .flat_map(|pointer| object::list(pod, pointer));
     let (mut any, mut guaranteed) = (false, true);
     for container in containers {
         for resource in ["cpu", "memory"] {
@@ -135,14 +133,14 @@ fn default_ingress_class(store: &Store, ingress: &mut Value) -> Result<(), Statu
     if named {
         return Ok(());
     }
-    let id = KindId::of_resource("networking.k8s.io", "ingressclasses").expect("the kind is built in");
+    let id = store.registry().built_in("networking.k8s.io", "ingressclasses");
     let default = store.all(id).filter(|class| text(class, IS_DEFAULT) == "true").min_by(|a, b| {
         let age = |class: &Value| text(class, "/metadata/creationTimestamp").to_owned();
-        let name = |class: &Value| crate::object::name(class).to_owned();
+        let name = |class: &Value| object::name(class).to_owned();
         age(b).cmp(&age(a)).then(name(a).cmp(&name(b)))
     });
     if let Some(class) = default {
-        let name = Value::from(crate::object::name(class));
+        let name = Value::from(object::name(class));
         map_mut(ingress, "spec").insert("ingressClassName".to_owned(), name);
     }
     Ok(())

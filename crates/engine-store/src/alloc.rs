@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::object::{integer, list};
 use crate::store::StoreConfig;
+use engine_kinds::object::{integer, list};
 
 /// What the Services of a store hold.
 #[derive(Debug)]

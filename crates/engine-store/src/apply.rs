@@ -7,12 +7,11 @@ use serde_json::Value;
 
 use crate::body;
 use crate::managed::{Context, Entry, Operation, Writer, entries, strip};
-use crate::object::{self, set_metadata};
 use crate::request::{Env, Written};
-use crate::status::{Cause, Details, Status};
 use crate::store::Store;
-use crate::update::Part;
 use crate::write::{Request, check_namespace};
+use engine_kinds::object::{self, set_metadata};
+use engine_kinds::{Cause, Details, Part, Status};
 
 /// Where kubectl's older apply keeps the last manifest.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -54,7 +53,7 @@ impl Store {
             set_metadata(&mut applied, "resourceVersion", None);
             let writer = Writer::Apply(vec![context.entry(Operation::Apply, fields)]);
             let object = self.insert(env, request, applied, writer)?;
-            warnings.extend(request.kind().warning.map(str::to_owned));
+            warnings.extend(request.kind().warning.as_ref().map(ToString::to_string));
             return Ok(Written { object, created: true, warnings });
         };
         let object = self.apply_to(env, request, (&old, &applied), (context, fields), part)?;
@@ -133,7 +132,7 @@ fn decode_applied(request: &Request<'_>, body: &Value) -> Result<(Value, Vec<Str
 
 /// Leaves out what this endpoint ignores: `status` on the object, everything else on `/status`.
 fn drop_reset_fields(request: &Request<'_>, part: Part, applied: &mut Value) {
-    let has_status = request.stored().kind().has_status();
+    let has_status = request.stored_kind().has_status();
     let Some(map) = applied.as_object_mut() else { return };
     match part {
         Part::Main if has_status => {

@@ -8,10 +8,9 @@ use engine_schema::type_of;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::kind::Kind;
-use crate::object::text;
 use crate::request::FieldValidation;
-use crate::status::Status;
+use engine_kinds::object::text;
+use engine_kinds::{Kind, Status};
 
 /// A parsed request body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,13 +84,13 @@ pub(crate) fn check(
     body: &mut Value,
     strictness: Strictness<'_>,
 ) -> Result<Vec<String>, Status> {
-    let (kind_name, version) = (kind.kind, kind.version);
-    let findings = decode_as(kind.schema, body).map_err(|error| {
+    let (kind_name, version) = (&kind.kind, &kind.version);
+    let unknown = kind.decode(body).map_err(|error| {
         Status::bad_request(format!(
             "{kind_name} in version \"{version}\" cannot be handled as a {kind_name}: {error}"
         ))
     })?;
-    let texts = texts_of(findings, strictness.duplicates);
+    let texts = texts_of(unknown, strictness.duplicates);
     match strictness.validation {
         FieldValidation::Strict if !texts.is_empty() => Err(Status::bad_request(format!(
             "{kind_name} in version \"{version}\" cannot be handled as a {kind_name}: strict decoding error: {}",
@@ -112,7 +111,7 @@ pub(crate) fn check_spoken(schema: &str, body: &mut Value) -> Result<(), Status>
     if !found.is_empty() && found != kind {
         return Err(wrong(format!("no kind \"{found}\" is taken at this address")));
     }
-    decode_as(schema, body).map(|_| ()).map_err(wrong)
+    decode(body, &type_of(schema)).error.map_or(Ok(()), |error| Err(wrong(error)))
 }
 
 /// The same for the result of a patch, where upstream answers 422 about the field `patch`.
@@ -123,11 +122,11 @@ pub(crate) fn check_patched(
 ) -> Result<Vec<String>, Status> {
     let invalid = |text: String| {
         let message = format!("Invalid value: {}: {text}", Value::from(body_text(kind)));
-        let cause = crate::status::Cause { reason: "FieldValueInvalid", message, field: "patch".to_owned() };
+        let cause = engine_kinds::Cause { reason: "FieldValueInvalid", message, field: "patch".to_owned() };
         Status::invalid("", "", "", vec![cause])
     };
-    let findings = decode_as(kind.schema, body).map_err(invalid)?;
-    let texts = texts_of(findings, strictness.duplicates);
+    let unknown = kind.decode(body).map_err(invalid)?;
+    let texts = texts_of(unknown, strictness.duplicates);
     match strictness.validation {
         FieldValidation::Strict if !texts.is_empty() => {
             Err(invalid(format!("strict decoding error: {}", texts.join(", "))))
@@ -140,11 +139,6 @@ pub(crate) fn check_patched(
 /// What stands for the patched object in a message; the whole object would drown the finding.
 fn body_text(kind: &Kind) -> String {
     format!("<{}>", kind.kind)
-}
-
-fn decode_as(schema: &str, body: &mut Value) -> Result<Vec<String>, String> {
-    let findings = decode(body, &type_of(schema));
-    findings.error.map_or(Ok(findings.unknown), Err)
 }
 
 fn texts_of(unknown: Vec<String>, duplicates: &[String]) -> Vec<String> {
@@ -162,7 +156,7 @@ pub(crate) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
     let found_version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     let wrong_kind = !found_kind.is_empty() && found_kind != kind.kind;
     if wrong_kind || (!found_version.is_empty() && found_version != api_version) {
-        let shown = if found_kind.is_empty() { kind.kind } else { found_kind.as_str() };
+        let shown = if found_kind.is_empty() { &*kind.kind } else { found_kind.as_str() };
         let version = found_version.rsplit('/').next().unwrap_or_default();
         return Err(Status::bad_request(format!(
             "{shown} in version \"{version}\" cannot be handled as a {}: no kind \"{}\" is registered for version \
@@ -170,7 +164,7 @@ pub(crate) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
             kind.kind, shown, kind.kind
         )));
     }
-    map.insert("kind".to_owned(), kind.kind.into());
+    map.insert("kind".to_owned(), Value::from(&*kind.kind));
     map.insert("apiVersion".to_owned(), api_version.into());
     Ok(())
 }

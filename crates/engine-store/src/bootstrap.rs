@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::request::{Env, Target, Write, WriteOptions};
-use crate::status::Status;
 use crate::store::Store;
+use engine_kinds::Status;
 
 const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 

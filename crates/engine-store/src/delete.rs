@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::kind::{DeleteAnswer, Generation, Kind};
-use crate::object::{self, set_metadata, time_text};
 use crate::request::{DeleteOptions, Env, Written};
-use crate::status::{self, Status};
 use crate::store::{Commit, Store};
 use crate::update::is_finished;
 use crate::write::Request;
+use engine_kinds::object::{self, set_metadata, time_text};
+use engine_kinds::{DeleteAnswer, Generation, Kind, Status};
 
 /// Namespaces that always exist (upstream: admission plugin `NamespaceLifecycle`).
 const IMMORTAL: &[&str] = &["default", "kube-system", "kube-public"];
@@ -25,7 +24,7 @@ impl Store {
         request: &Request<'_>,
         options: &DeleteOptions,
     ) -> Result<Written, Status> {
-        let kind = request.stored().kind();
+        let kind = request.stored_kind();
         let old = Arc::clone(self.find(request.id, request.target)?);
         check_preconditions(request, options, &old)?;
         if kind.plural == "namespaces" && IMMORTAL.contains(&request.name()) {
@@ -43,7 +42,9 @@ impl Store {
             }
             match kind.delete_answer {
                 DeleteAnswer::Object => request.shown(object),
-                DeleteAnswer::Status => status::deleted(request.kind(), request.name(), object::uid(&object)),
+                DeleteAnswer::Status => {
+                    engine_kinds::deleted(request.kind(), request.name(), object::uid(&object))
+                }
             }
         } else {
             if object != *old && !dry_run {

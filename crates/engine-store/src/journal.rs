@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::{Kind, KindId};
 use crate::store::{Key, Store, StoreConfig};
+use engine_kinds::{Kind, object};
 
 /// One committed change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,8 +49,8 @@ impl Record {
     pub(crate) fn new(revision: u64, kind: &Kind, object: &Arc<Value>, deleted: bool) -> Self {
         Self {
             revision,
-            group: kind.group.to_owned(),
-            resource: kind.plural.to_owned(),
+            group: kind.group.to_string(),
+            resource: kind.plural.to_string(),
             deleted,
             object: Arc::clone(object),
         }
@@ -77,16 +77,19 @@ impl Store {
                 revision = revision.max(record.revision);
                 continue;
             }
-            let id = KindId::of_resource(group, resource).ok_or_else(|| RestoreError::UnknownResource {
-                revision: record.revision,
-                group: group.clone(),
-                resource: resource.clone(),
+            let id = store.registry().of_resource(group, resource).ok_or_else(|| {
+                RestoreError::UnknownResource {
+                    revision: record.revision,
+                    group: group.clone(),
+                    resource: resource.clone(),
+                }
             })?;
             let key = Key::of(&record.object);
             if key.name.is_empty() {
                 return Err(RestoreError::NoName { revision: record.revision });
             }
-            store.place(id.stored(), &key, &record.object, record.deleted);
+            let stored = store.registry().stored(id);
+            store.place(stored, &key, &record.object, record.deleted);
             revision = revision.max(record.revision);
         }
         store.begin_history_after(revision);
@@ -96,7 +99,7 @@ impl Store {
     /// One record per object, and one that only carries the revision: what a journal can be replaced with.
     pub fn snapshot(&self) -> impl Iterator<Item = Record> + '_ {
         let objects = self.stored_objects().map(|(kind, object)| {
-            let revision = crate::object::resource_version(object).parse().unwrap_or_default();
+            let revision = object::resource_version(object).parse().unwrap_or_default();
             Record::new(revision, kind, object, false)
         });
         objects.chain(std::iter::once(Record {

@@ -8,17 +8,16 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::kind::{Kind, KindId};
 use crate::request::{ListOptions, Target};
 use crate::selectors::Selectors;
-use crate::status::{Cause, Status};
 use crate::store::{Key, Store};
+use engine_kinds::{Cause, Kind, Status};
 
 /// A portion of a collection.
 #[derive(Clone)]
 pub struct List {
     /// What kind the items are.
-    pub kind: &'static Kind,
+    pub kind: Arc<Kind>,
     /// The objects.
     pub items: Vec<Arc<Value>>,
     /// The list's revision.
@@ -104,8 +103,8 @@ impl Store {
     /// 404 for an unknown resource, 400 and 422 for bad options, 410 for a revision that is gone, 504 for one that
     /// is not there yet (a transport may wait up to three seconds and ask again).
     pub fn list(&self, target: &Target, options: &ListOptions) -> Result<List, Status> {
-        let id = KindId::of_target(target).ok_or_else(Status::unknown_resource)?;
-        let kind = id.kind();
+        let id = self.registry().of_target(target)?;
+        let kind = self.registry().kind(id);
         let selectors =
             Selectors::parse(kind, options.label_selector.as_deref(), options.field_selector.as_deref())?;
         self.check_revision(options)?;
@@ -122,8 +121,9 @@ impl Store {
             .filter(|limit| *limit > 0)
             .map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
         let mut items = Vec::new();
-        let mut scan =
-            self.scan(id.stored(), target, start.as_ref()).filter(|(_, object)| selectors.matches(object));
+        let mut scan = self
+            .scan(self.registry().stored(id), target, start.as_ref())
+            .filter(|(_, object)| selectors.matches(object));
         let mut next = None;
         for (key, object) in scan.by_ref() {
             if items.len() == limit {
@@ -134,7 +134,7 @@ impl Store {
         }
         let remaining_item_count = (next.is_some() && selectors.is_empty()).then(|| scan.count() as u64 + 1);
         let continue_token = next.map(|key| encode_continue(resource_version, key));
-        Ok(List { kind, items, resource_version, continue_token, remaining_item_count })
+        Ok(List { kind: Arc::clone(kind), items, resource_version, continue_token, remaining_item_count })
     }
 
     /// The rules for `resourceVersion` and `resourceVersionMatch` on lists (upstream: `ValidateListOptions`).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::kind::KindId;
+use crate::registry::KindId;
 use crate::store::Key;
 
 /// How many changes are kept; a watcher further behind is told to list again.

@@ -1,10 +1,10 @@
 //! `metadata.managedFields`: who set which field, kept up to date on every write.
 
-use engine_schema::{FieldSet, Type, compare, type_of};
+use engine_schema::{FieldSet, Type, compare};
 use serde_json::{Value, json};
 
-use crate::object::{list, set_metadata, text, time_text};
 use crate::write::Request;
+use engine_kinds::object::{list, set_metadata, text, time_text};
 
 /// Update entries kept before the oldest are merged (upstream: `DefaultMaxUpdateManagers`).
 const MAX_UPDATERS: usize = 10;
@@ -70,7 +70,7 @@ impl Context {
             api_version: request.kind().api_version(),
             subresource: subresource.map(str::to_owned),
             time: time_text(now),
-            ty: type_of(request.stored().kind().schema),
+            ty: request.stored_kind().ty(),
         }
     }
 

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine_schema::KUBERNETES_VERSION;
 use serde_json::{Map, Value, json};
 
-use crate::kind::{self, Kind};
-use crate::scale;
 use crate::store::Store;
-use crate::table::spoken_schema;
+use engine_kinds::{Form, Kind, SCALE_SCHEMA};
 
 const REFERENCE: &str = "#/components/schemas/";
 
@@ -24,7 +22,7 @@ impl Store {
     /// The group-versions that have a document, such as `api/v1` and `apis/apps/v1`.
     #[must_use]
     pub fn openapi_root(&self) -> Vec<String> {
-        let paths: BTreeSet<String> = kind::all().iter().map(|kind| path_of(kind)).collect();
+        let paths: BTreeSet<String> = self.kinds().iter().map(|kind| path_of(kind)).collect();
         paths.into_iter().collect()
     }
 
@@ -32,25 +30,71 @@ impl Store {
     #[must_use]
     pub fn openapi_v3(&self, group_version: &str) -> Option<Value> {
         let kinds: Vec<&Kind> =
-            kind::all().iter().copied().filter(|kind| path_of(kind) == group_version).collect();
+            self.kinds().iter().map(|kind| &**kind).filter(|kind| path_of(kind) == group_version).collect();
         if kinds.is_empty() {
             return None;
         }
         let mut paths = Map::new();
         let mut names = BTreeSet::new();
         for kind in &kinds {
-            names.insert(kind.schema);
+            names.insert(kind.schema());
             paths.extend(kind_paths(kind, group_version));
-            for subresource in kind.subresources {
-                names.insert(spoken_schema(kind, subresource.name));
+            for subresource in &*kind.subresources {
+                names.insert(kind.spoken_schema(subresource.name));
             }
         }
         Some(json!({
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
             "paths": paths,
-            "components": {"schemas": reachable(names)},
+            "components": {"schemas": self.reachable(&names)},
         }))
+    }
+
+    /// The named schemas and all they refer to.
+    fn reachable(&self, names: &BTreeSet<String>) -> Map<String, Value> {
+        let documents = engine_schema::documents();
+        let mut found = self.custom_schemas(names);
+        let mut due: Vec<&str> = names.iter().map(String::as_str).collect();
+        while let Some(name) = due.pop() {
+            if found.contains_key(name) {
+                continue;
+            }
+            let Some(document) = documents.get(name) else { continue };
+            found.insert(name.to_owned(), document.clone());
+            collect_references(document, &mut due);
+        }
+        for (name, schema) in &mut found {
+            let kinds = self.kinds_of(name);
+            if !kinds.is_empty() {
+                schema["x-kubernetes-group-version-kind"] = kinds.into();
+            }
+        }
+        found
+    }
+
+    /// The schemas among those named that users brought; they refer to no others.
+    fn custom_schemas(&self, names: &BTreeSet<String>) -> Map<String, Value> {
+        let custom = self.kinds().iter().filter_map(|kind| match &kind.form {
+            Form::Custom(form) if names.contains(&kind.schema()) => Some((kind.schema(), form.document())),
+            _ => None,
+        });
+        custom.collect()
+    }
+
+    /// The group-version-kinds of a schema, by which clients find the schema of a kind.
+    fn kinds_of(&self, schema: &str) -> Vec<Value> {
+        let spoken = [
+            (SCALE_SCHEMA, "autoscaling", "v1", "Scale"),
+            ("io.k8s.api.core.v1.Binding", "", "v1", "Binding"),
+            ("io.k8s.api.policy.v1.Eviction", "policy", "v1", "Eviction"),
+        ];
+        let of_kinds = self.kinds().iter().filter(|kind| kind.schema() == schema);
+        let rows = of_kinds.map(|kind| (&*kind.group, &*kind.version, &*kind.kind));
+        let spoken = spoken.into_iter().filter(|(name, ..)| *name == schema);
+        rows.chain(spoken.map(|(_, group, version, kind)| (group, version, kind)))
+            .map(|(group, version, kind)| json!({"group": group, "version": version, "kind": kind}))
+            .collect()
     }
 }
 
@@ -68,19 +112,20 @@ fn kind_paths(kind: &Kind, group_version: &str) -> Vec<(String, Value)> {
     let namespace = if kind.namespaced { "namespaces/{namespace}/" } else { "" };
     let collection = format!("/{group_version}/{namespace}{}", kind.plural);
     let item = format!("{collection}/{{name}}");
+    let schema = kind.schema();
     let mut paths = vec![
         (
             collection,
             json!({
-                "get": operation(kind, "list", kind.schema),
-                "post": with_body(operation(kind, "post", kind.schema), kind.schema),
+                "get": operation(kind, "list", &schema),
+                "post": with_body(operation(kind, "post", &schema), &schema),
             }),
         ),
-        (item.clone(), item_path(kind, kind.schema)),
+        (item.clone(), item_path(kind, &schema)),
     ];
     for name in ["status", "scale"] {
         if kind.subresource(name).is_some() {
-            paths.push((format!("{item}/{name}"), item_path(kind, spoken_schema(kind, name))));
+            paths.push((format!("{item}/{name}"), item_path(kind, &kind.spoken_schema(name))));
         }
     }
     paths
@@ -130,41 +175,6 @@ fn with_body(mut operation: Value, schema: &str) -> Value {
     operation
 }
 
-/// The named schemas and all they refer to.
-fn reachable(names: BTreeSet<&str>) -> Map<String, Value> {
-    let documents = engine_schema::documents();
-    let mut due: Vec<&str> = names.into_iter().collect();
-    let mut found = Map::new();
-    while let Some(name) = due.pop() {
-        if found.contains_key(name) {
-            continue;
-        }
-        let Some(document) = documents.get(name) else { continue };
-        let mut shown = document.clone();
-        let kinds = kinds_of(name);
-        if !kinds.is_empty() {
-            shown["x-kubernetes-group-version-kind"] = kinds.into();
-        }
-        found.insert(name.to_owned(), shown);
-        collect_references(document, &mut due);
-    }
-    found
-}
-
-/// The group-version-kinds of a schema, by which clients find the schema of a kind.
-fn kinds_of(schema: &str) -> Vec<Value> {
-    let spoken = [
-        (scale::SCHEMA, "autoscaling", "v1", "Scale"),
-        ("io.k8s.api.core.v1.Binding", "", "v1", "Binding"),
-        ("io.k8s.api.policy.v1.Eviction", "policy", "v1", "Eviction"),
-    ];
-    let rows = kind::all().iter().map(|kind| (kind.schema, kind.group, kind.version, kind.kind));
-    rows.chain(spoken)
-        .filter(|(name, ..)| *name == schema)
-        .map(|(_, group, version, kind)| json!({"group": group, "version": version, "kind": kind}))
-        .collect()
-}
-
 fn collect_references<'a>(value: &'a Value, due: &mut Vec<&'a str>) {
     match value {
         Value::Object(map) => {
@@ -175,21 +185,5 @@ fn collect_references<'a>(value: &'a Value, due: &mut Vec<&'a str>) {
         }
         Value::Array(items) => items.iter().for_each(|value| collect_references(value, due)),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use engine_schema::{Type, type_of};
-
-    #[test]
-    fn every_kind_has_a_schema() {
-        for kind in kind::all() {
-            let Type::Struct { id, .. } = type_of(kind.schema) else {
-                panic!("{} is no struct", kind.schema)
-            };
-            assert!(id.get().fields.contains_key("metadata"), "{}", kind.schema);
-        }
     }
 }

@@ -1,14 +1,14 @@
 //! Patches: JSON patch, merge patch, strategic merge patch. (Apply has a module of its own.)
 
-use engine_schema::{strategic, type_of};
+use engine_schema::{Type, strategic};
 use serde_json::Value;
 
-use crate::object::text;
 use crate::request::PatchKind;
-use crate::status::Status;
+use engine_kinds::Status;
+use engine_kinds::object::{self, text};
 
 /// The patched form of `base`.
-pub(crate) fn apply(kind: PatchKind, base: &Value, patch: &Value, schema: &str) -> Result<Value, Status> {
+pub(crate) fn apply(kind: PatchKind, base: &Value, patch: &Value, ty: &Type) -> Result<Value, Status> {
     let mut object = base.clone();
     match kind {
         PatchKind::Json => apply_json(&mut object, patch)?,
@@ -17,19 +17,19 @@ pub(crate) fn apply(kind: PatchKind, base: &Value, patch: &Value, schema: &str) 
         }
         PatchKind::Merge => json_patch::merge(&mut object, patch),
         PatchKind::StrategicMerge => {
-            strategic::merge(&mut object, patch, &type_of(schema))
+            strategic::merge(&mut object, patch, ty)
                 .map_err(|error| Status::bad_request(error.to_string()))?;
         }
         PatchKind::Apply => return Err(Status::internal("apply is no plain patch")),
     }
     // A patch is conditional on a version only when it sets one itself.
     if kind != PatchKind::Json && patch.pointer("/metadata/resourceVersion").is_none() {
-        crate::object::set_metadata(&mut object, "resourceVersion", None);
+        object::set_metadata(&mut object, "resourceVersion", None);
     }
     if kind == PatchKind::Json
         && text(&object, "/metadata/resourceVersion") == text(base, "/metadata/resourceVersion")
     {
-        crate::object::set_metadata(&mut object, "resourceVersion", None);
+        object::set_metadata(&mut object, "resourceVersion", None);
     }
     Ok(object)
 }
@@ -40,7 +40,7 @@ fn apply_json(object: &mut Value, patch: &Value) -> Result<(), Status> {
     json_patch::patch(object, &patch).map_err(|error| {
         let mut status =
             Status::new(422, "Invalid", "the server rejected our request due to an error in our request");
-        status = status.with_cause(crate::status::Cause {
+        status = status.with_cause(engine_kinds::Cause {
             reason: "FieldValueInvalid",
             message: error.to_string(),
             field: "patch".to_owned(),

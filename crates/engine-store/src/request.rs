@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::status::Status;
+use engine_kinds::Status;
 
 /// Everything a write needs from outside the store.
 pub struct Env<'a> {

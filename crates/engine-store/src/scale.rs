@@ -2,11 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::object::integer;
-use crate::selectors::selector_text;
-
-/// Schema of the Scale object.
-pub(crate) const SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
+use engine_kinds::object::{self, integer};
+use engine_kinds::selector_text;
 
 /// The Scale of an object.
 pub(crate) fn of(object: &Value) -> Value {
@@ -46,6 +43,6 @@ pub(crate) fn write_back(scale: &Value, object: &Value) -> Value {
     let mut object = object.clone();
     object["spec"]["replicas"] = Value::from(integer(scale, "/spec/replicas").unwrap_or(0));
     let version = scale.pointer("/metadata/resourceVersion").cloned();
-    crate::object::set_metadata(&mut object, "resourceVersion", version);
+    object::set_metadata(&mut object, "resourceVersion", version);
     object
 }

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::kind::Kind;
-use crate::object::{map, name, namespace};
-use crate::status::Status;
+use engine_kinds::object::map;
+use engine_kinds::{FieldValue, Kind, Status};
 
 /// Both selectors of a list or watch; empty matches everything.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +32,7 @@ enum LabelTest {
 /// One condition on a field.
 #[derive(Clone, Debug)]
 struct FieldTerm {
-    value_of: fn(&Value) -> String,
+    value_of: FieldValue,
     value: String,
     equal: bool,
 }
@@ -57,7 +56,7 @@ impl Selectors {
     pub(crate) fn matches(&self, object: &Value) -> bool {
         let labels = map(object, "/metadata/labels");
         self.labels.iter().all(|term| term.matches(labels))
-            && self.fields.iter().all(|term| ((term.value_of)(object) == term.value) == term.equal)
+            && self.fields.iter().all(|term| (term.value_of.of(object) == term.value) == term.equal)
     }
 }
 
@@ -186,64 +185,30 @@ fn unescape(value: &str) -> String {
     text
 }
 
-fn field_value(kind: &Kind, label: &str) -> Result<fn(&Value) -> String, Status> {
-    match label {
-        "metadata.name" => return Ok(|object| name(object).to_owned()),
-        "metadata.namespace" if kind.namespaced => return Ok(|object| namespace(object).to_owned()),
-        _ => {}
+fn field_value(kind: &Kind, label: &str) -> Result<FieldValue, Status> {
+    if let Some(value) = kind.selectable(label) {
+        return Ok(value);
     }
-    if let Some(field) = kind.selectable.iter().find(|field| field.label == label) {
-        return Ok(field.value);
-    }
-    Err(Status::bad_request(if kind.selectable.is_empty() {
+    Err(Status::bad_request(if !kind.has_selectable_fields() {
         format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {label}")
     }))
 }
 
-/// The text of a `LabelSelector` object, as in the status of a Scale.
-pub(crate) fn selector_text(selector: Option<&Value>) -> String {
-    let mut terms = Vec::new();
-    let Some(selector) = selector else { return String::new() };
-    for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
-        terms.push(format!("{key}={}", value.as_str().unwrap_or_default()));
-    }
-    for term in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
-        terms.push(expression_text(term));
-    }
-    terms.join(",")
-}
-
-fn expression_text(term: &Value) -> String {
-    let word = |field: &str| term.get(field).and_then(Value::as_str).unwrap_or_default();
-    let key = word("key");
-    let mut values: Vec<&str> = term
-        .get("values")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    values.sort_unstable();
-    let values = values.join(",");
-    match word("operator") {
-        "In" => format!("{key} in ({values})"),
-        "NotIn" => format!("{key} notin ({values})"),
-        "DoesNotExist" => format!("!{key}"),
-        _ => key.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::KindId;
+    use crate::registry::Registry;
     use serde_json::json;
 
+    fn kind(plural: &str) -> Kind {
+        let registry = Registry::new();
+        Kind::clone(registry.kind(registry.built_in("", plural)))
+    }
+
     fn matches(labels: &str, object: &Value) -> bool {
-        let kind = KindId::of_resource("", "pods").unwrap().kind();
-        Selectors::parse(kind, Some(labels), None).unwrap().matches(object)
+        Selectors::parse(&kind("pods"), Some(labels), None).unwrap().matches(object)
     }
 
     #[test]
@@ -275,25 +240,25 @@ mod tests {
 
     #[test]
     fn broken_label_selectors_are_400() {
-        let kind = KindId::of_resource("", "pods").unwrap().kind();
+        let kind = kind("pods");
         for bad in ["app in (a", "a b", "x>y", "=x", "a,,b"] {
-            assert_eq!(Selectors::parse(kind, Some(bad), None).unwrap_err().code, 400, "{bad}");
+            assert_eq!(Selectors::parse(&kind, Some(bad), None).unwrap_err().code, 400, "{bad}");
         }
     }
 
     #[test]
     fn fields_are_known_per_kind() {
-        let pods = KindId::of_resource("", "pods").unwrap().kind();
+        let pods = kind("pods");
         let pod =
             json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n"}, "status": {"phase": "Running"}});
         let selectors =
-            Selectors::parse(pods, None, Some("spec.nodeName=n,status.phase!=Failed,metadata.name==p"))
+            Selectors::parse(&pods, None, Some("spec.nodeName=n,status.phase!=Failed,metadata.name==p"))
                 .unwrap();
         assert!(selectors.matches(&pod));
-        let error = Selectors::parse(pods, None, Some("spec.foo=1")).unwrap_err();
+        let error = Selectors::parse(&pods, None, Some("spec.foo=1")).unwrap_err();
         assert_eq!(error.message, "field label not supported: spec.foo");
-        let maps = KindId::of_resource("", "configmaps").unwrap().kind();
-        let error = Selectors::parse(maps, None, Some("data=1")).unwrap_err();
+        let maps = kind("configmaps");
+        let error = Selectors::parse(&maps, None, Some("data=1")).unwrap_err();
         assert!(error.message.contains("is not a known field selector"), "{}", error.message);
     }
 }

@@ -6,11 +6,9 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use crate::alloc::{Allocations, cluster_ips};
-use crate::kind::Kind;
-use crate::object::{integer, list, map_mut, text};
 use crate::request::Env;
-use crate::status::Status;
-use crate::validate::Findings;
+use engine_kinds::object::{self, integer, list, map_mut, text};
+use engine_kinds::{Findings, Kind, Status};
 
 /// Whether Services of this type have a cluster address.
 fn needs_address(service: &Value) -> bool {
@@ -165,7 +163,7 @@ pub(crate) fn allocate(
     if needs_health_port(service) {
         allocate_health_port(allocations, env, service, &held, &mut findings);
     }
-    let name = crate::object::name(service).to_owned();
+    let name = object::name(service).to_owned();
     findings.into_result(kind, &name)
 }
 
@@ -212,7 +210,7 @@ fn allocate_address(
     spec.insert("clusterIP".to_owned(), address.to_string().into());
     spec.insert("clusterIPs".to_owned(), json!([address.to_string()]));
     spec.insert("ipFamilies".to_owned(), json!([family]));
-    crate::object::default_to(spec, "ipFamilyPolicy", "SingleStack");
+    object::default_to(spec, "ipFamilyPolicy", "SingleStack");
 }
 
 /// Headless Services have no address; those without a selector may have endpoints of any family.
@@ -223,7 +221,7 @@ fn set_headless(service: &mut Value, families: Option<Value>) {
     spec.insert("clusterIP".to_owned(), "None".into());
     spec.insert("clusterIPs".to_owned(), json!(["None"]));
     let free = !selects && !spec.contains_key("ipFamilyPolicy");
-    crate::object::default_to(spec, "ipFamilyPolicy", if free { "RequireDualStack" } else { "SingleStack" });
+    object::default_to(spec, "ipFamilyPolicy", if free { "RequireDualStack" } else { "SingleStack" });
     if families.is_none() {
         spec.insert("ipFamilies".to_owned(), if free { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
     }

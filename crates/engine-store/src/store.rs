@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::alloc::Allocations;
 use crate::journal::Record;
-use crate::kind::{self, Kind, KindId};
 use crate::list::view_of;
 use crate::log::{Change, Log};
-use crate::object::set_metadata;
+use crate::registry::{KindId, Registry};
 use crate::request::Target;
 use crate::scale;
-use crate::status::Status;
+use engine_kinds::object::{self, set_metadata};
+use engine_kinds::{Kind, Status};
 
 /// What a store is made with.
 #[derive(Clone, Debug)]
@@ -41,6 +41,7 @@ type Objects = BTreeMap<Key, Arc<Value>>;
 /// The Kubernetes API as a state machine.
 pub struct Store {
     config: StoreConfig,
+    registry: Registry,
     objects: Vec<Objects>,
     log: Log,
     revision: u64,
@@ -58,10 +59,7 @@ pub(crate) enum Commit {
 
 impl Key {
     pub(crate) fn of(object: &Value) -> Self {
-        Self {
-            namespace: crate::object::namespace(object).to_owned(),
-            name: crate::object::name(object).to_owned(),
-        }
+        Self { namespace: object::namespace(object).to_owned(), name: object::name(object).to_owned() }
     }
 
     /// Reads the form that `Display` writes.
@@ -82,8 +80,9 @@ impl Store {
     #[must_use]
     pub fn new(config: StoreConfig) -> Self {
         let allocations = Allocations::new(&config);
-        let objects = kind::all().iter().map(|_| Objects::new()).collect();
-        Self { config, objects, log: Log::new(1), revision: 1, allocations, journal: Vec::new() }
+        let registry = Registry::new();
+        let objects = registry.all().iter().map(|_| Objects::new()).collect();
+        Self { config, registry, objects, log: Log::new(1), revision: 1, allocations, journal: Vec::new() }
     }
 
     /// Forgets the log: the history begins after `revision`.
@@ -93,16 +92,22 @@ impl Store {
     }
 
     /// Every object with the kind it is stored as.
-    pub(crate) fn stored_objects(&self) -> impl Iterator<Item = (&'static Kind, &Arc<Value>)> {
-        kind::all()
-            .iter()
-            .zip(&self.objects)
-            .flat_map(|(kind, objects)| objects.values().map(|object| (*kind, object)))
+    pub(crate) fn stored_objects(&self) -> impl Iterator<Item = (&Kind, &Arc<Value>)> {
+        let kinds = self.registry.all().iter().zip(&self.objects);
+        kinds.flat_map(|(kind, objects)| objects.values().map(|object| (&**kind, object)))
     }
 
     /// Every kind served.
-    pub fn kinds(&self) -> impl Iterator<Item = &'static Kind> + use<> {
-        kind::all().iter().copied()
+    pub fn kinds(&self) -> &[Arc<Kind>] {
+        self.registry.all()
+    }
+
+    /// The kind a target names.
+    ///
+    /// # Errors
+    /// 404 when there is none.
+    pub fn kind(&self, target: &Target) -> Result<Arc<Kind>, Status> {
+        self.registry.of_target(target).map(|id| Arc::clone(self.registry.kind(id)))
     }
 
     /// The revision of the last change.
@@ -116,8 +121,8 @@ impl Store {
     /// # Errors
     /// 404 when the resource or the object is not there, 405 for subresources that cannot be read.
     pub fn read(&self, target: &Target) -> Result<Arc<Value>, Status> {
-        let id = KindId::of_target(target).ok_or_else(Status::unknown_resource)?;
-        let kind = id.kind();
+        let id = self.registry.of_target(target)?;
+        let kind = self.registry.kind(id);
         let object = view_of(kind, self.find(id, target)?);
         match target.subresource.as_deref() {
             None => Ok(object),
@@ -141,6 +146,10 @@ impl Store {
         &self.config
     }
 
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }
@@ -152,8 +161,8 @@ impl Store {
     /// The object a target names, in its stored form.
     pub(crate) fn find(&self, id: KindId, target: &Target) -> Result<&Arc<Value>, Status> {
         let name = target.name.as_deref().unwrap_or_default();
-        self.get(id.stored(), target.namespace.as_deref().unwrap_or_default(), name)
-            .ok_or_else(|| Status::not_found(id.kind(), name))
+        self.get(self.registry.stored(id), target.namespace.as_deref().unwrap_or_default(), name)
+            .ok_or_else(|| Status::not_found(self.registry.kind(id), name))
     }
 
     /// An object by its key.
@@ -195,7 +204,7 @@ impl Store {
         let after = Arc::new(object);
         let before = self.place(stored, &key, &after, deleted);
         if self.config.keep_journal {
-            self.journal.push(Record::new(self.revision, stored.kind(), &after, deleted));
+            self.journal.push(Record::new(self.revision, self.registry.kind(stored), &after, deleted));
         }
         let change =
             Change { revision: self.revision, kind: stored, key, before, after: Arc::clone(&after), deleted };
@@ -214,7 +223,7 @@ impl Store {
         let objects = &mut self.objects[stored.index()];
         let before =
             if deleted { objects.remove(key) } else { objects.insert(key.clone(), Arc::clone(object)) };
-        if stored.kind().plural == "services" {
+        if self.registry.kind(stored).plural == "services" {
             self.allocations.release(before.as_deref());
             self.allocations.claim((!deleted).then_some(&**object));
         }

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::kind::Subresource;
 use crate::managed::Writer;
-use crate::object::{self, text};
 use crate::request::{DeleteOptions, Env, PatchKind, Write, Written};
-use crate::status::Status;
 use crate::store::Store;
-use crate::table::spoken_schema;
-use crate::update::Part;
 use crate::write::Request;
 use crate::{body, patch, scale};
+use engine_kinds::object::{self, text};
+use engine_kinds::{Part, SCALE_SCHEMA, Status, Subresource};
+use engine_schema::type_of;
 
 impl Store {
     pub(crate) fn write_subresource(
@@ -51,17 +49,17 @@ impl Store {
         let mut wanted = match write {
             Write::Update(body) => body,
             Write::Patch(PatchKind::Apply, patch) => {
-                patch::apply(PatchKind::Merge, &scale::of(&old), &patch, scale::SCHEMA)?
+                patch::apply(PatchKind::Merge, &scale::of(&old), &patch, &type_of(SCALE_SCHEMA))?
             }
             Write::Patch(kind, patch) => {
                 // A patch is conditional only on the version it sets itself.
                 let mut base = scale::of(&old);
                 object::set_metadata(&mut base, "resourceVersion", None);
-                patch::apply(kind, &base, &patch, scale::SCHEMA)?
+                patch::apply(kind, &base, &patch, &type_of(SCALE_SCHEMA))?
             }
             _ => return Err(Status::method_not_allowed()),
         };
-        body::check_spoken(scale::SCHEMA, &mut wanted)?;
+        body::check_spoken(SCALE_SCHEMA, &mut wanted)?;
         let new = scale::write_back(&wanted, &old);
         let object = self.replace(env, request, &old, new, (Part::Scale, Writer::Update))?;
         Ok(Written { object: scale::of(&object), created: false, warnings: Vec::new() })
@@ -70,7 +68,7 @@ impl Store {
     /// `pods/binding`: gives the Pod its Node (upstream: `BindingREST.assignPod`).
     fn bind(&mut self, env: &mut Env<'_>, request: &Request<'_>, write: Write) -> Result<Written, Status> {
         let Write::Create(mut binding) = write else { return Err(Status::method_not_allowed()) };
-        body::check_spoken(spoken_schema(request.kind(), "binding"), &mut binding)?;
+        body::check_spoken(&request.kind().spoken_schema("binding"), &mut binding)?;
         let node = text(&binding, "/target/name").to_owned();
         if node.is_empty() {
             return Err(Status::bad_request("target.name: Required value"));
@@ -102,7 +100,7 @@ impl Store {
     /// `pods/eviction`: a delete, since nothing computes disruption budgets here.
     fn evict(&mut self, env: &mut Env<'_>, request: &Request<'_>, write: Write) -> Result<Written, Status> {
         let Write::Create(mut eviction) = write else { return Err(Status::method_not_allowed()) };
-        body::check_spoken(spoken_schema(request.kind(), "eviction"), &mut eviction)?;
+        body::check_spoken(&request.kind().spoken_schema("eviction"), &mut eviction)?;
         let named = text(&eviction, "/metadata/name");
         if !named.is_empty() && named != request.name() {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));

@@ -5,44 +5,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::body;
-use crate::kind::{Generation, Kind};
 use crate::list::view_of;
 use crate::managed::{self, Context, Writer};
-use crate::object::{self, copy_field, set_metadata};
 use crate::patch;
 use crate::request::{Env, PatchKind, Written};
-use crate::status::{Cause, Status};
+use crate::service;
 use crate::store::{Commit, Store};
 use crate::write::{Request, check_namespace};
-use crate::{service, validate};
-
-/// Which part of an object a write may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// All but `status`, for kinds that have `/status`.
-    Main,
-    /// `status`.
-    Status,
-    /// `spec.finalizers` of a Namespace.
-    Finalize,
-    /// `spec.ephemeralContainers` of a Pod.
-    EphemeralContainers,
-    /// `spec.replicas`.
-    Scale,
-}
-
-impl Part {
-    /// The subresource's name, as managed fields record it.
-    pub(crate) fn subresource(self) -> Option<&'static str> {
-        match self {
-            Self::Main => None,
-            Self::Status => Some("status"),
-            Self::Finalize => Some("finalize"),
-            Self::EphemeralContainers => Some("ephemeralcontainers"),
-            Self::Scale => Some("scale"),
-        }
-    }
-}
+use engine_kinds::object::{self, copy_field, set_metadata};
+use engine_kinds::{Cause, Generation, Kind, Part, Status};
 
 impl Store {
     pub(crate) fn update(
@@ -80,7 +51,7 @@ impl Store {
                 message: "Invalid value: 0: must be specified for an update".to_owned(),
                 field: "metadata.resourceVersion".to_owned(),
             };
-            return Err(Status::invalid(kind.group, kind.kind, request.name(), vec![cause]));
+            return Err(Status::invalid(&kind.group, &kind.kind, request.name(), vec![cause]));
         }
         let object = self.replace(env, request, &old, object, (part, Writer::Update))?;
         warnings.dedup();
@@ -123,7 +94,7 @@ impl Store {
         let kind = request.kind();
         let old = Arc::clone(self.find(request.id, request.target)?);
         let base = view_of(kind, &old);
-        let mut patched = patch::apply(patch_kind, &base, patch, kind.schema)?;
+        let mut patched = patch::apply(patch_kind, &base, patch, &kind.ty())?;
         body::check_type(kind, &mut patched)?;
         let warnings = body::check_patched(kind, &mut patched, request.strictness())?;
         let mut object = request.to_stored(patched);
@@ -142,13 +113,13 @@ impl Store {
         mut new: Value,
         (part, writer): (Part, Writer),
     ) -> Result<Value, Status> {
-        let kind = request.stored().kind();
+        let kind = request.stored_kind();
         check_preconditions(request, old, &new)?;
         keep_other_parts(kind, part, old, &mut new);
         keep_system_metadata(old, &mut new);
-        (kind.defaults)(&mut new);
+        kind.default(&mut new);
         service::prepare(kind, &mut new, Some(old));
-        validate::update(kind, part, &new, old)?;
+        engine_kinds::update(kind, part, &new, old)?;
         service::allocate(self.allocations(), env, kind, &mut new, Some(old))?;
         raise_generation(kind, old, &mut new);
         managed::record(Some(old), &mut new, &Context::new(request, env.now, part.subresource()), writer);
@@ -174,7 +145,7 @@ impl Store {
         mut new: Value,
         subresource: &str,
     ) {
-        raise_generation(request.stored().kind(), old, &mut new);
+        raise_generation(request.stored_kind(), old, &mut new);
         managed::record(
             Some(old),
             &mut new,

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::kind::{Kind, KindId};
 use crate::list::{list_options_error, parse_revision, view_of};
 use crate::log::Change;
-use crate::object::set_metadata;
+use crate::registry::KindId;
 use crate::request::{Target, WatchOptions};
 use crate::selectors::Selectors;
-use crate::status::Status;
 use crate::store::Store;
+use engine_kinds::object::set_metadata;
+use engine_kinds::{Kind, Status};
 
 /// What a watch event says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,8 @@ pub struct WatchEvent {
 
 /// A watch's place in the log.
 pub struct Cursor {
-    kind: KindId,
+    kind: Arc<Kind>,
+    stored: KindId,
     namespace: Option<String>,
     name: Option<String>,
     selectors: Selectors,
@@ -64,8 +65,8 @@ pub struct Cursor {
 impl Cursor {
     /// What kind of objects the watch shows.
     #[must_use]
-    pub fn kind(&self) -> &'static Kind {
-        self.kind.kind()
+    pub fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     /// The revision up to which everything was handed out, once [`Store::next`] has returned nothing.
@@ -75,7 +76,7 @@ impl Cursor {
     }
 
     fn covers(&self, change: &Change) -> bool {
-        change.kind == self.kind.stored()
+        change.kind == self.stored
             && self.namespace.as_ref().is_none_or(|namespace| *namespace == change.key.namespace)
             && self.name.as_ref().is_none_or(|name| *name == change.key.name)
     }
@@ -98,7 +99,7 @@ impl Cursor {
                 (EventKind::Deleted, Arc::new(last))
             }
         };
-        Some(WatchEvent { kind, object: view_of(self.kind.kind(), &object) })
+        Some(WatchEvent { kind, object: view_of(&self.kind, &object) })
     }
 }
 
@@ -109,12 +110,10 @@ impl Store {
     /// 404 for an unknown resource, 400 and 422 for bad options, 410 for a revision that is gone, 504 for one that
     /// is not there yet. The last two belong into the stream, as an `ERROR` event after HTTP 200.
     pub fn watch(&self, target: &Target, options: &WatchOptions) -> Result<Cursor, Status> {
-        let kind = KindId::of_target(target).ok_or_else(Status::unknown_resource)?;
-        let selectors = Selectors::parse(
-            kind.kind(),
-            options.label_selector.as_deref(),
-            options.field_selector.as_deref(),
-        )?;
+        let id = self.registry().of_target(target)?;
+        let kind = Arc::clone(self.registry().kind(id));
+        let selectors =
+            Selectors::parse(&kind, options.label_selector.as_deref(), options.field_selector.as_deref())?;
         check_options(options)?;
         let asked = match options.resource_version.as_deref() {
             None | Some("" | "0") => None,
@@ -127,6 +126,7 @@ impl Store {
             || (asked.is_none() && options.send_initial_events.is_none());
         let position = if snapshot { self.revision() } else { asked.unwrap_or(self.revision()) };
         let mut cursor = Cursor {
+            stored: self.registry().stored(id),
             kind,
             namespace: target.namespace.clone(),
             name: target.name.clone(),
@@ -139,7 +139,8 @@ impl Store {
             cursor.due = self.initial_events(&cursor, target);
         }
         if options.send_initial_events == Some(true) && options.allow_bookmarks {
-            cursor.due.push_back(bookmark_at(kind.kind(), position, true));
+            let bookmark = bookmark_at(&cursor.kind, position, true);
+            cursor.due.push_back(bookmark);
         }
         Ok(cursor)
     }
@@ -167,7 +168,7 @@ impl Store {
     /// A bookmark for where a watch stands; ask for it when [`Store::next`] has nothing more.
     #[must_use]
     pub fn bookmark(&self, cursor: &Cursor) -> WatchEvent {
-        bookmark_at(cursor.kind.kind(), cursor.revision(), false)
+        bookmark_at(&cursor.kind, cursor.revision(), false)
     }
 
     fn check_not_expired(&self, cursor: &Cursor) -> Result<(), Status> {
@@ -179,14 +180,11 @@ impl Store {
     }
 
     fn initial_events(&self, cursor: &Cursor, target: &Target) -> VecDeque<WatchEvent> {
-        self.scan(cursor.kind.stored(), target, None)
+        self.scan(cursor.stored, target, None)
             .filter(|(key, object)| {
                 cursor.name.as_ref().is_none_or(|name| *name == key.name) && cursor.selectors.matches(object)
             })
-            .map(|(_, object)| WatchEvent {
-                kind: EventKind::Added,
-                object: view_of(cursor.kind.kind(), object),
-            })
+            .map(|(_, object)| WatchEvent { kind: EventKind::Added, object: view_of(&cursor.kind, object) })
             .collect()
     }
 }

@@ -3,30 +3,48 @@
 use serde_json::Value;
 
 use crate::body::{self, Strictness};
-use crate::kind::{Kind, KindId};
+use std::sync::Arc;
+
 use crate::list::view_of;
-use crate::object::{self, set_metadata};
+use crate::registry::KindId;
 use crate::request::{DeleteOptions, Env, ListOptions, PatchKind, Target, Write, WriteOptions, Written};
-use crate::status::Status;
 use crate::store::{Commit, Store};
-use crate::{admission, managed, names, service, validate};
+use crate::{admission, managed, names, service};
+use engine_kinds::object::{self, set_metadata};
+use engine_kinds::{Kind, Status};
 
 /// A write with its kind found.
 pub(crate) struct Request<'a> {
     pub(crate) id: KindId,
+    kind: Arc<Kind>,
+    stored: KindId,
+    stored_kind: Arc<Kind>,
     pub(crate) target: &'a Target,
     pub(crate) options: &'a WriteOptions,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    fn new(store: &Store, target: &'a Target, options: &'a WriteOptions) -> Result<Self, Status> {
+        let registry = store.registry();
+        let id = registry.of_target(target)?;
+        let stored = registry.stored(id);
+        let (kind, stored_kind) = (Arc::clone(registry.kind(id)), Arc::clone(registry.kind(stored)));
+        Ok(Self { id, kind, stored, stored_kind, target, options })
+    }
+
     /// The kind as the client named it.
-    pub(crate) fn kind(&self) -> &'static Kind {
-        self.id.kind()
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Where the objects are stored.
+    pub(crate) fn stored(&self) -> KindId {
+        self.stored
     }
 
     /// The kind as stored.
-    pub(crate) fn stored(&self) -> KindId {
-        self.id.stored()
+    pub(crate) fn stored_kind(&self) -> &Kind {
+        &self.stored_kind
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -70,9 +88,8 @@ impl Store {
         write: Write,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
-        let id = KindId::of_target(target).ok_or_else(Status::unknown_resource)?;
-        let request = Request { id, target, options };
-        if id.kind().namespaced != target.namespace.is_some()
+        let request = Request::new(self, target, options)?;
+        if request.kind().namespaced != target.namespace.is_some()
             && !matches!(write, Write::DeleteCollection { .. })
         {
             return Err(Status::method_not_allowed());
@@ -87,7 +104,7 @@ impl Store {
                 self.delete_collection(env, &request, &options, &list)
             }
             (Some(name), true, write) => {
-                let subresource = id.kind().subresource(name).ok_or_else(Status::unknown_resource)?;
+                let subresource = request.kind().subresource(name).ok_or_else(Status::unknown_resource)?;
                 self.write_subresource(env, &request, subresource, write)
             }
             _ => Err(Status::method_not_allowed()),
@@ -98,7 +115,7 @@ impl Store {
         let (mut object, mut warnings) = self.decode_new(request, body)?;
         self.name_new(env, request, &mut object)?;
         let created = self.insert(env, request, object, managed::Writer::Update)?;
-        warnings.extend(request.kind().warning.map(str::to_owned));
+        warnings.extend(request.kind().warning.as_ref().map(ToString::to_string));
         Ok(Written { object: created, created: true, warnings })
     }
 
@@ -142,21 +159,21 @@ impl Store {
         mut object: Value,
         writer: managed::Writer,
     ) -> Result<Value, Status> {
-        let kind = request.stored().kind();
+        let kind = request.stored_kind();
         self.check_home(request, object::name(&object))?;
         begin_life(env, kind, &mut object);
-        (kind.defaults)(&mut object);
+        kind.default(&mut object);
         // Before admission and allocation: what the server adds belongs to nobody (upstream: `createHandler`).
         managed::record(None, &mut object, &managed::Context::new(request, env.now, None), writer);
         admission::admit_new(self, kind, &mut object)?;
-        (kind.defaults)(&mut object);
+        kind.default(&mut object);
         service::prepare(kind, &mut object, None);
-        validate::new_object(kind, &object)?;
+        engine_kinds::new_object(kind, &object)?;
         if self.get(request.stored(), request.namespace(), object::name(&object)).is_some() {
             return Err(Status::already_exists(request.kind(), object::name(&object)));
         }
         service::allocate(self.allocations(), env, kind, &mut object, None)?;
-        if kind.generation != crate::kind::Generation::None {
+        if kind.generation != engine_kinds::Generation::None {
             set_metadata(&mut object, "generation", Some(1.into()));
         }
         if request.options.dry_run {
@@ -169,16 +186,16 @@ impl Store {
     /// Whether a new object's namespace exists and takes new content.
     fn check_home(&self, request: &Request<'_>, name: &str) -> Result<(), Status> {
         let Some(namespace) = request.target.namespace.as_deref() else { return Ok(()) };
-        let id = KindId::of_resource("", "namespaces").expect("namespaces are built in");
+        let id = self.registry().built_in("", "namespaces");
         let Some(home) = self.get(id, "", namespace) else {
-            return Err(Status::not_found(id.kind(), namespace));
+            return Err(Status::not_found(self.registry().kind(id), namespace));
         };
         if !object::is_deleting(home) {
             return Ok(());
         }
         let why =
             format!("unable to create new content in namespace {namespace} because it is being terminated");
-        Err(Status::forbidden(request.kind(), name, &why).with_cause(crate::status::Cause {
+        Err(Status::forbidden(request.kind(), name, &why).with_cause(engine_kinds::Cause {
             reason: "NamespaceTerminating",
             message: format!("namespace {namespace} is being terminated"),
             field: "metadata.namespace".to_owned(),
@@ -199,7 +216,7 @@ impl Store {
                 name: Some(object::name(item).to_owned()),
                 ..request.target.clone()
             };
-            let one = Request { id: request.id, target: &target, options: request.options };
+            let one = Request::new(self, &target, request.options)?;
             self.delete(env, &one, options)?;
         }
         Ok(Written { object: found.to_value(), created: false, warnings: Vec::new() })

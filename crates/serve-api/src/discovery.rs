@@ -1,5 +1,7 @@
 //! What the server has: groups, versions, resources, in the old form and the aggregated one.
 
+use std::sync::Arc;
+
 use engine_store::{Kind, Spoken, Subresource};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +17,7 @@ pub(crate) fn core_versions() -> Value {
 }
 
 /// `/apis`.
-pub(crate) fn groups(kinds: &[&'static Kind]) -> Value {
+pub(crate) fn groups(kinds: &[Arc<Kind>]) -> Value {
     let groups: Vec<Value> = group_names(kinds)
         .into_iter()
         .filter(|name| !name.is_empty())
@@ -25,7 +27,7 @@ pub(crate) fn groups(kinds: &[&'static Kind]) -> Value {
 }
 
 /// `/apis/G`.
-pub(crate) fn group(kinds: &[&'static Kind], name: &str) -> Option<Value> {
+pub(crate) fn group(kinds: &[Arc<Kind>], name: &str) -> Option<Value> {
     if versions(kinds, name).is_empty() {
         return None;
     }
@@ -36,7 +38,7 @@ pub(crate) fn group(kinds: &[&'static Kind], name: &str) -> Option<Value> {
 }
 
 /// `/api/v1`, `/apis/G/V`.
-pub(crate) fn resources(kinds: &[&'static Kind], group: &str, version: &str) -> Option<Value> {
+pub(crate) fn resources(kinds: &[Arc<Kind>], group: &str, version: &str) -> Option<Value> {
     if !versions(kinds, group).contains(&version) {
         return None;
     }
@@ -60,7 +62,7 @@ pub(crate) fn resources(kinds: &[&'static Kind], group: &str, version: &str) -> 
 }
 
 /// `/api` or `/apis` in the aggregated form (KEP-3352).
-pub(crate) fn aggregated(kinds: &[&'static Kind], part: Part) -> Value {
+pub(crate) fn aggregated(kinds: &[Arc<Kind>], part: Part) -> Value {
     let items: Vec<Value> = group_names(kinds)
         .into_iter()
         .filter(|name| name.is_empty() == (part == Part::Core))
@@ -97,13 +99,13 @@ pub(crate) enum Part {
 }
 
 /// Groups in the order of the kinds, reviews last.
-fn group_names(kinds: &[&'static Kind]) -> Vec<&'static str> {
-    let all = kinds.iter().map(|kind| kind.group).chain(REVIEWS.iter().map(|review| review.group));
+fn group_names(kinds: &[Arc<Kind>]) -> Vec<&str> {
+    let all = kinds.iter().map(|kind| &*kind.group).chain(REVIEWS.iter().map(|review| review.group));
     unique(all)
 }
 
-fn versions(kinds: &[&'static Kind], group: &str) -> Vec<&'static str> {
-    let stored = kinds.iter().filter(|kind| kind.group == group).map(|kind| kind.version);
+fn versions<'a>(kinds: &'a [Arc<Kind>], group: &str) -> Vec<&'a str> {
+    let stored = kinds.iter().filter(|kind| kind.group == group).map(|kind| &*kind.version);
     let reviews = REVIEWS.iter().filter(|review| review.group == group).map(|review| review.version);
     let mut versions = unique(stored.chain(reviews));
     versions.sort_by_key(|version| std::cmp::Reverse(preference(version)));
@@ -134,18 +136,18 @@ fn unique<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 fn of_version<'a>(
-    kinds: &'a [&'static Kind],
+    kinds: &'a [Arc<Kind>],
     group: &'a str,
     version: &'a str,
-) -> impl Iterator<Item = &'static Kind> + 'a {
-    kinds.iter().copied().filter(move |kind| kind.group == group && kind.version == version)
+) -> impl Iterator<Item = &'a Kind> {
+    kinds.iter().map(|kind| &**kind).filter(move |kind| kind.group == group && kind.version == version)
 }
 
 fn group_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-fn group_body(kinds: &[&'static Kind], name: &str) -> Value {
+fn group_body(kinds: &[Arc<Kind>], name: &str) -> Value {
     let versions: Vec<Value> = versions(kinds, name)
         .into_iter()
         .map(|version| json!({"groupVersion": group_version(name, version), "version": version}))
@@ -183,15 +185,15 @@ fn subresource(kind: &Kind, part: &Subresource) -> Value {
         entry.insert("group".to_owned(), json!(group));
         entry.insert("version".to_owned(), json!(version));
     }
-    entry.insert("kind".to_owned(), json!(part.speaks.as_ref().map_or(kind.kind, |spoken| spoken.kind)));
+    entry.insert("kind".to_owned(), json!(part.speaks.as_ref().map_or(&*kind.kind, |spoken| spoken.kind)));
     entry.insert("verbs".to_owned(), json!(part.verbs));
     Value::Object(entry)
 }
 
-fn aggregated_resource(kind: &'static Kind) -> Value {
+fn aggregated_resource(kind: &Kind) -> Value {
     let mut entry = json!({
         "resource": kind.plural,
-        "responseKind": response_kind(kind.group, kind.version, kind.kind),
+        "responseKind": response_kind(&kind.group, &kind.version, &kind.kind),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
         "verbs": kind.verbs(),
@@ -201,7 +203,7 @@ fn aggregated_resource(kind: &'static Kind) -> Value {
         let parts = kind.subresources.iter().map(|part| {
             let spoken = match &part.speaks {
                 Some(spoken) => response_kind(spoken.group, spoken.version, spoken.kind),
-                None => response_kind(kind.group, kind.version, kind.kind),
+                None => response_kind(&kind.group, &kind.version, &kind.kind),
             };
             json!({"subresource": part.name, "responseKind": spoken, "verbs": part.verbs})
         });

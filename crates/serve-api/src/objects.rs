@@ -51,13 +51,8 @@ pub(crate) async fn watch(service: &Service, target: &Target, asked: &Asked) -> 
 }
 
 /// The kind a target is about; 404 where there is none or its scope does not fit the path.
-fn kind_of(service: &Service, target: &Target) -> Result<&'static Kind, Status> {
-    let mut kinds = service.shared.store().kinds();
-    let kind = kinds
-        .find(|kind| {
-            kind.plural == target.resource && kind.group == target.group && kind.version == target.version
-        })
-        .ok_or_else(Status::unknown_resource)?;
+fn kind_of(service: &Service, target: &Target) -> Result<Arc<Kind>, Status> {
+    let kind = service.shared.store().kind(target)?;
     let scope_fits = if kind.namespaced {
         target.namespace.is_some() || target.name.is_none()
     } else {
@@ -145,16 +140,18 @@ async fn write(service: &Service, target: &Target, asked: Asked) -> Result<Answe
     let form = asked.form()?;
     let mut options = asked.query.write_options(asked.user_agent())?;
     let user = asked.identity.user.clone();
-    let write = read_write(target, kind_taken(service, target)?, asked, &mut options).await?;
+    let taken = kind_taken(service, target)?;
+    let write = read_write(target, &taken, asked, &mut options).await?;
     let written = service.shared.write(&user, target, write, &options).await?;
     Ok(answer_written(written, form))
 }
 
 /// The kind of the objects an address takes.
-fn kind_taken(service: &Service, target: &Target) -> Result<&'static str, Status> {
+fn kind_taken(service: &Service, target: &Target) -> Result<String, Status> {
     let kind = kind_of(service, target)?;
     let part = target.subresource.as_deref().and_then(|part| kind.subresource(part));
-    Ok(part.and_then(|part| part.speaks.as_ref()).map_or(kind.kind, |spoken| spoken.kind))
+    let spoken = part.and_then(|part| part.speaks.as_ref());
+    Ok(spoken.map_or(&*kind.kind, |spoken| spoken.kind).to_owned())
 }
 
 /// Reads the body into what the store is to do.

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use engine_store::{KUBERNETES_VERSION, Kind, Status};
+use engine_store::{KUBERNETES_VERSION, Status};
 use futures_util::FutureExt;
 use http::header::{IF_NONE_MATCH, USER_AGENT};
 use http::request::Parts;
@@ -113,7 +113,7 @@ impl Service {
 
     /// What describes the server itself.
     fn document(&self, route: Route, asked: &Asked) -> Result<Answer, Status> {
-        let kinds: Vec<&'static Kind> = self.shared.store().kinds().collect();
+        let kinds = self.shared.store().kinds().to_vec();
         let known = asked.head.headers.get(IF_NONE_MATCH);
         let tagged = |content_type, body: &Value| answer::tagged(content_type, answer::to_bytes(body), known);
         let plain = |body: Option<Value>| {

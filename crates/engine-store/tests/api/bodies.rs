@@ -218,10 +218,10 @@ impl Draws {
 
     /// An object of a kind, with a good name and a manifest's head.
     fn body(&mut self, schemas: &Value, kind: &Kind) -> Value {
-        let mut body = self.value(schemas, &schemas[kind.schema], 8);
+        let mut body = self.value(schemas, &schemas[&kind.schema()], 8);
         if body.is_object() {
             body["apiVersion"] = kind.api_version().into();
-            body["kind"] = kind.kind.into();
+            body["kind"] = Value::from(&*kind.kind);
             body["metadata"] = json!({"name": "x", "labels": {"a": "b"}, "finalizers": ["example.com/x"]});
         }
         body
@@ -266,8 +266,8 @@ proptest! {
     fn any_body_is_answered(seed in 1..u64::MAX, index in 0..100_usize) {
         let mut world = World::new();
         let mut draws = Draws(seed);
-        let kinds: Vec<&Kind> = world.store.kinds().collect();
-        let kind = kinds[index % kinds.len()];
+        let kinds = world.store.kinds().to_vec();
+        let kind = &*kinds[index % kinds.len()];
         let (collection, item) = paths(kind);
         let schemas = schemas_of(&world, kind);
         for _ in 0..6 {
@@ -303,13 +303,13 @@ fn random_bodies_are_often_good() {
     for seed in 1..400_u64 {
         let mut world = World::new();
         let mut draws = Draws(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let kinds: Vec<&Kind> = world.store.kinds().collect();
-        let kind = kinds[draws.below(kinds.len())];
+        let kinds = world.store.kinds().to_vec();
+        let kind = &*kinds[draws.below(kinds.len())];
         let body = draws.body(&schemas_of(&world, kind), kind);
         if world.post(&paths(kind).0, body).is_ok() {
-            taken.insert(kind.kind);
+            taken.insert(kind.kind.to_string());
         }
     }
     let wanted = ["Deployment", "EndpointSlice", "Ingress", "NetworkPolicy", "Pod", "Service"];
-    assert!(taken.len() > 30 && wanted.iter().all(|kind| taken.contains(kind)), "{taken:?}");
+    assert!(taken.len() > 30 && wanted.iter().all(|kind| taken.contains(*kind)), "{taken:?}");
 }

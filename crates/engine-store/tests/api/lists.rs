@@ -118,9 +118,9 @@ fn every_kind_makes_a_table_of_any_object() {
     let object = Arc::new(json!({"metadata": {"name": "x"}}));
     for kind in world.store.kinds() {
         let target = engine_store::Target {
-            group: kind.group.to_owned(),
-            version: kind.version.to_owned(),
-            resource: kind.plural.to_owned(),
+            group: kind.group.to_string(),
+            version: kind.version.to_string(),
+            resource: kind.plural.to_string(),
             ..engine_store::Target::default()
         };
         let now = EPOCH.parse().unwrap();

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::human_duration;
+use crate::age::human_duration;
 use crate::object::{integer, is_deleting, list, text};
 
 /// Ready containers of all, sidecars included.

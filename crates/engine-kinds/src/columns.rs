@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{age_of, network, pods};
-use crate::kind::Column;
+use crate::age::age_of;
 use crate::object::{integer, list, map, name, text};
-use crate::selectors::selector_text;
+use crate::row::Column;
+use crate::selector_text::selector_text;
+
+mod network;
+mod pods;
 
 const NAME: Column = Column {
     name: "Name",

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::Findings;
 use super::names;
-use crate::kind::{Kind, NameRule};
+use crate::kind::Kind;
 use crate::object::{finalizers, is_deleting, list, map, name, text};
+use crate::row::NameRule;
 
 /// All annotations of an object together.
 const MAX_ANNOTATIONS: usize = 256 * 1024;

@@ -13,8 +13,8 @@ mod workload;
 use serde_json::Value;
 
 use crate::kind::Kind;
+use crate::part::Part;
 use crate::status::{Cause, Status};
-use crate::update::Part;
 
 pub(crate) use endpoints::{endpoint_slice, endpoints};
 pub(crate) use ingress::{ingress, ingress_class};
@@ -36,85 +36,85 @@ impl Findings {
     }
 
     /// A value that breaks a rule.
-    pub(crate) fn invalid(&mut self, field: &str, value: &Value, why: &str) {
+    pub fn invalid(&mut self, field: &str, value: &Value, why: &str) {
         self.add("FieldValueInvalid", field, format!("Invalid value: {value}: {why}"));
     }
 
     /// A value that is missing.
-    pub(crate) fn required(&mut self, field: &str, why: &str) {
+    pub fn required(&mut self, field: &str, why: &str) {
         let text =
             if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         self.add("FieldValueRequired", field, text);
     }
 
     /// A value outside a fixed list.
-    pub(crate) fn not_supported(&mut self, field: &str, value: &str, supported: &[&str]) {
+    pub fn not_supported(&mut self, field: &str, value: &str, supported: &[&str]) {
         let supported: Vec<String> = supported.iter().map(|value| format!("\"{value}\"")).collect();
         let text = format!("Unsupported value: \"{value}\": supported values: {}", supported.join(", "));
         self.add("FieldValueNotSupported", field, text);
     }
 
     /// A value that stands twice.
-    pub(crate) fn duplicate(&mut self, field: &str, value: &Value) {
+    pub fn duplicate(&mut self, field: &str, value: &Value) {
         self.add("FieldValueDuplicate", field, format!("Duplicate value: {value}"));
     }
 
     /// A value that may not be there.
-    pub(crate) fn forbidden(&mut self, field: &str, why: &str) {
+    pub fn forbidden(&mut self, field: &str, why: &str) {
         self.add("FieldValueForbidden", field, format!("Forbidden: {why}"));
     }
 
     /// A text that is too long.
-    pub(crate) fn too_long(&mut self, field: &str, max: usize) {
+    pub fn too_long(&mut self, field: &str, max: usize) {
         self.add("FieldValueTooLong", field, format!("Too long: may not be more than {max} bytes"));
     }
 
     /// Too many items.
-    pub(crate) fn too_many(&mut self, field: &str, found: usize, max: usize) {
+    pub fn too_many(&mut self, field: &str, found: usize, max: usize) {
         self.add("FieldValueTooMany", field, format!("Too many: {found}: must have at most {max} items"));
     }
 
     /// A name that refers to nothing.
-    pub(crate) fn not_found(&mut self, field: &str, value: &str) {
+    pub fn not_found(&mut self, field: &str, value: &str) {
         self.add("FieldValueNotFound", field, format!("Not found: \"{value}\""));
     }
 
     /// Something that is not the client's fault.
-    pub(crate) fn internal(&mut self, field: &str, why: &str) {
+    pub fn internal(&mut self, field: &str, why: &str) {
         self.add("InternalError", field, format!("Internal error: {why}"));
     }
 
     /// A field that an update may not change.
-    pub(crate) fn immutable(&mut self, field: &str, old: Option<&Value>, new: Option<&Value>) {
+    pub fn immutable(&mut self, field: &str, old: Option<&Value>, new: Option<&Value>) {
         if old != new {
             self.invalid(field, new.unwrap_or(&Value::Null), "field is immutable");
         }
     }
 
     /// 422 when anything was found.
-    pub(crate) fn into_result(self, kind: &Kind, name: &str) -> Result<(), Status> {
+    pub fn into_result(self, kind: &Kind, name: &str) -> Result<(), Status> {
         if self.causes.is_empty() {
             return Ok(());
         }
-        Err(Status::invalid(kind.group, kind.kind, name, self.causes))
+        Err(Status::invalid(&kind.group, &kind.kind, name, self.causes))
     }
 }
 
 /// Checks a new object.
-pub(crate) fn new_object(kind: &Kind, object: &Value) -> Result<(), Status> {
+pub fn new_object(kind: &Kind, object: &Value) -> Result<(), Status> {
     let mut findings = Findings::default();
     meta::check(kind, object, &mut findings);
-    (kind.validate)(object, None, &mut findings);
+    kind.validate(object, None, &mut findings);
     findings.into_result(kind, crate::object::name(object))
 }
 
 /// Checks the new state of an object.
-pub(crate) fn update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Result<(), Status> {
+pub fn update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Result<(), Status> {
     let mut findings = Findings::default();
     meta::check(kind, new, &mut findings);
     meta::check_update(new, old, &mut findings);
     match part {
-        Part::Main | Part::Scale => (kind.validate)(new, Some(old), &mut findings),
+        Part::Main | Part::Scale => kind.validate(new, Some(old), &mut findings),
         Part::Status if kind.plural == "services" => service::status(new, &mut findings),
         Part::Status | Part::Finalize | Part::EphemeralContainers => {}
     }

@@ -1,13 +1,13 @@
 //! Rows of workload kinds: apps and batch.
 
 use super::{BASE, SCALE, STATUS, selectable};
+use crate::columns;
 use crate::defaults;
-use crate::kind::{Generation, Kind};
-use crate::table::columns;
+use crate::row::{Generation, Row};
 use crate::validate;
 
-pub(super) const KINDS: &[&Kind] = &[
-    &Kind {
+pub(super) const KINDS: &[&Row] = &[
+    &Row {
         group: "apps",
         kind: "Deployment",
         plural: "deployments",
@@ -22,7 +22,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::deployment,
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "apps",
         kind: "ReplicaSet",
         plural: "replicasets",
@@ -38,7 +38,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::replica_set,
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "apps",
         kind: "ControllerRevision",
         plural: "controllerrevisions",

@@ -4,57 +4,57 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// The text at a JSON pointer; empty when absent or not a text.
-pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The integer at a JSON pointer.
-pub(crate) fn integer(object: &Value, pointer: &str) -> Option<i64> {
+pub fn integer(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
 /// The list at a JSON pointer; empty when absent.
-pub(crate) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The map at a JSON pointer.
-pub(crate) fn map<'a>(object: &'a Value, pointer: &str) -> Option<&'a Map<String, Value>> {
+pub fn map<'a>(object: &'a Value, pointer: &str) -> Option<&'a Map<String, Value>> {
     object.pointer(pointer).and_then(Value::as_object)
 }
 
 /// `metadata.name`.
-pub(crate) fn name(object: &Value) -> &str {
+pub fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
 /// `metadata.namespace`.
-pub(crate) fn namespace(object: &Value) -> &str {
+pub fn namespace(object: &Value) -> &str {
     text(object, "/metadata/namespace")
 }
 
 /// `metadata.uid`.
-pub(crate) fn uid(object: &Value) -> &str {
+pub fn uid(object: &Value) -> &str {
     text(object, "/metadata/uid")
 }
 
 /// `metadata.resourceVersion` as written.
-pub(crate) fn resource_version(object: &Value) -> &str {
+pub fn resource_version(object: &Value) -> &str {
     text(object, "/metadata/resourceVersion")
 }
 
 /// Whether a deletion has begun.
-pub(crate) fn is_deleting(object: &Value) -> bool {
+pub fn is_deleting(object: &Value) -> bool {
     !text(object, "/metadata/deletionTimestamp").is_empty()
 }
 
 /// `metadata.finalizers`.
-pub(crate) fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
+pub fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
     list(object, "/metadata/finalizers").iter().filter_map(Value::as_str)
 }
 
 /// The map under `key`, made if it is absent or something else.
-pub(crate) fn map_mut<'a>(object: &'a mut Value, key: &str) -> &'a mut Map<String, Value> {
+pub fn map_mut<'a>(object: &'a mut Value, key: &str) -> &'a mut Map<String, Value> {
     if !object.is_object() {
         *object = Value::Object(Map::new());
     }
@@ -66,12 +66,12 @@ pub(crate) fn map_mut<'a>(object: &'a mut Value, key: &str) -> &'a mut Map<Strin
 }
 
 /// `metadata`, made if absent.
-pub(crate) fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
+pub fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
     map_mut(object, "metadata")
 }
 
 /// Sets a metadata field, or removes it for `None`.
-pub(crate) fn set_metadata(object: &mut Value, field: &str, value: Option<Value>) {
+pub fn set_metadata(object: &mut Value, field: &str, value: Option<Value>) {
     let metadata = metadata_mut(object);
     match value {
         Some(value) => metadata.insert(field.to_owned(), value),
@@ -80,7 +80,7 @@ pub(crate) fn set_metadata(object: &mut Value, field: &str, value: Option<Value>
 }
 
 /// Copies a top-level field from `from`, or removes it when `from` lacks it.
-pub(crate) fn copy_field(from: &Value, to: &mut Value, field: &str) {
+pub fn copy_field(from: &Value, to: &mut Value, field: &str) {
     let Some(map) = to.as_object_mut() else { return };
     match from.get(field) {
         Some(value) => map.insert(field.to_owned(), value.clone()),
@@ -89,7 +89,7 @@ pub(crate) fn copy_field(from: &Value, to: &mut Value, field: &str) {
 }
 
 /// Inserts `value` under `key` unless something other than null is there.
-pub(crate) fn default_to(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
+pub fn default_to(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     let slot = map.entry(key).or_insert(Value::Null);
     if slot.is_null() {
         *slot = value.into();
@@ -97,6 +97,15 @@ pub(crate) fn default_to(map: &mut Map<String, Value>, key: &str, value: impl In
 }
 
 /// RFC 3339 with seconds, the API's form of a time.
-pub(crate) fn time_text(time: Timestamp) -> String {
+pub fn time_text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The text, number or boolean at a JSON pointer, as field selectors compare it.
+pub fn scalar_text(object: &Value, pointer: &str) -> String {
+    match object.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(other) => other.to_string(),
+    }
 }

@@ -227,7 +227,7 @@ impl Cause {
 
 /// The answer to a delete that left nothing behind.
 #[must_use]
-pub(crate) fn deleted(kind: &Kind, name: &str, uid: &str) -> Value {
+pub fn deleted(kind: &Kind, name: &str, uid: &str) -> Value {
     let details = Details { name: name.to_owned(), uid: uid.to_owned(), ..kind.details() };
     json!({
         "kind": "Status",

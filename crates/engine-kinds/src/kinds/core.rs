@@ -1,13 +1,13 @@
 //! Rows of the core group, and of Events in their own group, which are the same objects in another form.
 
 use super::{BASE, SCALE, STATUS, selectable, spoken};
+use crate::columns;
 use crate::defaults;
-use crate::kind::{DeleteAnswer, Generation, Kind, NameRule, Subresource};
-use crate::table::columns;
+use crate::row::{DeleteAnswer, Generation, NameRule, Row, Subresource};
 use crate::validate;
 
-pub(super) const KINDS: &[&Kind] = &[
-    &Kind {
+pub(super) const KINDS: &[&Row] = &[
+    &Row {
         kind: "Namespace",
         plural: "namespaces",
         singular: "namespace",
@@ -21,7 +21,7 @@ pub(super) const KINDS: &[&Kind] = &[
         defaults: defaults::namespace,
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "Node",
         plural: "nodes",
         singular: "node",
@@ -35,7 +35,7 @@ pub(super) const KINDS: &[&Kind] = &[
         defaults: defaults::node,
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "Pod",
         plural: "pods",
         singular: "pod",
@@ -60,7 +60,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::pod,
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "Service",
         plural: "services",
         singular: "service",
@@ -77,7 +77,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::service,
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "Endpoints",
         plural: "endpoints",
         singular: "endpoints",
@@ -89,7 +89,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::endpoints,
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "ConfigMap",
         plural: "configmaps",
         singular: "configmap",
@@ -99,7 +99,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::config_map,
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "Secret",
         plural: "secrets",
         singular: "secret",
@@ -110,7 +110,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::secret,
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "ServiceAccount",
         plural: "serviceaccounts",
         singular: "serviceaccount",
@@ -120,7 +120,7 @@ pub(super) const KINDS: &[&Kind] = &[
         schema: "io.k8s.api.core.v1.ServiceAccount",
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "Event",
         plural: "events",
         singular: "event",
@@ -131,7 +131,7 @@ pub(super) const KINDS: &[&Kind] = &[
         schema: "io.k8s.api.core.v1.Event",
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "ReplicationController",
         plural: "replicationcontrollers",
         singular: "replicationcontroller",
@@ -145,7 +145,7 @@ pub(super) const KINDS: &[&Kind] = &[
         ),
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "PersistentVolumeClaim",
         plural: "persistentvolumeclaims",
         singular: "persistentvolumeclaim",
@@ -156,7 +156,7 @@ pub(super) const KINDS: &[&Kind] = &[
         warning: Some("PersistentVolumeClaims are stored, but nothing binds them to volumes here"),
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "PersistentVolume",
         plural: "persistentvolumes",
         singular: "persistentvolume",
@@ -168,7 +168,7 @@ pub(super) const KINDS: &[&Kind] = &[
         warning: Some("PersistentVolumes are stored, but nothing provides their storage here"),
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "LimitRange",
         plural: "limitranges",
         singular: "limitrange",
@@ -177,7 +177,7 @@ pub(super) const KINDS: &[&Kind] = &[
         warning: Some("LimitRanges are stored, but not enforced here"),
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "ResourceQuota",
         plural: "resourcequotas",
         singular: "resourcequota",
@@ -187,14 +187,14 @@ pub(super) const KINDS: &[&Kind] = &[
         warning: Some("ResourceQuotas are stored, but not enforced here"),
         ..BASE
     },
-    &Kind {
+    &Row {
         kind: "PodTemplate",
         plural: "podtemplates",
         singular: "podtemplate",
         schema: "io.k8s.api.core.v1.PodTemplate",
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "events.k8s.io",
         kind: "Event",
         plural: "events",

@@ -1,11 +1,14 @@
 //! Events in their two forms: stored as core/v1, shown as events.k8s.io/v1 as well.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use crate::kind::View;
+use crate::row::View;
 
 /// The events.k8s.io form of core Events.
-pub(crate) const VIEW: View = View { group: "", plural: "events", to_stored, from_stored };
+pub(crate) const VIEW: View =
+    View { group: Cow::Borrowed(""), plural: Cow::Borrowed("events"), to_stored, from_stored };
 
 /// Field names: events.k8s.io/v1, core/v1 (upstream: `pkg/apis/events/v1/conversion.go`).
 const NAMES: &[(&str, &str)] = &[

@@ -3,14 +3,14 @@
 //! Where a user relies on the effect, the row carries a warning.
 
 use super::{BASE, STATUS};
-use crate::kind::{Generation, Kind, NameRule};
+use crate::row::{Generation, NameRule, Row};
 
 const RBAC: &str = "RBAC objects are stored, but every known user may do everything here";
 const WEBHOOK: &str = "webhook configurations are stored, but no webhook is called here";
 const ADMISSION: &str = "admission policies are stored, but not enforced here";
 
-pub(super) const KINDS: &[&Kind] = &[
-    &Kind {
+pub(super) const KINDS: &[&Row] = &[
+    &Row {
         group: "policy",
         kind: "PodDisruptionBudget",
         plural: "poddisruptionbudgets",
@@ -22,7 +22,7 @@ pub(super) const KINDS: &[&Kind] = &[
         warning: Some("PodDisruptionBudgets are stored, but evictions are not held back here"),
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "autoscaling",
         version: "v2",
         kind: "HorizontalPodAutoscaler",
@@ -35,7 +35,7 @@ pub(super) const KINDS: &[&Kind] = &[
         warning: Some("HorizontalPodAutoscalers are stored, but nothing scales by them here"),
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "batch",
         kind: "CronJob",
         plural: "cronjobs",
@@ -58,7 +58,7 @@ pub(super) const KINDS: &[&Kind] = &[
     ),
     &rbac("Role", "roles", "role", "io.k8s.api.rbac.v1.Role", true),
     &rbac("RoleBinding", "rolebindings", "rolebinding", "io.k8s.api.rbac.v1.RoleBinding", true),
-    &Kind {
+    &Row {
         group: "scheduling.k8s.io",
         kind: "PriorityClass",
         plural: "priorityclasses",
@@ -68,7 +68,7 @@ pub(super) const KINDS: &[&Kind] = &[
         schema: "io.k8s.api.scheduling.v1.PriorityClass",
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "storage.k8s.io",
         kind: "StorageClass",
         plural: "storageclasses",
@@ -79,7 +79,7 @@ pub(super) const KINDS: &[&Kind] = &[
         warning: Some("StorageClasses are stored, but nothing provisions volumes here"),
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "node.k8s.io",
         kind: "RuntimeClass",
         plural: "runtimeclasses",
@@ -124,8 +124,8 @@ const fn rbac(
     singular: &'static str,
     schema: &'static str,
     namespaced: bool,
-) -> Kind {
-    Kind {
+) -> Row {
+    Row {
         group: "rbac.authorization.k8s.io",
         kind,
         plural,
@@ -144,8 +144,8 @@ const fn admission(
     singular: &'static str,
     schema: &'static str,
     warning: &'static str,
-) -> Kind {
-    Kind {
+) -> Row {
+    Row {
         group: "admissionregistration.k8s.io",
         kind,
         plural,

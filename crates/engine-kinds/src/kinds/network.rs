@@ -1,13 +1,13 @@
 //! Rows of networking kinds, EndpointSlices and Leases.
 
 use super::{BASE, STATUS};
+use crate::columns;
 use crate::defaults;
-use crate::kind::{Generation, Kind};
-use crate::table::columns;
+use crate::row::{Generation, Row};
 use crate::validate;
 
-pub(super) const KINDS: &[&Kind] = &[
-    &Kind {
+pub(super) const KINDS: &[&Row] = &[
+    &Row {
         group: "networking.k8s.io",
         kind: "Ingress",
         plural: "ingresses",
@@ -20,7 +20,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::ingress,
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "networking.k8s.io",
         kind: "IngressClass",
         plural: "ingressclasses",
@@ -33,7 +33,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::ingress_class,
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "networking.k8s.io",
         kind: "NetworkPolicy",
         plural: "networkpolicies",
@@ -46,7 +46,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::network_policy,
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "discovery.k8s.io",
         kind: "EndpointSlice",
         plural: "endpointslices",
@@ -58,7 +58,7 @@ pub(super) const KINDS: &[&Kind] = &[
         validate: validate::endpoint_slice,
         ..BASE
     },
-    &Kind {
+    &Row {
         group: "coordination.k8s.io",
         kind: "Lease",
         plural: "leases",

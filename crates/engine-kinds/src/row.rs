@@ -1,17 +1,17 @@
-//! What a kind is: one row of data per kind that every operation of the store reads.
+//! A built-in kind as one row of data, and the words rows are made of.
 
-use std::sync::LazyLock;
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::kinds;
-use crate::request::Target;
-use crate::status::Details;
 use crate::validate::Findings;
 
-/// One kind of object the API serves.
-pub struct Kind {
+/// A text that is either part of the program or of a custom definition.
+pub type Text = Cow<'static, str>;
+
+/// One built-in kind.
+pub struct Row {
     /// API group; empty for the core group.
     pub group: &'static str,
     /// API version.
@@ -59,11 +59,12 @@ pub struct Kind {
 }
 
 /// A kind that shows the objects of another resource.
+#[derive(Clone, Debug)]
 pub struct View {
     /// Group of the resource that stores the objects.
-    pub group: &'static str,
+    pub group: Text,
     /// Name of the resource that stores the objects.
-    pub plural: &'static str,
+    pub plural: Text,
     /// From this kind's form to the stored form.
     pub to_stored: fn(Value) -> Value,
     /// From the stored form to this kind's form.
@@ -71,6 +72,7 @@ pub struct View {
 }
 
 /// A part of an object with an address of its own.
+#[derive(Clone, Debug)]
 pub struct Subresource {
     /// Name, such as `status`.
     pub name: &'static str,
@@ -81,6 +83,7 @@ pub struct Subresource {
 }
 
 /// Group, version and kind of the objects a subresource speaks.
+#[derive(Clone, Debug)]
 pub struct Spoken {
     /// API group.
     pub group: &'static str,
@@ -143,95 +146,4 @@ pub struct Column {
     pub priority: u8,
     /// The cell for an object.
     pub cell: fn(&Value, Timestamp) -> Value,
-}
-
-/// All verbs of a stored kind, in the order discovery lists them.
-pub const VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-
-impl Kind {
-    /// Verbs of the resource itself.
-    #[must_use]
-    pub fn verbs(&self) -> &'static [&'static str] {
-        VERBS
-    }
-
-    /// `v1` or `apps/v1`.
-    #[must_use]
-    pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.to_owned()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
-    }
-
-    /// `pods` or `deployments.apps`, as in messages.
-    #[must_use]
-    pub fn qualified_resource(&self) -> String {
-        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
-    }
-
-    /// The subresource of that name.
-    #[must_use]
-    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
-        self.subresources.iter().find(|subresource| subresource.name == name)
-    }
-
-    /// Whether the kind has `/status`.
-    #[must_use]
-    pub fn has_status(&self) -> bool {
-        self.subresource("status").is_some()
-    }
-
-    pub(crate) fn details(&self) -> Details {
-        Details { group: self.group.to_owned(), kind: self.plural.to_owned(), ..Details::default() }
-    }
-}
-
-/// Index of a kind in [`all`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct KindId(usize);
-
-static ALL: LazyLock<Vec<&'static Kind>> =
-    LazyLock::new(|| kinds::GROUPS.iter().flat_map(|group| group.iter().copied()).collect());
-
-/// Every kind, built-in groups first.
-pub(crate) fn all() -> &'static [&'static Kind] {
-    &ALL
-}
-
-impl KindId {
-    /// The kind of a resource.
-    pub(crate) fn of_resource(group: &str, plural: &str) -> Option<Self> {
-        all().iter().position(|kind| kind.plural == plural && kind.group == group).map(Self)
-    }
-
-    /// The kind a target names.
-    pub(crate) fn of_target(target: &Target) -> Option<Self> {
-        all()
-            .iter()
-            .position(|kind| {
-                kind.plural == target.resource && kind.group == target.group && kind.version == target.version
-            })
-            .map(Self)
-    }
-
-    /// The kind's row.
-    pub(crate) fn kind(self) -> &'static Kind {
-        all()[self.0]
-    }
-
-    /// The kind that stores the objects of this one: itself, except for views.
-    pub(crate) fn stored(self) -> Self {
-        match &self.kind().view_of {
-            None => self,
-            Some(view) => Self::of_resource(view.group, view.plural).expect("a view names a stored kind"),
-        }
-    }
-
-    /// Position of the kind's objects in the store.
-    pub(crate) fn index(self) -> usize {
-        self.0
-    }
 }

@@ -6,14 +6,20 @@ mod network;
 mod selectable;
 mod stored;
 
-use crate::kind::{DeleteAnswer, Generation, Kind, NameRule, Spoken, Subresource};
-use crate::table::columns;
+use crate::columns;
+use crate::kind::Kind;
+use crate::row::{DeleteAnswer, Generation, NameRule, Row, Spoken, Subresource};
 
 /// All rows, in the order discovery lists groups.
-pub(crate) const GROUPS: &[&[&Kind]] = &[core::KINDS, apps::KINDS, network::KINDS, stored::KINDS];
+const GROUPS: &[&[&Row]] = &[core::KINDS, apps::KINDS, network::KINDS, stored::KINDS];
+
+/// Every built-in kind, in the order discovery lists groups.
+pub fn built_in() -> impl Iterator<Item = Kind> {
+    GROUPS.iter().flat_map(|group| group.iter().copied()).map(Kind::from)
+}
 
 /// What a row has unless it says otherwise.
-const BASE: Kind = Kind {
+const BASE: Row = Row {
     group: "",
     version: "v1",
     kind: "",
@@ -54,4 +60,18 @@ const fn spoken(
     verbs: &'static [&'static str],
 ) -> Subresource {
     Subresource { name, speaks: Some(Spoken { group, version: "v1", kind }), verbs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine_schema::{Type, type_of};
+
+    #[test]
+    fn every_kind_has_a_schema() {
+        for row in GROUPS.iter().flat_map(|group| group.iter()) {
+            let Type::Struct { id, .. } = type_of(row.schema) else { panic!("{} is no struct", row.schema) };
+            assert!(id.get().fields.contains_key("metadata"), "{}", row.schema);
+        }
+    }
 }

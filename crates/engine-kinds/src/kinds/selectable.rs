@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::kind::Selectable;
-use crate::object::text;
+use crate::object::{scalar_text, text};
+use crate::row::Selectable;
 
 /// A key whose value is the text, number or boolean at a pointer.
 macro_rules! field {
     ($label:literal, $pointer:literal) => {
-        Selectable { label: $label, value: |object| scalar(object, $pointer) }
+        Selectable { label: $label, value: |object| scalar_text(object, $pointer) }
     };
 }
 
@@ -64,14 +64,6 @@ pub(super) const EVENT_V1: &[Selectable] = &[
     field!("reportingController", "/reportingComponent"),
     field!("type", "/type"),
 ];
-
-fn scalar(object: &Value, pointer: &str) -> String {
-    match object.pointer(pointer) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => String::new(),
-        Some(other) => other.to_string(),
-    }
-}
 
 /// The reporting component, or the older `source.component`.
 fn event_source(event: &Value) -> String {

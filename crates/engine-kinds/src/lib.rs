@@ -1,0 +1,26 @@
+//! What a kind of the Kubernetes API is: its names and rules, defaults, validation, table cells, error answers.
+//!
+//! A built-in kind is a row of data ([`Row`]); a custom one is read from its definition ([`CustomForm`]). Which objects
+//! there are, and how they change, is `engine-store`'s.
+
+mod age;
+mod columns;
+mod defaults;
+mod events;
+mod kind;
+mod kinds;
+pub mod object;
+mod part;
+mod row;
+mod selector_text;
+mod status;
+mod validate;
+
+pub use age::{age_of, human_duration};
+pub use kind::{CustomForm, FieldValue, Form, Header, Kind, SCALE_SCHEMA, VERBS, plain_cells, plain_columns};
+pub use kinds::built_in;
+pub use part::Part;
+pub use row::{Column, DeleteAnswer, Generation, NameRule, Row, Selectable, Spoken, Subresource, Text, View};
+pub use selector_text::selector_text;
+pub use status::{Cause, Details, Status, deleted};
+pub use validate::{Findings, new_object, update};
