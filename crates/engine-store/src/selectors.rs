@@ -154,11 +154,26 @@ fn parse_bound(text: &str) -> Result<i64, String> {
 }
 
 fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<FieldTerm>, Status> {
-    text.split(',')
+    split_unescaped(text)
+        .into_iter()
         .map(str::trim)
         .filter(|term| !term.is_empty())
         .map(|term| parse_field_term(kind, term))
         .collect()
+}
+
+/// Splits at commas that no backslash stands before (upstream: `fields.splitTerms`).
+fn split_unescaped(text: &str) -> Vec<&str> {
+    let (mut terms, mut start, mut escaped) = (Vec::new(), 0, false);
+    for (index, character) in text.char_indices() {
+        if character == ',' && !escaped {
+            terms.push(&text[start..index]);
+            start = index + 1;
+        }
+        escaped = character == '\\' && !escaped;
+    }
+    terms.push(&text[start..]);
+    terms
 }
 
 fn parse_field_term(kind: &Kind, term: &str) -> Result<FieldTerm, Status> {
@@ -172,17 +187,32 @@ fn parse_field_term(kind: &Kind, term: &str) -> Result<FieldTerm, Status> {
         )));
     };
     let value_of = field_value(kind, label)?;
-    Ok(FieldTerm { value_of, value: unescape(value), equal })
+    Ok(FieldTerm { value_of, value: unescape(value)?, equal })
 }
 
-/// Field selector values escape `\`, `,` and `=` with a backslash (upstream: `fields.EscapeValue`).
-fn unescape(value: &str) -> String {
+/// Values escape `\`, `,` and `=` with a backslash, and nothing else (upstream: `fields.UnescapeValue`).
+fn unescape(value: &str) -> Result<String, Status> {
     let mut text = String::with_capacity(value.len());
     let mut characters = value.chars();
     while let Some(character) = characters.next() {
-        text.extend(if character == '\\' { characters.next() } else { Some(character) });
+        match (character, characters.as_str().chars().next()) {
+            ('\\', Some(escaped @ ('\\' | ',' | '='))) => {
+                text.push(escaped);
+                characters.next();
+            }
+            ('\\', next) => {
+                let next = next.map(String::from).unwrap_or_default();
+                let why = format!("invalid field selector: invalid escape sequence: \\{next}");
+                return Err(Status::bad_request(why));
+            }
+            (',' | '=', _) => {
+                let why = format!("invalid field selector: unescaped character in value: {character}");
+                return Err(Status::bad_request(why));
+            }
+            _ => text.push(character),
+        }
     }
-    text
+    Ok(text)
 }
 
 fn field_value(kind: &Kind, label: &str) -> Result<FieldValue, Status> {
@@ -255,6 +285,11 @@ mod tests {
             Selectors::parse(&pods, None, Some("spec.nodeName=n,status.phase!=Failed,metadata.name==p"))
                 .unwrap();
         assert!(selectors.matches(&pod));
+        let odd = json!({"metadata": {"name": "a,b=c\\d"}});
+        assert!(Selectors::parse(&pods, None, Some(r"metadata.name=a\,b\=c\\d")).unwrap().matches(&odd));
+        for bad in [r"metadata.name=a\b", "metadata.name=a=b", r"metadata.name=a\"] {
+            assert_eq!(Selectors::parse(&pods, None, Some(bad)).unwrap_err().code, 400, "{bad}");
+        }
         let error = Selectors::parse(&pods, None, Some("spec.foo=1")).unwrap_err();
         assert_eq!(error.message, "field label not supported: spec.foo");
         let maps = kind("configmaps");

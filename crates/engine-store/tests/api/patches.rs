@@ -99,3 +99,32 @@ fn rollback_replaces_the_template() {
     let patched = world.patch(&path, PatchKind::Json, patch).unwrap();
     assert_eq!(patched["metadata"]["annotations"], json!({"a": "b"}));
 }
+
+#[test]
+fn a_patch_cannot_blow_an_object_up() {
+    let mut world = World::new();
+    world.post(CONFIG_MAPS, mk_config_map("a", json!({"k": "x".repeat(1000)}))).unwrap();
+    let path = format!("{CONFIG_MAPS}/a");
+    // Each operation doubles what the next one copies.
+    let doubling: Vec<_> =
+        (0..64).map(|n| json!({"op": "copy", "from": "/data", "path": format!("/data/k{n}")})).collect();
+    let refused = world.patch(&path, PatchKind::Json, json!(doubling)).unwrap_err();
+    assert_eq!((refused.code, refused.reason), (422, "Invalid"));
+    assert!(refused.details.unwrap().causes[0].message.contains("accumulated size increase of copy"));
+
+    let many: Vec<_> =
+        (0..10_001).map(|_| json!({"op": "test", "path": "/kind", "value": "ConfigMap"})).collect();
+    let refused = world.patch(&path, PatchKind::Json, json!(many)).unwrap_err();
+    assert_eq!(refused.code, 413);
+    assert!(refused.message.ends_with("is 10000, got 10001"), "{}", refused.message);
+
+    let mut place = "/metadata/annotations".to_owned();
+    let mut deepening = vec![json!({"op": "add", "path": place, "value": {}})];
+    for _ in 0..1000 {
+        place.push_str("/a");
+        deepening.push(json!({"op": "add", "path": place, "value": {}}));
+    }
+    let refused = world.patch(&path, PatchKind::Json, json!(deepening)).unwrap_err();
+    assert!(refused.details.unwrap().causes[0].message.contains("nested deeper"));
+    assert_eq!(world.get(&path).unwrap()["data"].as_object().unwrap().len(), 1, "nothing was kept");
+}

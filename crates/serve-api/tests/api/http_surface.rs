@@ -32,7 +32,7 @@ impl Answered {
     }
 
     #[track_caller]
-    fn is_status(&self, code: u16, reason: &str) -> Value {
+    pub(crate) fn is_status(&self, code: u16, reason: &str) -> Value {
         let status = self.json();
         assert_eq!((self.code, status["reason"].as_str()), (code, Some(reason)), "{status}");
         assert_eq!((&status["kind"], &status["code"]), (&json!("Status"), &json!(code)));
@@ -79,7 +79,13 @@ impl<'a> Http<'a> {
         self.call(Method::POST, path, content_type, body)
     }
 
-    fn call(&self, method: Method, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answered {
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Answered {
         let mut request = Request::builder().method(method).uri(path);
         if !content_type.is_empty() {
             request = request.header("content-type", content_type);
@@ -98,8 +104,8 @@ fn client(world: &World, kubeconfig: &str) -> Client {
 }
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
-const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
-const JSON: &str = "application/json";
+pub(crate) const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub(crate) const JSON: &str = "application/json";
 
 #[test]
 fn strangers_see_the_version_and_nothing_else() {

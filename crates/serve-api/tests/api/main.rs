@@ -5,6 +5,7 @@
     reason = "tests start a server, run kubectl and wait with deadlines; what fails in them is the finding"
 )]
 
+mod hostile;
 mod http_surface;
 mod kube_rs;
 mod kubectl;
