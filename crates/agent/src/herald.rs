@@ -94,15 +94,11 @@ impl Noticed {
 }
 
 fn note(finding: &Finding, subject: Subject) -> EventNote {
-    let message = match finding.field.as_str() {
-        "" => finding.message.clone(),
-        field => format!("{field}: {}", finding.message),
-    };
     EventNote {
         subject,
         kind: EventKind::Warning,
         reason: finding.reason.to_owned(),
-        message,
+        message: finding.text(),
         component: COMPONENT.to_owned(),
         host: None,
     }

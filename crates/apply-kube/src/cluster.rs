@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use plan::{ClusterPlan, Failure, Report, StatusWrite};
+use jiff::Timestamp;
+use plan::{ClusterPlan, ConditionChange, Failure, Report, StatusWrite};
 use serde_json::{Value, json};
-use types::{NamespacedName, NodeName, Prefix};
+use types::{NodeName, ObjectRef, Prefix};
 
+use crate::events::seconds;
 use crate::{Error, Target, Writer};
 
 /// Writes what the plan says differs from the API; one failure does not stop the rest.
@@ -18,15 +20,14 @@ pub async fn converge(writer: &Writer, plan: &ClusterPlan) -> Report {
         let outcome = write_pod_cidrs(writer, node, cidrs).await;
         count(&mut report, &format!("Pod range of Node {node}"), outcome);
     }
+    let now = Timestamp::now();
     for status in &plan.statuses {
-        let (target, addresses) = status_target(status);
-        let what = format!(
-            "status of {} {}/{}",
-            target.kind,
-            target.namespace.as_deref().unwrap_or(""),
-            target.name
-        );
-        let outcome = writer.patch_status(&target, &load_balancer(addresses)).await;
+        let target = target(status);
+        let what = match &target.namespace {
+            Some(namespace) => format!("status of {} {namespace}/{}", target.kind, target.name),
+            None => format!("status of {} {}", target.kind, target.name),
+        };
+        let outcome = writer.patch_status(&target, &patch(status, now)).await;
         count(&mut report, &what, outcome);
     }
     report
@@ -56,16 +57,47 @@ async fn write_pod_cidrs(writer: &Writer, node: &NodeName, cidrs: &[Prefix]) -> 
     writer.merge_patch(&Target::cluster("v1", "Node", node.as_str()), &patch).await
 }
 
-fn status_target(status: &StatusWrite) -> (Target, &BTreeSet<IpAddr>) {
-    let target = |api_version: &str, kind: &str, name: &NamespacedName| {
-        Target::namespaced(api_version, kind, &name.namespace, &name.name)
-    };
-    match status {
-        StatusWrite::Service { service, addresses } => (target("v1", "Service", service), addresses),
-        StatusWrite::Ingress { ingress, addresses } => {
-            (target("networking.k8s.io/v1", "Ingress", ingress), addresses)
+fn target(status: &StatusWrite) -> Target {
+    let (api_version, object) = match status {
+        StatusWrite::Service { service, .. } => ("v1", &ObjectRef::namespaced("Service", service)),
+        StatusWrite::Ingress { ingress, .. } => {
+            ("networking.k8s.io/v1", &ObjectRef::namespaced("Ingress", ingress))
         }
+        StatusWrite::Condition { object, .. } => ("v1", object),
+    };
+    Target {
+        api_version: api_version.to_owned(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
     }
+}
+
+fn patch(status: &StatusWrite, now: Timestamp) -> Value {
+    match status {
+        StatusWrite::Service { addresses, .. } | StatusWrite::Ingress { addresses, .. } => {
+            load_balancer(addresses)
+        }
+        StatusWrite::Condition { condition_type, change, .. } => condition(condition_type, change, now),
+    }
+}
+
+/// A patch of the one condition; `type` is the key of the list, so that the others stay.
+fn condition(condition_type: &str, change: &ConditionChange, now: Timestamp) -> Value {
+    let (since, text) = match change {
+        ConditionChange::Begins(text) => (now, text),
+        ConditionChange::Continues { since, text } => (Timestamp::from_second(*since).unwrap_or(now), text),
+        ConditionChange::Ends => {
+            return json!({ "conditions": [{ "type": condition_type, "$patch": "delete" }] });
+        }
+    };
+    json!({ "conditions": [{
+        "type": condition_type,
+        "status": "True",
+        "reason": text.reason,
+        "message": text.message,
+        "lastTransitionTime": seconds(since),
+    }] })
 }
 
 fn load_balancer(addresses: &BTreeSet<IpAddr>) -> Value {
@@ -79,6 +111,7 @@ fn load_balancer(addresses: &BTreeSet<IpAddr>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plan::ConditionText;
 
     #[test]
     fn addresses_become_ingress_entries_and_none_clears_them() {
@@ -88,5 +121,19 @@ mod tests {
             json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } })
         );
         assert_eq!(load_balancer(&BTreeSet::new()), json!({ "loadBalancer": { "ingress": null } }));
+    }
+
+    #[test]
+    fn a_condition_has_the_time_it_began_and_goes_without_the_others() {
+        let now = Timestamp::from_second(1_700_000_060).expect("in range");
+        let text = ConditionText { reason: "AddressConflict".into(), message: "taken".into() };
+        let since = |change| {
+            condition("example.com/Odd", &change, now)["conditions"][0]["lastTransitionTime"].clone()
+        };
+        assert_eq!(since(ConditionChange::Begins(text.clone())), "2023-11-14T22:14:20Z");
+        let continues = ConditionChange::Continues { since: 1_700_000_000, text };
+        assert_eq!(since(continues), "2023-11-14T22:13:20Z");
+        let ends = condition("example.com/Odd", &ConditionChange::Ends, now);
+        assert_eq!(ends, json!({ "conditions": [{ "type": "example.com/Odd", "$patch": "delete" }] }));
     }
 }

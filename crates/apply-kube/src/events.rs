@@ -199,7 +199,7 @@ fn bump(count: u64, now: Timestamp) -> Value {
 }
 
 /// `metav1.Time` has whole seconds.
-fn seconds(time: Timestamp) -> String {
+pub(crate) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -139,12 +139,13 @@ impl Writer {
         self.send(request.replace_subresource("status", &target.name, &post_params(), to_body(object))).await
     }
 
-    /// Sets the given fields of `status`; null removes one (JSON merge patch, RFC 7396).
+    /// Sets the given fields of `status`; null removes one. Lists with a key, such as conditions, keep the entries
+    /// that are not given (strategic merge patch).
     ///
     /// # Errors
     /// [`Error::NotFound`] when the object is gone, and every other [`Error`].
     pub async fn patch_status(&self, target: &Target, status: &Value) -> Result<Value, Error> {
-        let patch = Patch::Merge(json!({ "status": status }));
+        let patch = Patch::Strategic(json!({ "status": status }));
         let request = target.request()?;
         self.send(request.patch_subresource("status", &target.name, &patch_params(), &patch)).await
     }

@@ -4,6 +4,7 @@
 //! for the cluster. Nothing fails here: what cannot be honoured is left out, closed rather than open, and becomes a
 //! [`plan::Finding`].
 
+mod conditions;
 mod context;
 mod dns;
 mod endpoints;
@@ -60,5 +61,6 @@ pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPla
     gateway::check(snapshot, &slices, &context.ingress_controllers, &mut findings);
     podnet::check_pod_cidrs(snapshot, &mut findings);
     findings::of_input(snapshot, &mut findings);
+    statuses.extend(conditions::of_findings(snapshot, &findings));
     ClusterPlan { pod_cidrs, statuses, findings }
 }

@@ -31,7 +31,7 @@ impl FieldError {
 
     pub(crate) fn of(self, object: ObjectRef) -> Rejected {
         let Self { field, reason, message } = self;
-        Rejected { object, field, reason, message, stand_in: None }
+        Rejected { object, field, reason, message, stand_in: None, conditions: None }
     }
 }
 

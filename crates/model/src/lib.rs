@@ -4,6 +4,7 @@
 //! ([`Rejected`]). Nothing here decides what should happen because of an object, and nothing here reads the API.
 
 mod change;
+mod conditions;
 mod endpoint_slices;
 mod field;
 mod ingress_classes;
@@ -19,6 +20,7 @@ mod services;
 mod snapshot;
 
 pub use change::{Change, Kind, Lower, Object};
+pub use conditions::{Condition, Conditions};
 pub use endpoint_slices::{Endpoint, EndpointPort, EndpointSlice, SERVICE_NAME_LABEL};
 pub use ingress_classes::IngressClass;
 pub use ingresses::{

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1;
 use types::{NodeName, ObjectRef, Prefix};
 
+use crate::conditions::lower_node_conditions;
 use crate::field::{Read, name_of, read_address, read_prefix};
-use crate::{Kind, Lower, Object, Rejected};
+use crate::{Conditions, Kind, Lower, Object, Rejected};
 
 /// Label with the Node's zone (k8s.io/api/core/v1 `LabelTopologyZone`).
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -27,6 +28,8 @@ pub struct Node {
     pub zone: Option<String>,
     /// Condition Ready is True.
     pub ready: bool,
+    /// Conditions of ours in `status.conditions`.
+    pub conditions: Conditions,
     /// Label `node.kubernetes.io/exclude-from-external-load-balancers` is there, whatever its value.
     pub excluded_from_load_balancers: bool,
     /// `metadata.deletionTimestamp` is set.
@@ -40,7 +43,10 @@ impl Lower for v1::Node {
         let name = name_of(&self.metadata);
         match read_node(self) {
             Ok(node) => Ok(Object::Node(node)),
-            Err(error) => Err(error.of(ObjectRef::cluster("Node", &name))),
+            Err(error) => Err(Rejected {
+                conditions: Some(read_conditions(self)),
+                ..error.of(ObjectRef::cluster("Node", &name))
+            }),
         }
     }
 }
@@ -56,9 +62,14 @@ fn read_node(node: &v1::Node) -> Read<Node> {
         ready: conditions
             .into_iter()
             .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        conditions: read_conditions(node),
         excluded_from_load_balancers: labels.is_some_and(|labels| labels.contains_key(EXCLUDE_LABEL)),
         deleting: node.metadata.deletion_timestamp.is_some(),
     })
+}
+
+fn read_conditions(node: &v1::Node) -> Conditions {
+    lower_node_conditions(node.status.as_ref().and_then(|status| status.conditions.as_ref()))
 }
 
 fn read_addresses(node: &v1::Node) -> Read<Vec<IpAddr>> {

@@ -2,7 +2,7 @@
 
 use types::{NamespacedName, ObjectRef};
 
-use crate::{NetworkPolicy, Object};
+use crate::{Conditions, NetworkPolicy, Object};
 
 /// An object that could not be read as it is meant.
 ///
@@ -21,6 +21,8 @@ pub struct Rejected {
     pub message: String,
     /// What the snapshot holds in its place.
     pub stand_in: Option<Box<Object>>,
+    /// Conditions of ours in its status; `None` when it could not be read either, or its kind has none.
+    pub conditions: Option<Conditions>,
 }
 
 impl Rejected {
@@ -37,6 +39,13 @@ impl Rejected {
             }
             _ => None,
         };
-        Self { object, field: String::new(), reason: "Unreadable", message: message.into(), stand_in }
+        Self {
+            object,
+            field: String::new(),
+            reason: "Unreadable",
+            message: message.into(),
+            stand_in,
+            conditions: None,
+        }
     }
 }

@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use types::{Labels, ObjectRef, Port, Prefix, Protocol, ServiceName};
 
+use crate::conditions::lower_conditions;
 use crate::field::{
     FieldError, Read, namespaced_name_of, read_address, read_port, read_prefix, read_protocol,
 };
-use crate::{Kind, Lower, Object, Rejected};
+use crate::{Conditions, Kind, Lower, Object, Rejected};
 
 /// Label that hands a Service to another proxy (kubernetes `pkg/proxy/apis/well_known_labels.go`).
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
@@ -42,6 +43,8 @@ pub struct Service {
     pub load_balancer: Option<LoadBalancer>,
     /// What `status.loadBalancer.ingress` says, whatever the type.
     pub status: Vec<LoadBalancerIngress>,
+    /// Conditions of ours in `status.conditions`.
+    pub conditions: Conditions,
     /// `spec.internalTrafficPolicy`.
     pub internal_policy: TrafficPolicy,
     /// `spec.externalTrafficPolicy`.
@@ -131,9 +134,10 @@ impl Lower for v1::Service {
     const KIND: Kind = Kind::Service;
 
     fn lower(&self) -> Result<Object, Rejected> {
-        read_service(self)
-            .map(Object::Service)
-            .map_err(|error| error.of(ObjectRef::namespaced("Service", &namespaced_name_of(&self.metadata))))
+        read_service(self).map(Object::Service).map_err(|error| Rejected {
+            conditions: Some(read_conditions(self)),
+            ..error.of(ObjectRef::namespaced("Service", &namespaced_name_of(&self.metadata)))
+        })
     }
 }
 
@@ -159,6 +163,7 @@ fn read_service(service: &v1::Service) -> Read<Service> {
             _ => None,
         },
         status: read_status(service)?,
+        conditions: read_conditions(service),
         internal_policy: read_policy("spec.internalTrafficPolicy", spec.internal_traffic_policy.as_deref())?,
         external_policy: read_policy("spec.externalTrafficPolicy", spec.external_traffic_policy.as_deref())?,
         affinity_seconds: read_affinity(spec)?,
@@ -255,6 +260,10 @@ fn read_status(service: &v1::Service) -> Read<Vec<LoadBalancerIngress>> {
         addresses.push(LoadBalancerIngress { address, mode });
     }
     Ok(addresses)
+}
+
+fn read_conditions(service: &v1::Service) -> Conditions {
+    lower_conditions(service.status.as_ref().and_then(|status| status.conditions.as_ref()))
 }
 
 fn read_affinity(spec: &v1::ServiceSpec) -> Read<Option<u32>> {

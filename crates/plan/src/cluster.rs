@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
-use types::{NamespacedName, NodeName, Prefix, ServiceName};
+use types::{NamespacedName, NodeName, ObjectRef, Prefix, ServiceName};
 
 use crate::Finding;
 
@@ -38,4 +38,40 @@ pub enum StatusWrite {
         /// Addresses of the entry.
         addresses: BTreeSet<IpAddr>,
     },
+    /// One of `status.conditions` of a Service or a Node, which all have their `type` as key.
+    Condition {
+        /// The object.
+        object: ObjectRef,
+        /// `type`.
+        condition_type: String,
+        /// What becomes of it.
+        change: ConditionChange,
+    },
+}
+
+/// What becomes of a condition; one that is there is True.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ConditionChange {
+    /// It becomes True now.
+    Begins(ConditionText),
+    /// It stays True and says something else.
+    Continues {
+        /// Its `lastTransitionTime`, in seconds since the epoch.
+        since: i64,
+        /// What it says.
+        text: ConditionText,
+    },
+    /// It is removed.
+    Ends,
+}
+
+/// What a condition says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConditionText {
+    /// `reason`: one CamelCase word.
+    pub reason: String,
+    /// `message`, for a person.
+    pub message: String,
 }

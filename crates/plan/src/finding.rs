@@ -30,6 +30,17 @@ pub enum Severity {
     Warning,
 }
 
+impl Finding {
+    /// The message, led by the field where there is one: what its Event and its condition say.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self.field.as_str() {
+            "" => self.message.clone(),
+            field => format!("{field}: {}", self.message),
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let field = if self.field.is_empty() { String::new() } else { format!(" {}", self.field) };

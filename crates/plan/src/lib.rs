@@ -13,7 +13,7 @@ pub mod policy;
 pub mod report;
 pub mod services;
 
-pub use cluster::{ClusterPlan, StatusWrite};
+pub use cluster::{ClusterPlan, ConditionChange, ConditionText, StatusWrite};
 pub use dns::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
 pub use finding::{Finding, Severity};
 pub use gateway::{Certificate, GatewayPlan, HostMatch, HttpAction, HttpRoute, PathMatch, VirtualHost};

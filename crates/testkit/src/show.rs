@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use plan::{ClusterPlan, NodePlan, StatusWrite};
+use plan::{ClusterPlan, ConditionChange, NodePlan, StatusWrite};
 use types::NodeName;
 
 use crate::ask;
@@ -104,6 +104,15 @@ fn cluster_plan(plan: &ClusterPlan) -> String {
         }
         StatusWrite::Ingress { ingress, addresses } => {
             format!("status of Ingress {ingress}: {}", joined(addresses, " "))
+        }
+        StatusWrite::Condition { object, condition_type, change } => {
+            let says = match change {
+                ConditionChange::Begins(text) | ConditionChange::Continues { text, .. } => {
+                    format!("{}, {}", text.reason, text.message)
+                }
+                ConditionChange::Ends => "gone".to_owned(),
+            };
+            format!("condition {condition_type} of {object}: {says}")
         }
     });
     lines(cidrs.chain(statuses))

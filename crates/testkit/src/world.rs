@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use compile::TunnelMode;
-use model::{IpMode, LoadBalancerIngress, Snapshot};
-use plan::{ClusterPlan, Finding, NodePlan, StatusWrite};
-use types::{NodeName, PodName, Port, Protocol};
+use model::{Condition, Conditions, IpMode, LoadBalancerIngress, Snapshot};
+use plan::{ClusterPlan, ConditionChange, Finding, NodePlan, StatusWrite};
+use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, Protocol};
 
 use crate::lab::{cluster_context, node_context};
 use crate::probe::{Client, Probe, Target};
@@ -157,6 +157,42 @@ fn write(snapshot: &mut Snapshot, plan: &ClusterPlan) {
                     ingress.status.clone_from(addresses);
                 }
             }
+            StatusWrite::Condition { object, condition_type, change } => {
+                if let Some(conditions) = conditions_of(snapshot, object) {
+                    write_condition(conditions, condition_type, change);
+                }
+            }
         }
     }
+}
+
+fn conditions_of<'a>(snapshot: &'a mut Snapshot, object: &ObjectRef) -> Option<&'a mut Conditions> {
+    if let Some(rejected) = snapshot.rejected.get_mut(object) {
+        return rejected.conditions.as_mut();
+    }
+    match &object.namespace {
+        None => Some(&mut snapshot.nodes.get_mut(&NodeName::from(object.name.as_str()))?.conditions),
+        Some(namespace) => {
+            let name = NamespacedName::new(namespace.as_str(), object.name.as_str());
+            Some(&mut snapshot.services.get_mut(&name)?.conditions)
+        }
+    }
+}
+
+fn write_condition(conditions: &mut Conditions, condition_type: &str, change: &ConditionChange) {
+    let (last_transition, text) = match change {
+        ConditionChange::Ends => {
+            conditions.remove(condition_type);
+            return;
+        }
+        ConditionChange::Begins(text) => (0, text),
+        ConditionChange::Continues { since, text } => (*since, text),
+    };
+    let condition = Condition {
+        status: "True".to_owned(),
+        reason: text.reason.clone(),
+        message: text.message.clone(),
+        last_transition,
+    };
+    conditions.insert(condition_type.to_owned(), condition);
 }

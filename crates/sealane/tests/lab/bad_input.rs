@@ -1,6 +1,6 @@
 //! What is wrong gets the API's own form of error; what cannot be served is told; everything else keeps working.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, can_run};
 use crate::cluster::Cluster;
@@ -198,6 +198,60 @@ fn what_cannot_be_served_is_told_and_everything_else_works() {
     let warnings = events["items"].as_array().unwrap().iter().filter(|event| event["type"] == "Warning");
     let about_good = warnings.filter(|event| event["involvedObject"]["name"] == "good").count();
     assert_eq!(about_good, 0, "{events:#}");
+}
+
+/// What a Service's condition of ours says, with the time since when.
+fn degraded(cluster: &Cluster<'_>, name: &str) -> Option<Value> {
+    let service = cluster.get(&format!("/api/v1/namespaces/odd/services/{name}"))?;
+    let mut conditions = service["status"]["conditions"].as_array()?.iter();
+    conditions.find(|condition| condition["type"] == "sealane.dev/Degraded").cloned()
+}
+
+#[test]
+fn a_service_that_cannot_be_served_says_so_until_it_is_mended() {
+    if !can_run("a_service_that_cannot_be_served_says_so_until_it_is_mended") {
+        return;
+    }
+    let bed = Bed::new("degraded");
+    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    cluster.create(UNSERVABLE);
+    cluster.ready_pod("odd", "web-0");
+    for (_, name, reason, field) in FINDINGS.iter().filter(|(kind, ..)| *kind == "Service") {
+        let condition = cluster.wait(&format!("Service {name} tells {reason}"), || {
+            degraded(&cluster, name).filter(|condition| condition["reason"] == *reason)
+        });
+        assert_eq!(condition["status"], "True");
+        assert!(condition["message"].as_str().unwrap().starts_with(&format!("{field}: ")), "{condition}");
+    }
+    assert_eq!(degraded(&cluster, "good"), None);
+
+    let outside = "/api/v1/namespaces/odd/services/outside-pool";
+    let of_another = json!({ "status": { "conditions": [
+        degraded(&cluster, "outside-pool").unwrap(),
+        { "type": "example.com/Checked", "status": "True", "reason": "Checked", "message": "",
+          "lastTransitionTime": "2023-11-14T22:13:20Z" },
+    ] } });
+    cluster.merge(&format!("{outside}/status"), &of_another);
+    let before = degraded(&cluster, "outside-pool").unwrap();
+    let wish = |address| json!({ "spec": { "loadBalancerIP": address } });
+    cluster.merge(outside, &wish(Some("192.0.2.2")));
+    let after = cluster.wait("the other address is told", || {
+        degraded(&cluster, "outside-pool")
+            .filter(|now| now["message"].as_str().unwrap().contains("192.0.2.2"))
+    });
+    assert_eq!(after["lastTransitionTime"], before["lastTransitionTime"]);
+
+    cluster.merge(outside, &wish(None));
+    let no_port = json!({ "spec": { "ports": [{ "port": 80, "targetPort": 8080 }] } });
+    cluster.merge("/api/v1/namespaces/odd/services/no-port", &no_port);
+    for name in ["outside-pool", "no-port"] {
+        cluster.wait(&format!("mended Service {name} says nothing"), || {
+            degraded(&cluster, name).is_none().then_some(())
+        });
+    }
+    let conditions = &cluster.get(outside).unwrap()["status"]["conditions"];
+    assert_eq!(conditions[0]["type"], "example.com/Checked", "{conditions}");
+    assert_eq!(conditions.as_array().unwrap().len(), 1, "{conditions}");
 }
 
 /// More Services than the lab has LoadBalancer addresses (172.31.0.200 to 172.31.0.250).
