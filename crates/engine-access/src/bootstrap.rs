@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use crate::covers::covers;
+use crate::rule::PolicyRule;
 use crate::user::{AUTHENTICATED_GROUP, MASTERS_GROUP, SERVICE_ACCOUNTS_GROUP, UNAUTHENTICATED_GROUP};
 
 const READ: &[&str] = &["get", "list", "watch"];
@@ -264,6 +266,39 @@ pub fn bootstrap_objects() -> Vec<BootstrapObject> {
     roles.chain(bindings).collect()
 }
 
+/// A role or binding of an earlier start, with what it lacks of today's; `None` where it lacks nothing or its owner
+/// wants it left alone (upstream: `pkg/registry/rbac/reconciliation`).
+#[must_use]
+pub fn reconciled(existing: &Value, wanted: &Value) -> Option<Value> {
+    let autoupdate = &existing["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"];
+    if autoupdate == "false" {
+        return None;
+    }
+    let mut object = existing.clone();
+    let gathers = |role: &Value| role.get("aggregationRule").is_some_and(|rule| !rule.is_null());
+    if wanted.get("rules").is_some() && !gathers(existing) {
+        let own = PolicyRule::all_of(existing);
+        let missing = PolicyRule::all_of(wanted)
+            .into_iter()
+            .filter(|rule| !covers(&own, std::slice::from_ref(rule)).is_empty());
+        let rules: Vec<PolicyRule> = own.iter().cloned().chain(missing).collect();
+        if rules.len() > own.len() {
+            object["rules"] = json!(rules);
+        }
+    }
+    let subjects = existing["subjects"].as_array().cloned().unwrap_or_default();
+    let missing: Vec<&Value> = wanted["subjects"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|subject| !subjects.contains(subject))
+        .collect();
+    if !missing.is_empty() {
+        object["subjects"] = subjects.iter().chain(missing).cloned().collect();
+    }
+    (object != *existing).then_some(object)
+}
+
 fn metadata(name: &str, part_of: &str) -> Value {
     let mut labels = json!({"kubernetes.io/bootstrapping": "rbac-defaults"});
     if !part_of.is_empty() {
@@ -359,6 +394,29 @@ mod tests {
         ] {
             assert_eq!(may(role, verb, resource), wanted, "{role} {verb} {resource}");
         }
+    }
+
+    #[test]
+    fn what_an_earlier_start_left_is_completed() {
+        let objects = bootstrap_objects();
+        let named = |name: &str, resource: &str| {
+            let mut found = objects.iter().filter(|one| one.resource == resource);
+            found.find(|one| one.object["metadata"]["name"] == name).unwrap().object.clone()
+        };
+        let wanted = named("cluster-admin", "clusterroles");
+        assert_eq!(reconciled(&wanted, &wanted), None);
+        let mut old = wanted.clone();
+        old["rules"].as_array_mut().unwrap().truncate(1);
+        assert_eq!(reconciled(&old, &wanted), Some(wanted.clone()));
+        old["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = "false".into();
+        assert_eq!(reconciled(&old, &wanted), None);
+        let binding = named("cluster-admin", "clusterrolebindings");
+        let mut old = binding.clone();
+        old["subjects"] = json!([]);
+        assert_eq!(reconciled(&old, &binding), Some(binding));
+        let mut gathered = named("view", "clusterroles");
+        gathered["rules"] = json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]);
+        assert_eq!(reconciled(&gathered, &named("view", "clusterroles")), None);
     }
 
     #[test]

@@ -52,16 +52,20 @@ pub enum Grounds {
     /// The user is in `system:masters`.
     Masters,
     /// A rule of a role that a binding gives to the user.
-    Rule {
-        /// The binding.
-        binding: BindingRef,
-        /// The role it gives.
-        role: RoleRef,
-        /// As whom the user gets it.
-        subject: Subject,
-        /// The rule.
-        rule: PolicyRule,
-    },
+    Rule(Box<Granted>),
+}
+
+/// A rule, and the way it came to a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The binding.
+    pub binding: BindingRef,
+    /// The role it gives.
+    pub role: RoleRef,
+    /// As whom the user gets it.
+    pub subject: Subject,
+    /// The rule.
+    pub rule: PolicyRule,
 }
 
 /// A binding that applies, with the rules of its role or the role's absence.
@@ -108,12 +112,12 @@ impl Rbac {
             match applied.rules {
                 Ok(rules) => {
                     if let Some(rule) = rules.iter().find(|rule| rule.allows(asked)) {
-                        return Verdict::Allowed(Grounds::Rule {
+                        return Verdict::Allowed(Grounds::Rule(Box::new(Granted {
                             binding: applied.binding.itself.clone(),
                             role: applied.binding.role.clone(),
                             subject: applied.subject.clone(),
                             rule: rule.clone(),
-                        });
+                        })));
                     }
                 }
                 Err(role) => missing.push(role),
@@ -192,7 +196,8 @@ impl fmt::Display for Grounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Masters => write!(f, "members of the group {MASTERS_GROUP:?} may do everything"),
-            Self::Rule { binding, role, subject, .. } => {
+            Self::Rule(granted) => {
+                let Granted { binding, role, subject, .. } = &**granted;
                 write!(f, "RBAC: allowed by {binding} of {role} to {subject}")
             }
         }

@@ -42,11 +42,7 @@ impl PolicyRule {
     /// The rules of a role; what is no list of rules is none.
     pub(crate) fn all_of(role: &Value) -> Vec<Self> {
         let rules = role.get("rules").filter(|rules| !rules.is_null());
-        rules.and_then(|rules| Self::deserialize_all(rules)).unwrap_or_default()
-    }
-
-    fn deserialize_all(rules: &Value) -> Option<Vec<Self>> {
-        Vec::<Self>::deserialize(rules).ok()
+        rules.and_then(|rules| Vec::<Self>::deserialize(rules).ok()).unwrap_or_default()
     }
 
     /// Whether the rule allows it.

@@ -103,6 +103,30 @@ pub(crate) const SECRET: &[Column] = &[
 pub(crate) const SERVICE_ACCOUNT: &[Column] =
     &[NAME, number("Secrets", |account, _| list(account, "/secrets").len().into()), AGE];
 
+pub(crate) const ROLE: &[Column] =
+    &[NAME, column("Created At", |role, _| json!(text(role, "/metadata/creationTimestamp")))];
+
+pub(crate) const ROLE_BINDING: &[Column] = &[
+    NAME,
+    column("Role", |binding, _| {
+        json!(format!("{}/{}", text(binding, "/roleRef/kind"), text(binding, "/roleRef/name")))
+    }),
+    AGE,
+    wide("Users", |binding, _| subjects(binding, "User")),
+    wide("Groups", |binding, _| subjects(binding, "Group")),
+    wide("ServiceAccounts", |binding, _| subjects(binding, "ServiceAccount")),
+];
+
+/// Subjects of one kind, as a cell.
+fn subjects(binding: &Value, kind: &str) -> Value {
+    let names = list(binding, "/subjects").iter().filter(|subject| text(subject, "/kind") == kind);
+    let names = names.map(|subject| match text(subject, "/namespace") {
+        "" => text(subject, "/name").to_owned(),
+        namespace => format!("{namespace}/{}", text(subject, "/name")),
+    });
+    names.collect::<Vec<_>>().join(", ").into()
+}
+
 pub(crate) const LEASE: &[Column] =
     &[NAME, column("Holder", |lease, _| json!(text(lease, "/spec/holderIdentity"))), AGE];
 

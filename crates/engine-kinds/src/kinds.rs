@@ -1,5 +1,6 @@
 //! The table of kinds: one row per kind, grouped by API group, and the words rows are made of.
 
+mod access;
 mod apps;
 mod core;
 mod network;
@@ -11,7 +12,7 @@ use crate::kind::Kind;
 use crate::row::{DeleteAnswer, Generation, NameRule, Row, Spoken, Subresource};
 
 /// All rows, in the order discovery lists groups.
-const GROUPS: &[&[&Row]] = &[core::KINDS, apps::KINDS, network::KINDS, stored::KINDS];
+const GROUPS: &[&[&Row]] = &[core::KINDS, apps::KINDS, network::KINDS, access::KINDS, stored::KINDS];
 
 /// Every built-in kind, in the order discovery lists groups.
 pub fn built_in() -> impl Iterator<Item = Kind> {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use engine_access::MASTERS_GROUP;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -18,8 +19,6 @@ use rcgen::{
 use crate::error::ApiServerError;
 use crate::shell;
 
-/// The group whose members may do everything (Kubernetes documentation, "User-facing roles").
-pub(crate) const ADMIN_GROUP: &str = "system:masters";
 /// The administrator's user name.
 pub(crate) const ADMIN_USER: &str = "sealane-admin";
 
@@ -49,6 +48,8 @@ pub struct Credentials {
     authority: Certified,
     administrator: Certified,
     token: String,
+    /// Private key that signs service account tokens, as PEM.
+    token_key: String,
 }
 
 impl Credentials {
@@ -56,13 +57,16 @@ impl Credentials {
     pub fn generate() -> Result<Self, ApiServerError> {
         let (authority, issuer) = new_authority()?;
         let administrator = issue("administrator", administrator_params()?, &issuer)?;
-        Ok(Self { authority, administrator, token: new_token()? })
+        Ok(Self { authority, administrator, token: new_token()?, token_key: new_token_key()? })
     }
 
     /// Those kept in the directory, or new ones written there.
     pub fn load_or_generate(directory: &Path) -> Result<Self, ApiServerError> {
         let file = |name: &str| directory.join(name);
         if file("token").exists() {
+            if !file("sa.key").exists() {
+                write_private(&file("sa.key"), &new_token_key()?)?;
+            }
             return Ok(Self {
                 authority: Certified { certificate: read(&file("ca.crt"))?, key: read(&file("ca.key"))? },
                 administrator: Certified {
@@ -70,6 +74,7 @@ impl Credentials {
                     key: read(&file("admin.key"))?,
                 },
                 token: read(&file("token"))?.trim().to_owned(),
+                token_key: read(&file("sa.key"))?,
             });
         }
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|source| {
@@ -82,6 +87,7 @@ impl Credentials {
             ("ca.key", &made.authority.key),
             ("admin.crt", &made.administrator.certificate),
             ("admin.key", &made.administrator.key),
+            ("sa.key", &made.token_key),
             ("token", &made.token),
         ] {
             write_private(&file(name), text)?;
@@ -111,6 +117,11 @@ impl Credentials {
     #[must_use]
     pub fn administrator_token(&self) -> &str {
         &self.token
+    }
+
+    /// The private key that signs service account tokens, as PEM.
+    pub(crate) fn token_key_pem(&self) -> &str {
+        &self.token_key
     }
 
     /// A fresh server certificate and its key, both as PEM.
@@ -162,7 +173,7 @@ fn new_authority() -> Result<(Certified, Issuer<'static, KeyPair>), ApiServerErr
 fn administrator_params() -> Result<CertificateParams, ApiServerError> {
     let mut params = CertificateParams::new(Vec::new())
         .map_err(|source| ApiServerError::Certificate { what: "administrator", source })?;
-    params.distinguished_name = distinguished_name(ADMIN_USER, Some(ADMIN_GROUP));
+    params.distinguished_name = distinguished_name(ADMIN_USER, Some(MASTERS_GROUP));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)
 }
@@ -203,6 +214,13 @@ fn new_token() -> Result<String, ApiServerError> {
     Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// A P-256 key, which is what ES256 signs with.
+fn new_token_key() -> Result<String, ApiServerError> {
+    let key = KeyPair::generate()
+        .map_err(|source| ApiServerError::Certificate { what: "service account", source })?;
+    Ok(key.serialize_pem())
+}
+
 fn read(path: &Path) -> Result<String, ApiServerError> {
     std::fs::read_to_string(path).map_err(|source| ApiServerError::File {
         action: "read",
@@ -235,6 +253,7 @@ mod tests {
         assert_eq!(first.authority_pem(), second.authority_pem());
         assert_eq!(first.administrator_key_pem(), second.administrator_key_pem());
         assert_eq!(first.administrator_token(), second.administrator_token());
+        assert_eq!(first.token_key_pem(), second.token_key_pem());
         second.server_certificate().unwrap();
     }
 

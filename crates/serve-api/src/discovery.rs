@@ -49,7 +49,7 @@ pub(crate) fn resources(kinds: &[Arc<Kind>], group: &str, version: &str) -> Opti
     }
     for review in REVIEWS.iter().filter(|review| review.group == group && review.version == version) {
         resources.push(json!({
-            "name": review.plural, "singularName": review.singular(), "namespaced": false,
+            "name": review.plural, "singularName": review.singular(), "namespaced": review.namespaced,
             "kind": review.kind, "verbs": ["create"],
         }));
     }
@@ -217,7 +217,7 @@ fn aggregated_reviews<'a>(group: &'a str, version: &'a str) -> impl Iterator<Ite
         json!({
             "resource": review.plural,
             "responseKind": response_kind(review.group, review.version, review.kind),
-            "scope": "Cluster",
+            "scope": if review.namespaced { "Namespaced" } else { "Cluster" },
             "singularResource": review.singular(),
             "verbs": ["create"],
         })

@@ -32,6 +32,9 @@ pub enum ApiServerError {
     /// The operating system gave no random bytes.
     #[error("no random bytes available")]
     Entropy,
+    /// The key that signs service account tokens is none.
+    #[error("the service account key is no P-256 key; delete sa.key to have a new one made")]
+    TokenKey,
     /// A file could not be read or written.
     #[error("cannot {action} {path}")]
     File {

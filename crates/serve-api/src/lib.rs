@@ -7,13 +7,16 @@
     reason = "a shell crate: it is here that the API's clock, random numbers, files, sockets and threads happen"
 )]
 
+mod access;
 mod answer;
+mod authenticate;
 mod body;
 mod credentials;
 mod discovery;
 mod disk;
 mod error;
 mod identity;
+mod issuer;
 mod negotiate;
 mod objects;
 mod openapi;
@@ -27,6 +30,7 @@ mod server;
 mod service;
 mod shared;
 mod shell;
+mod tokens;
 mod watch;
 
 pub use credentials::{Credentials, kubeconfig};

@@ -9,17 +9,20 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use types::NamespacedName;
 
+use crate::access;
 use crate::answer::{self, Answer};
 use crate::body;
-use crate::identity::Identity;
 use crate::negotiate::{self, Form, JSON};
 use crate::service::{Asked, Service};
-use crate::{pods, present, review, watch as streams};
+use crate::{pods, present, review, tokens, watch as streams};
 
 /// Answers a request about a collection, an object, or a part of one.
 pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> Result<Answer, Status> {
     if let Some(review) = review::find(&target) {
-        return answer_review(review, asked).await;
+        return answer_review(service, review, target, asked).await;
+    }
+    if tokens::is_about(&target) {
+        return answer_token(service, target, asked).await;
     }
     let kind = kind_of(service, &target)?;
     if kind.plural == "pods" && kind.group.is_empty() {
@@ -34,7 +37,7 @@ pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> R
         }
     }
     let verb = verb(&asked, &target)?;
-    authorize(&asked.identity, verb, &target)?;
+    authorize(service, &asked, verb, &target)?;
     match verb {
         "watch" => watch(service, &target, &asked).await,
         "list" => list(service, &target, &asked).await,
@@ -45,7 +48,7 @@ pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> R
 
 /// Answers with a stream of changes.
 pub(crate) async fn watch(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Status> {
-    authorize(&asked.identity, "watch", target)?;
+    authorize(service, asked, "watch", target)?;
     let form = asked.form()?;
     streams::watch(&service.shared, target, &asked.query, form, service.closing.clone()).await
 }
@@ -78,27 +81,9 @@ fn verb(asked: &Asked, target: &Target) -> Result<&'static str, Status> {
     }
 }
 
-/// 403 unless the identity may do it.
-fn authorize(identity: &Identity, verb: &str, target: &Target) -> Result<(), Status> {
-    if identity.may(verb) {
-        return Ok(());
-    }
-    let scope = match &target.namespace {
-        Some(namespace) => format!("in the namespace \"{namespace}\""),
-        None => "at the cluster scope".to_owned(),
-    };
-    let resource = match &target.subresource {
-        Some(part) => format!("{}/{part}", target.resource),
-        None => target.resource.clone(),
-    };
-    Err(Status::new(
-        403,
-        "Forbidden",
-        format!(
-            "{resource} is forbidden: User \"{}\" cannot {verb} resource \"{resource}\" in API group \"{}\" {scope}",
-            identity.user, target.group
-        ),
-    ))
+/// 403 unless the user may do it.
+fn authorize(service: &Service, asked: &Asked, verb: &str, target: &Target) -> Result<(), Status> {
+    service.shared.authorize(&asked.identity, &access::attributes(verb, target))
 }
 
 fn get(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Status> {
@@ -139,7 +124,7 @@ async fn list(service: &Service, target: &Target, asked: &Asked) -> Result<Answe
 async fn write(service: &Service, target: &Target, asked: Asked) -> Result<Answer, Status> {
     let form = asked.form()?;
     let mut options = asked.query.write_options(asked.user_agent())?;
-    let user = asked.identity.user.clone();
+    let user = asked.identity.clone();
     let taken = kind_taken(service, target)?;
     let write = read_write(target, &taken, asked, &mut options).await?;
     let written = service.shared.write(&user, target, write, &options).await?;
@@ -229,13 +214,35 @@ fn answer_written(written: Written, form: Form) -> Answer {
     answer
 }
 
-async fn answer_review(review: &review::Review, asked: Asked) -> Result<Answer, Status> {
+async fn answer_review(
+    service: &Service,
+    review: &review::Review,
+    target: Target,
+    asked: Asked,
+) -> Result<Answer, Status> {
     if asked.head.method != Method::POST {
         return Ok(answer::method_not_allowed("POST"));
     }
+    authorize(service, &asked, "create", &target)?;
+    let user = asked.identity.clone();
+    let question = read_plain(review.kind, asked).await?;
+    let answered = review::answer(&service.shared, review, &target, question, &user)?;
+    Ok(answer::json(StatusCode::CREATED, &answered))
+}
+
+async fn answer_token(service: &Service, target: Target, asked: Asked) -> Result<Answer, Status> {
+    if asked.head.method != Method::POST {
+        return Ok(answer::method_not_allowed("POST"));
+    }
+    authorize(service, &asked, "create", &target)?;
+    let request = read_plain(tokens::KIND, asked).await?;
+    Ok(answer::json(StatusCode::CREATED, &tokens::answer(&service.shared, &target, request)?))
+}
+
+/// The body of a request that stores nothing.
+async fn read_plain(kind: &str, asked: Asked) -> Result<Value, Status> {
     let form = negotiate::body_form(&asked.head.headers)?;
-    let question = body::parse(&body::read(asked.body).await?, form, review.kind)?.value;
-    Ok(answer::json(StatusCode::CREATED, &review::answer(review, question, &asked.identity)?))
+    Ok(body::parse(&body::read(asked.body).await?, form, kind)?.value)
 }
 
 /// The Pod a request for one of its parts is about.
@@ -250,7 +257,7 @@ async fn answer_logs(service: &Service, target: Target, asked: Asked) -> Result<
     if asked.head.method != Method::GET {
         return Ok(answer::method_not_allowed("GET"));
     }
-    authorize(&asked.identity, "get", &target)?;
+    authorize(service, &asked, "get", &target)?;
     let (name, object) = pod(service, &target)?;
     pods::logs(&service.shared.runtime, name, &object, &asked.query, service.closing.clone()).await
 }
@@ -259,7 +266,7 @@ fn answer_exec(service: &Service, target: Target, mut asked: Asked) -> Result<An
     if asked.head.method != Method::GET && asked.head.method != Method::POST {
         return Ok(answer::method_not_allowed("GET, POST"));
     }
-    authorize(&asked.identity, "create", &target)?;
+    authorize(service, &asked, "create", &target)?;
     let (name, object) = pod(service, &target)?;
     let upgrade = asked.head.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let (answer, command) = pods::exec(name, &object, &asked.query, &asked.head)?;

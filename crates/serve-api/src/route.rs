@@ -33,6 +33,10 @@ pub(crate) enum Route {
     ),
     /// `/openapi/v2`.
     OpenApiV2,
+    /// `/.well-known/openid-configuration`.
+    IssuerConfiguration,
+    /// `/openid/v1/jwks`.
+    IssuerKeys,
     /// A collection, an object, or a part of one.
     Object(Target),
     /// The old form of a watch: `/api/v1/watch/...`.
@@ -59,6 +63,8 @@ impl Route {
             }
             ["api", version, rest @ ..] => Self::below("", version, rest),
             ["apis", group, version, rest @ ..] => Self::below(group, version, rest),
+            [".well-known", "openid-configuration"] => Self::IssuerConfiguration,
+            ["openid", "v1", "jwks"] => Self::IssuerKeys,
             ["openapi", "v2"] => Self::OpenApiV2,
             ["openapi", "v3"] => Self::OpenApiRoot,
             ["openapi", "v3", path @ ..] => Self::OpenApiDocument(path.join("/")),

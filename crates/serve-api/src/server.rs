@@ -15,9 +15,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authenticate::Keys;
 use crate::credentials::Credentials;
 use crate::error::ApiServerError;
-use crate::identity::{Identity, tls_config};
+use crate::identity::{from_certificate, tls_config};
 use crate::runtime::PodRuntime;
 use crate::service::Service;
 use crate::shared::{ApiHandle, Shared};
@@ -58,7 +59,7 @@ impl ApiServer {
             config.store,
             config.data_dir.as_deref(),
             config.runtime,
-            config.credentials.administrator_token().to_owned(),
+            Keys::new(&config.credentials)?,
         )?;
         Ok(Self { listeners: config.listeners, tls, shared: Arc::new(shared) })
     }
@@ -138,7 +139,7 @@ impl Connection {
         let handshake = tokio::time::timeout(HANDSHAKE_LIMIT, self.tls.accept(stream));
         let stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let identity = certificates.first().and_then(Identity::from_certificate).map(Arc::new);
+        let identity = certificates.first().and_then(from_certificate).map(Arc::new);
         let service = Arc::clone(&self.service);
         let answer = service_fn(move |request| {
             let (service, identity) = (Arc::clone(&service), identity.clone());

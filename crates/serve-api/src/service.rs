@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use engine_access::{Attributes, User};
 use engine_store::{KUBERNETES_VERSION, Status};
 use futures_util::FutureExt;
 use http::header::{IF_NONE_MATCH, USER_AGENT};
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::answer::{self, Answer};
 use crate::discovery::{self, Part};
-use crate::identity::{Bearer, Identity, bearer};
+use crate::issuer::Issuer;
 use crate::negotiate::{self, DISCOVERY, Form, JSON};
 use crate::objects;
 use crate::openapi;
@@ -37,7 +38,7 @@ pub(crate) struct Service {
 
 /// A request whose sender is known.
 pub(crate) struct Asked {
-    pub(crate) identity: Identity,
+    pub(crate) identity: User,
     pub(crate) query: Query,
     pub(crate) head: Parts,
     pub(crate) body: Incoming,
@@ -57,11 +58,7 @@ impl Asked {
 
 impl Service {
     /// Answers a request; `certificate` is who the connection belongs to, if TLS proved it.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        certificate: Option<Arc<Identity>>,
-    ) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, certificate: Option<Arc<User>>) -> Answer {
         let handled = AssertUnwindSafe(self.dispatch(request, certificate)).catch_unwind().await;
         let mut answer = match handled {
             Ok(Ok(answer)) => answer,
@@ -77,14 +74,20 @@ impl Service {
     async fn dispatch(
         &self,
         request: Request<Incoming>,
-        certificate: Option<Arc<Identity>>,
+        certificate: Option<Arc<User>>,
     ) -> Result<Answer, Status> {
         let route = Route::parse(request.uri().path());
         let (head, body) = request.into_parts();
+        let identity = self.shared.authenticate(&head.headers, certificate.as_deref())?;
+        let identity = self.shared.impersonated(identity, &head.headers)?;
+        if !matches!(route, Route::Object(_) | Route::OldWatch(_)) {
+            let verb = head.method.as_str().to_lowercase();
+            let path = head.uri.path().to_owned();
+            self.shared.authorize(&identity, &Attributes::Path { verb, path })?;
+        }
         if route.is_public() {
             return Ok(public(&route, &head.method));
         }
-        let identity = self.authenticate(&head, certificate)?;
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let asked = Asked { identity, query, head, body };
         match route {
@@ -97,18 +100,6 @@ impl Service {
             document if asked.head.method == Method::GET => self.document(document, &asked),
             _ => Ok(answer::method_not_allowed("GET")),
         }
-    }
-
-    fn authenticate(&self, head: &Parts, certificate: Option<Arc<Identity>>) -> Result<Identity, Status> {
-        let unauthorized = || Status::new(401, "Unauthorized", "Unauthorized");
-        let identity = match bearer(&head.headers, &self.shared.token) {
-            Bearer::Known(identity) => identity,
-            Bearer::Wrong => return Err(unauthorized()),
-            Bearer::Absent => certificate.map(|known| (*known).clone()).ok_or_else(unauthorized)?,
-        };
-        identity.impersonated(&head.headers).ok_or_else(|| {
-            Status::new(403, "Forbidden", "impersonation is allowed to members of system:masters only")
-        })
     }
 
     /// What describes the server itself.
@@ -131,6 +122,11 @@ impl Service {
             Route::Resources { group, version } => plain(discovery::resources(&kinds, &group, &version)),
             Route::OpenApiV2 if openapi::wants_v2(&asked.head.headers) => {
                 Ok(answer::full(StatusCode::OK, openapi::V2_CONTENT, openapi::V2_DOCUMENT))
+            }
+            Route::IssuerConfiguration => Ok(answer::json(StatusCode::OK, &Issuer::configuration())),
+            Route::IssuerKeys => {
+                let keys = answer::to_bytes(&self.shared.keys.issuer.keys());
+                Ok(answer::full(StatusCode::OK, "application/jwk-set+json", keys))
             }
             Route::OpenApiV2 => Err(Status::new(
                 406,
@@ -156,7 +152,7 @@ impl Service {
     }
 }
 
-/// What everyone may ask.
+/// What everyone may ask unless the bindings say otherwise.
 fn public(route: &Route, method: &Method) -> Answer {
     if method != Method::GET && method != Method::HEAD {
         return answer::method_not_allowed("GET");

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use engine_access::{RBAC_GROUP, Rbac, User};
 use engine_store::{Env, Status, Store, StoreConfig, Target, Write, WriteOptions, Written};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::access;
+use crate::authenticate::{Keys, administrator};
 use crate::credentials::ADMIN_USER;
 use crate::disk::{Disk, Pending};
 use crate::error::ApiServerError;
@@ -29,7 +32,9 @@ pub(crate) struct Shared {
     config: StoreConfig,
     documents: OnceLock<Arc<Documents>>,
     pub(crate) runtime: Arc<dyn PodRuntime>,
-    pub(crate) token: String,
+    /// Roles and bindings, read; nothing once they have changed.
+    rbac: Mutex<Option<Arc<Rbac>>>,
+    pub(crate) keys: Keys,
 }
 
 impl Shared {
@@ -38,7 +43,7 @@ impl Shared {
         config: StoreConfig,
         data_dir: Option<&Path>,
         runtime: Arc<dyn PodRuntime>,
-        token: String,
+        keys: Keys,
     ) -> Result<Self, ApiServerError> {
         let config = StoreConfig { keep_journal: data_dir.is_some(), ..config };
         let revision = watch::Sender::new(0);
@@ -51,13 +56,32 @@ impl Shared {
         };
         let mut env = Env { now: shell::now(), random: &mut shell::random, user: ADMIN_USER };
         store.bootstrap(&mut env).map_err(|status| ApiServerError::Bootstrap(Box::new(status)))?;
+        access::bootstrap(&mut store, &mut env)
+            .map_err(|status| ApiServerError::Bootstrap(Box::new(status)))?;
         let records = store.take_journal();
         revision.send_replace(store.revision());
         if let Some(disk) = &disk {
             disk.keep(records, store.revision());
         }
         let documents = OnceLock::new();
-        Ok(Self { store: Mutex::new(store), revision, disk, config, documents, runtime, token })
+        let (store, rbac) = (Mutex::new(store), Mutex::new(None));
+        Ok(Self { store, revision, disk, config, documents, runtime, rbac, keys })
+    }
+
+    /// Roles and bindings as they are now.
+    pub(crate) fn rbac(&self) -> Arc<Rbac> {
+        let kept = self.kept_rbac().clone();
+        kept.unwrap_or_else(|| {
+            let store = self.store();
+            let read = Arc::new(access::read(&store));
+            // Still under the store's lock, so that no change comes in between.
+            *self.kept_rbac() = Some(Arc::clone(&read));
+            read
+        })
+    }
+
+    fn kept_rbac(&self) -> MutexGuard<'_, Option<Arc<Rbac>>> {
+        self.rbac.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The OpenAPI documents; made on first use, without holding up the store.
@@ -82,7 +106,7 @@ impl Shared {
     /// Carries out a write; when it returns, the change is on disk (if there is one) and watches see it.
     pub(crate) async fn write(
         &self,
-        user: &str,
+        user: &User,
         target: &Target,
         write: Write,
         options: &WriteOptions,
@@ -98,15 +122,21 @@ impl Shared {
     /// what changed is kept and announced in either case.
     fn commit(
         &self,
-        user: &str,
+        user: &User,
         target: &Target,
         write: Write,
         options: &WriteOptions,
     ) -> (Result<Written, Status>, Option<Pending>) {
         let mut store = self.store();
         let before = store.revision();
-        let mut env = Env { now: shell::now(), random: &mut shell::random, user };
-        let written = store.write(&mut env, target, write, options);
+        let mut env = Env { now: shell::now(), random: &mut shell::random, user: &user.name };
+        let written = if target.group == RBAC_GROUP {
+            let written = access::write(&mut store, &mut env, user, target, write, options);
+            *self.kept_rbac() = None;
+            written
+        } else {
+            store.write(&mut env, target, write, options)
+        };
         let revision = store.revision();
         if revision == before {
             return (written, None);
@@ -167,7 +197,7 @@ impl ApiHandle {
         write: Write,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
-        self.shared.write(ADMIN_USER, target, write, options).await
+        self.shared.write(&administrator(), target, write, options).await
     }
 
     /// The revision of the last change.

@@ -16,6 +16,21 @@ pub(crate) fn random() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
+/// A fresh uid (RFC 9562, version 4).
+pub(crate) fn uid() -> String {
+    let (high, low) = (random(), random());
+    let high = (high & !0xf000) | 0x4000;
+    let low = (low & !(0b11 << 62)) | (0b10 << 62);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
+}
+
 /// Fills the buffer from the operating system's generator.
 pub(crate) fn fill_random(buffer: &mut [u8]) -> Result<(), ApiServerError> {
     rustls::crypto::aws_lc_rs::default_provider()

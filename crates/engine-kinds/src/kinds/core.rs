@@ -115,6 +115,7 @@ pub(super) const KINDS: &[&Row] = &[
         plural: "serviceaccounts",
         singular: "serviceaccount",
         short_names: &["sa"],
+        subresources: &[spoken("token", "authentication.k8s.io", "TokenRequest", &["create"])],
         delete_answer: DeleteAnswer::Object,
         columns: columns::SERVICE_ACCOUNT,
         schema: "io.k8s.api.core.v1.ServiceAccount",

@@ -3,9 +3,8 @@
 //! Where a user relies on the effect, the row carries a warning.
 
 use super::{BASE, STATUS};
-use crate::row::{Generation, NameRule, Row};
+use crate::row::{Generation, Row};
 
-const RBAC: &str = "RBAC objects are stored, but every known user may do everything here";
 const WEBHOOK: &str = "webhook configurations are stored, but no webhook is called here";
 const ADMISSION: &str = "admission policies are stored, but not enforced here";
 
@@ -48,16 +47,6 @@ pub(super) const KINDS: &[&Row] = &[
         warning: Some("CronJobs are stored, but nothing starts their Jobs here"),
         ..BASE
     },
-    &rbac("ClusterRole", "clusterroles", "clusterrole", "io.k8s.api.rbac.v1.ClusterRole", false),
-    &rbac(
-        "ClusterRoleBinding",
-        "clusterrolebindings",
-        "clusterrolebinding",
-        "io.k8s.api.rbac.v1.ClusterRoleBinding",
-        false,
-    ),
-    &rbac("Role", "roles", "role", "io.k8s.api.rbac.v1.Role", true),
-    &rbac("RoleBinding", "rolebindings", "rolebinding", "io.k8s.api.rbac.v1.RoleBinding", true),
     &Row {
         group: "scheduling.k8s.io",
         kind: "PriorityClass",
@@ -117,26 +106,6 @@ pub(super) const KINDS: &[&Row] = &[
         ADMISSION,
     ),
 ];
-
-const fn rbac(
-    kind: &'static str,
-    plural: &'static str,
-    singular: &'static str,
-    schema: &'static str,
-    namespaced: bool,
-) -> Row {
-    Row {
-        group: "rbac.authorization.k8s.io",
-        kind,
-        plural,
-        singular,
-        schema,
-        namespaced,
-        names: NameRule::PathSegment,
-        warning: Some(RBAC),
-        ..BASE
-    }
-}
 
 const fn admission(
     kind: &'static str,

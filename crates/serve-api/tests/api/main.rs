@@ -6,6 +6,7 @@
 )]
 
 mod hostile;
+mod access;
 mod http_surface;
 mod kube_rs;
 mod kubectl;

@@ -143,14 +143,13 @@ fn reviews_and_tokens() {
     assert_eq!(kubectl.ok("auth can-i create deployments.apps"), "yes\n");
     assert_eq!(kubectl.ok("auth can-i get pods --subresource=log -n kube-system"), "yes\n");
     assert_eq!(kubectl.ok("auth can-i get /metrics"), "yes\n");
-    assert_eq!(kubectl.ok("auth can-i list pods --as=jane"), "yes\n");
-    assert_eq!(kubectl.run("auth can-i delete pods --as=jane").out, "no\n");
+    assert_eq!(kubectl.run("auth can-i list pods --as=jane").out, "no\n");
     let all = kubectl.ok("auth can-i --list");
     assert!(all.contains("*.*"), "{all}");
     let who = kubectl.ok("auth whoami");
     assert!(who.contains("Username") && who.contains("system:masters"), "{who}");
     let refused = kubectl.run("create token default").fails();
-    assert!(refused.contains("the server could not find the requested resource"), "{refused}");
+    assert!(refused.contains("serviceaccounts \"default\" not found"), "{refused}");
 }
 
 #[test]

@@ -41,13 +41,18 @@ impl World {
 
     /// A server that keeps its objects in the given directory.
     pub(crate) fn start_in(data_dir: Option<&Path>) -> Self {
+        Self::start_with(data_dir, &Credentials::generate().unwrap())
+    }
+
+    /// The same with credentials of an earlier start.
+    pub(crate) fn start_with(data_dir: Option<&Path>, credentials: &Credentials) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("sealane-api-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let credentials = Credentials::generate().unwrap();
+        let credentials = credentials.clone();
         std::fs::write(directory.join("kubeconfig"), kubeconfig(&credentials, &format!("https://{address}")))
             .unwrap();
         let server = ApiServer::new(ApiServerConfig {
