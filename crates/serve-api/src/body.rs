@@ -1,5 +1,7 @@
 //! Request bodies: read up to a limit, then parsed from JSON, YAML or protobuf.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use engine_store::Status;
 use http_body_util::BodyExt;
@@ -14,8 +16,17 @@ const LIMIT: usize = 3 * 1024 * 1024;
 /// and reads the refusal instead of a broken connection.
 const DRAIN_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Reads the whole body, or 413.
-pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, Status> {
+/// How long a body may take to arrive (apiserver `--request-timeout`).
+const READ_LIMIT: Duration = Duration::from_secs(60);
+
+/// Reads the whole body, or 413; 504 when it does not arrive.
+pub(crate) async fn read(body: Incoming) -> Result<Bytes, Status> {
+    let late = "Timeout: request did not complete within requested timeout - context deadline exceeded";
+    let read = tokio::time::timeout(READ_LIMIT, read_all(body)).await;
+    read.unwrap_or_else(|_| Err(Status::new(504, "Timeout", late)))
+}
+
+async fn read_all(mut body: Incoming) -> Result<Bytes, Status> {
     let mut kept = BytesMut::new();
     let mut seen = 0;
     if body.size_hint().lower() > DRAIN_LIMIT as u64 {

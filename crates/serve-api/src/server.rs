@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use engine_store::StoreConfig;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -25,6 +25,12 @@ use crate::shared::{ApiHandle, Shared};
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request (apiserver `secure_serving.go`, `ReadHeaderTimeout`).
+const HEAD_LIMIT: Duration = Duration::from_secs(32);
+/// How often a silent HTTP/2 connection is asked whether anybody is there, and how long it may take to answer
+/// (the values of client-go's own health check, `http2ReadIdleTimeout` and `http2PingTimeout`).
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(15);
 /// How long requests may go on after the shutdown began; streams end at once.
 const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 /// Pause after a failed accept (usually: too many open files), so that it does not spin.
@@ -145,7 +151,10 @@ impl Connection {
             let (service, identity) = (Arc::clone(&service), identity.clone());
             async move { Ok::<_, std::convert::Infallible>(service.answer(request, identity).await) }
         });
-        let builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+        let http2 = &mut builder.http2();
+        http2.timer(TokioTimer::new()).keep_alive_interval(PING_EVERY).keep_alive_timeout(PING_LIMIT);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), answer);
         tokio::pin!(connection);
         tokio::select! {
