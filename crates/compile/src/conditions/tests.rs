@@ -1,3 +1,4 @@
+//! Conditions begin, go on and end with findings.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use k8s_openapi::api::core::v1 as core;
