@@ -4,6 +4,7 @@
 //! `environment`, `files`, `program` and `volumes` is a function too.
 
 pub mod check;
+pub mod console;
 pub mod container;
 pub mod decide;
 pub mod environment;
@@ -20,6 +21,7 @@ pub mod rootfs;
 pub mod runtime;
 pub mod sandbox;
 pub mod status;
+pub mod terminal;
 mod tree;
 pub mod volumes;
 pub mod worker;

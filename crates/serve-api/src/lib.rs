@@ -36,8 +36,8 @@ mod watch;
 pub use credentials::{Credentials, kubeconfig};
 pub use error::ApiServerError;
 pub use runtime::{
-    ByteReader, ByteWriter, ExecRequest, ExecSession, LogRequest, LogStream, NoPods, PodRuntime,
-    RuntimeError, TerminalSize,
+    AttachRequest, ByteReader, ByteStream, ByteWriter, Duplex, ExecRequest, ExecSession, LogRequest,
+    LogSource, LogStream, NoPods, PodRuntime, RuntimeError, TerminalSize,
 };
 pub use server::{ApiServer, ApiServerConfig};
 pub use shared::ApiHandle;

@@ -13,6 +13,7 @@ use crate::access;
 use crate::answer::{self, Answer};
 use crate::body;
 use crate::negotiate::{self, Form, JSON};
+use crate::pods::{Conversation, Opening, Surroundings};
 use crate::service::{Asked, Service};
 use crate::{pods, present, review, tokens, watch as streams};
 
@@ -28,11 +29,7 @@ pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> R
     if kind.plural == "pods" && kind.group.is_empty() {
         match target.subresource.as_deref() {
             Some("log") => return answer_logs(service, target, asked).await,
-            Some("exec") => return answer_exec(service, target, asked),
-            Some(part @ ("attach" | "portforward" | "proxy")) => {
-                let text = format!("pods/{part} is not served by this version of sealane");
-                return Err(Status::new(501, "NotImplemented", text));
-            }
+            Some("exec" | "attach" | "portforward") => return converse(service, target, asked),
             _ => {}
         }
     }
@@ -262,15 +259,30 @@ async fn answer_logs(service: &Service, target: Target, asked: Asked) -> Result<
     pods::logs(&service.shared.runtime, name, &object, &asked.query, service.closing.clone()).await
 }
 
-fn answer_exec(service: &Service, target: Target, mut asked: Asked) -> Result<Answer, Status> {
+/// Opens a conversation with a Pod on the connection of the request.
+fn converse(service: &Service, target: Target, mut asked: Asked) -> Result<Answer, Status> {
     if asked.head.method != Method::GET && asked.head.method != Method::POST {
         return Ok(answer::method_not_allowed("GET, POST"));
     }
     authorize(service, &asked, "create", &target)?;
     let (name, object) = pod(service, &target)?;
     let upgrade = asked.head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-    let (answer, command) = pods::exec(name, &object, &asked.query, &asked.head)?;
-    let upgrade = upgrade.ok_or_else(|| Status::bad_request("Upgrade request required"))?;
-    service.tasks.spawn(command.run(Arc::clone(&service.shared.runtime), upgrade, service.closing.clone()));
-    Ok(answer)
+    let (query, head) = (&asked.query, &asked.head);
+    let opening = match target.subresource.as_deref() {
+        Some("portforward") => pods::forward(name, &object, query, head)?.map(Conversation::Forward),
+        Some("attach") => pods::attach(name, &object, query, head)?.map(Conversation::command),
+        _ => pods::exec(name, &object, query, head)?.map(Conversation::command),
+    };
+    match opening {
+        Opening::Refused(answer) => Ok(answer),
+        Opening::Opens(answer, conversation) => {
+            let upgrade = upgrade.ok_or_else(|| Status::bad_request("Upgrade request required"))?;
+            let around = Surroundings {
+                runtime: Arc::clone(&service.shared.runtime),
+                closing: service.closing.clone(),
+            };
+            service.tasks.spawn(conversation.run(upgrade, around));
+            Ok(answer)
+        }
+    }
 }

@@ -1,16 +1,78 @@
 //! The parts of a Pod that are not data: its logs and programs run inside it.
 
-mod exec;
+mod command;
+mod forward;
 mod logs;
+mod spdy;
+mod upgrade;
 mod websocket;
+mod wire;
+
+use std::sync::Arc;
 
 use engine_store::Status;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
-use crate::runtime::RuntimeError;
+use crate::answer::Answer;
+use crate::runtime::{PodRuntime, RuntimeError};
 
-pub(crate) use exec::exec;
+pub(crate) use command::{Command, attach, exec};
+pub(crate) use forward::{Forward, forward};
 pub(crate) use logs::logs;
+
+/// What every conversation with a Pod needs.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) runtime: Arc<dyn PodRuntime>,
+    /// Cancelled when the server ends.
+    pub(crate) closing: CancellationToken,
+}
+
+/// The answer to a request whose connection is to become something else.
+pub(crate) enum Opening<C> {
+    /// It does: the answer, and the conversation that begins once it is sent.
+    Opens(Answer, C),
+    /// It does not.
+    Refused(Answer),
+}
+
+impl<C> Opening<C> {
+    pub(crate) fn map<D>(self, into: impl FnOnce(C) -> D) -> Opening<D> {
+        match self {
+            Self::Opens(answer, conversation) => Opening::Opens(answer, into(conversation)),
+            Self::Refused(answer) => Opening::Refused(answer),
+        }
+    }
+}
+
+/// What follows the answer.
+pub(crate) enum Conversation {
+    Command(Box<Command>),
+    Forward(Forward),
+}
+
+impl Conversation {
+    pub(crate) fn command(command: Command) -> Self {
+        Self::Command(Box::new(command))
+    }
+
+    /// Runs until one side ends it. The answer must be on its way to the client by then.
+    pub(crate) async fn run(self, upgrade: OnUpgrade, around: Surroundings) {
+        let upgraded: Upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!(%error, "a client left before its conversation with a Pod began");
+                return;
+            }
+        };
+        match self {
+            Self::Command(command) => command.run(upgraded, around).await,
+            Self::Forward(forward) => forward.run(upgraded, around).await,
+        }
+    }
+}
 
 impl From<RuntimeError> for Status {
     fn from(error: RuntimeError) -> Self {
@@ -24,10 +86,7 @@ impl From<RuntimeError> for Status {
 
 /// The container a request means: the one it names, or the only one there is.
 fn container(pod: &Value, named: Option<&str>) -> Result<String, Status> {
-    let pod_name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    if pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default().is_empty() {
-        return Err(Status::bad_request(format!("pod {pod_name} does not have a host assigned")));
-    }
+    let pod_name = assigned(pod)?;
     let regular = names(pod, "/spec/containers");
     match named.filter(|name| !name.is_empty()) {
         Some(name) => {
@@ -39,12 +98,26 @@ fn container(pod: &Value, named: Option<&str>) -> Result<String, Status> {
         }
         None => match regular.as_slice() {
             [only] => Ok((*only).to_owned()),
-            several => Err(Status::bad_request(format!(
-                "a container name must be specified for pod {pod_name}, choose one of: [{}]",
-                several.join(" ")
-            ))),
+            // VisitContainers of upstream's `validateContainer` names initContainers first and ephemeral ones last.
+            _ => {
+                let lists = ["/spec/initContainers", "/spec/containers", "/spec/ephemeralContainers"];
+                let all: Vec<&str> = lists.iter().flat_map(|list| names(pod, list)).collect();
+                Err(Status::bad_request(format!(
+                    "a container name must be specified for pod {pod_name}, choose one of: [{}]",
+                    all.join(" ")
+                )))
+            }
         },
     }
+}
+
+/// The name of a Pod that runs on a node; 400 for one that waits for its node.
+fn assigned(pod: &Value) -> Result<&str, Status> {
+    let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    if pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
+    }
+    Ok(name)
 }
 
 fn names<'a>(pod: &'a Value, list: &str) -> Vec<&'a str> {

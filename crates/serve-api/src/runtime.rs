@@ -3,6 +3,7 @@
 //! The server has checked that the Pod exists and that the container belongs to it before it asks;
 //! whether the container runs is for the runtime to say.
 
+use engine_streams::command;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -12,6 +13,16 @@ use types::NamespacedName;
 pub type ByteReader = Box<dyn AsyncRead + Send + Unpin>;
 /// A stream of bytes into a Pod.
 pub type ByteWriter = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Both directions of a connection.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A connection to a port inside a Pod.
+pub type ByteStream = Box<dyn Duplex>;
+
+pub use command::TerminalSize;
 
 /// Runs Pods; implemented by the lab.
 pub trait PodRuntime: Send + Sync {
@@ -29,6 +40,17 @@ pub trait PodRuntime: Send + Sync {
         pod: NamespacedName,
         request: ExecRequest,
     ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>>;
+
+    /// Joins a container's own program: what it writes from now on, and its standard input where it has one.
+    /// The program goes on when the session is dropped; `exit` is 0 when it ends.
+    fn attach(
+        &self,
+        pod: NamespacedName,
+        request: AttachRequest,
+    ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>>;
+
+    /// Connects to a port on the localhost of a Pod; the connection closes when it is dropped.
+    fn dial(&self, pod: NamespacedName, port: u16) -> BoxFuture<'static, Result<ByteStream, RuntimeError>>;
 }
 
 /// Which part of a container's output is wanted.
@@ -50,6 +72,20 @@ pub struct LogRequest {
     pub since_time: Option<String>,
     /// Stop after this many bytes.
     pub limit_bytes: Option<u64>,
+    /// Where it was written.
+    pub source: LogSource,
+}
+
+/// What a program writes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogSource {
+    /// Both.
+    #[default]
+    All,
+    /// Standard output; what a program writes on its terminal counts as such.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// A container's output.
@@ -75,13 +111,19 @@ pub struct ExecRequest {
     pub tty: bool,
 }
 
-/// A terminal's size in character cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TerminalSize {
-    /// Columns.
-    pub width: u16,
-    /// Rows.
-    pub height: u16,
+/// A container's program to join.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachRequest {
+    /// The container; the server has filled in the only one where the client named none.
+    pub container: String,
+    /// The client will send standard input.
+    pub stdin: bool,
+    /// The client wants standard output.
+    pub stdout: bool,
+    /// The client wants standard error apart; never together with `tty`.
+    pub stderr: bool,
+    /// The client has a terminal whose size is to be followed.
+    pub tty: bool,
 }
 
 /// A running program.
@@ -119,13 +161,17 @@ pub enum RuntimeError {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoPods;
 
+fn not_here<T>(pod: &NamespacedName) -> Result<T, RuntimeError> {
+    Err(RuntimeError::NotFound(format!("no runtime here runs pod {pod}")))
+}
+
 impl PodRuntime for NoPods {
     fn logs(
         &self,
         pod: NamespacedName,
         _request: LogRequest,
     ) -> BoxFuture<'static, Result<LogStream, RuntimeError>> {
-        Box::pin(async move { Err(RuntimeError::NotFound(format!("no runtime here runs pod {pod}"))) })
+        Box::pin(async move { not_here(&pod) })
     }
 
     fn exec(
@@ -133,6 +179,18 @@ impl PodRuntime for NoPods {
         pod: NamespacedName,
         _request: ExecRequest,
     ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>> {
-        Box::pin(async move { Err(RuntimeError::NotFound(format!("no runtime here runs pod {pod}"))) })
+        Box::pin(async move { not_here(&pod) })
+    }
+
+    fn attach(
+        &self,
+        pod: NamespacedName,
+        _request: AttachRequest,
+    ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>> {
+        Box::pin(async move { not_here(&pod) })
+    }
+
+    fn dial(&self, pod: NamespacedName, _port: u16) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
+        Box::pin(async move { not_here(&pod) })
     }
 }

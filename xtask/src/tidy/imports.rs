@@ -25,6 +25,7 @@ pub(crate) const PURE_CRATES: &[&str] = &[
     "engine-schema",
     "engine-kinds",
     "engine-store",
+    "engine-streams",
     "explain",
     "controllers",
 ];
@@ -41,6 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("engine-schema", &[]),
     ("engine-kinds", &["types", "engine-schema"]),
     ("engine-store", &["types", "engine-schema", "engine-kinds"]),
+    ("engine-streams", &[]),
     ("engine-policy", &["types", "plan"]),
     ("engine-dns", &["types", "plan"]),
     ("engine-http", &["types", "plan"]),
@@ -71,7 +73,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("apply-nft", &["types", "plan", "ruleset"]),
     ("serve-dns", &["types", "plan", "engine-dns"]),
     ("serve-gateway", &["types", "plan", "engine-http"]),
-    ("serve-api", &["types", "engine-access", "engine-store"]),
+    ("serve-api", &["types", "engine-access", "engine-store", "engine-streams"]),
     ("serve-admin", &["types", "plan", "explain", "ruleset"]),
     ("cni", &["types", "engine-ipam", "netns", "apply-netlink"]),
     (

@@ -1,6 +1,6 @@
 //! Sends probes and hooks: HTTP, TCP and commands, from the node as a kubelet does.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, ExecAction, HTTPGetAction, TCPSocketAction};
@@ -103,6 +103,24 @@ async fn tcp_connect(to: SocketAddr, from: &Netns, limit: Duration) -> Result<()
         Ok(Err(error)) => Err(format!("dial tcp {to}: {error}")),
         Err(_) => Err(format!("dial tcp {to}: i/o timeout")),
     }
+}
+
+/// Connects to a port on the localhost of a namespace: over IPv4, and where nothing listens there over IPv6, as
+/// container runtimes forward ports.
+///
+/// # Errors
+/// With both reasons (containerd's text).
+pub async fn localhost(port: u16, inside: &Netns) -> Result<TcpStream, String> {
+    let first = match connect((Ipv4Addr::LOCALHOST, port).into(), inside).await {
+        Ok(stream) => return Ok(stream),
+        Err(error) => error,
+    };
+    connect((Ipv6Addr::LOCALHOST, port).into(), inside).await.map_err(|second| {
+        format!(
+            "failed to connect to localhost:{port} inside namespace of the pod, IPv4: dial tcp4 127.0.0.1:{port}: \
+             {first} IPv6: dial tcp6 [::1]:{port}: {second}"
+        )
+    })
 }
 
 async fn connect(to: SocketAddr, from: &Netns) -> std::io::Result<TcpStream> {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, Probe};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use serve_api::LogSource;
 use tokio::sync::oneshot;
 
+use super::console::Console;
 use super::environment::{Place, environment};
 use super::logs::RunLog;
 use super::node::NodeContext;
@@ -115,6 +117,7 @@ impl PodContext {
         let held = HeldContainer {
             log: Arc::clone(&log),
             previous: None,
+            console: matches!(program, Program::Host { .. }).then(|| Arc::new(Console::of(container))),
             is_running: true,
             variables,
             directory: container.working_dir.clone().unwrap_or_else(|| "/".to_owned()),
@@ -128,7 +131,7 @@ impl PodContext {
                 Ok((Running { id, program, control: Arc::new(Mutex::new(control)) }, exit))
             }
             Err(message) => {
-                log.line(message.as_bytes());
+                log.line(LogSource::Stderr, message.as_bytes());
                 self.held.end(&container.name);
                 Err(NotStarted::run(message))
             }
@@ -153,12 +156,13 @@ impl PodContext {
         match program {
             Program::Host { argv } => {
                 let (pod, argv) = (Arc::clone(&self.held), argv.clone());
+                let console = held.console.clone().unwrap_or_else(|| Arc::new(Console::of(container)));
                 // Making the container's view of the file system blocks for some milliseconds.
                 let launch = tokio::task::spawn_blocking(move || pod.launch_in(&held, argv))
                     .await
                     .map_err(|error| error.to_string())??;
                 let program = launch.argv[0].clone();
-                let process = process::start(launch, log)
+                let process = process::start(launch, log, &console)
                     .map_err(|error| format!("cannot run `{program}`: {error}"))?;
                 let group = process.group();
                 Ok((Control::Process(group), Box::pin(Process::wait(process))))

@@ -1,4 +1,4 @@
-//! A container's output: one file per run, a line with its time for each line written.
+//! A container's output: one file per run, a line with its time and its source for each line written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use serve_api::{LogRequest, LogStream, RuntimeError};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use serve_api::{LogRequest, LogSource, LogStream, RuntimeError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 /// The longest piece that counts as one line, as in the container runtimes.
 const MAX_LINE_BYTES: usize = 16 * 1024;
+/// What stands between the time of a line and its text, and says where it was written.
+const OUT_MARK: &[u8] = b" o ";
+/// The same for standard error.
+const ERR_MARK: &[u8] = b" e ";
 /// Bytes buffered towards a client that follows.
 const FOLLOW_BUFFER_BYTES: usize = 64 * 1024;
 
-/// The output of one run: lines of `TIME TEXT`.
+/// The output of one run: lines of `TIME o TEXT` or `TIME e TEXT`.
 #[derive(Debug)]
 pub struct RunLog {
     path: PathBuf,
@@ -44,9 +48,9 @@ impl RunLog {
     }
 
     /// Appends one line.
-    pub fn line(&self, text: &[u8]) {
+    pub fn line(&self, source: LogSource, text: &[u8]) {
         let mut line = Timestamp::now().to_string().into_bytes();
-        line.push(b' ');
+        line.extend_from_slice(if source == LogSource::Stderr { ERR_MARK } else { OUT_MARK });
         line.extend_from_slice(text);
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,33 +65,10 @@ impl RunLog {
         self.progress.send_modify(|progress| progress.is_closed = true);
     }
 
-    /// Appends what a program writes, until it closes its end.
-    pub async fn take_from(self: Arc<Self>, output: impl AsyncRead + Unpin) {
-        let mut reader = tokio::io::BufReader::new(output);
-        let mut buffer = Vec::new();
-        loop {
-            let mut piece = [0_u8; 4096];
-            let length = match reader.read(&mut piece).await {
-                Ok(0) | Err(_) => break,
-                Ok(length) => length,
-            };
-            buffer.extend_from_slice(&piece[..length]);
-            self.take_lines(&mut buffer);
-        }
-        if !buffer.is_empty() {
-            self.line(&buffer);
-        }
-    }
-
-    fn take_lines(&self, buffer: &mut Vec<u8>) {
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            self.line(&line[..end]);
-        }
-        if buffer.len() > MAX_LINE_BYTES {
-            self.line(buffer);
-            buffer.clear();
-        }
+    /// Waits for the end.
+    pub async fn closed(&self) {
+        // The sender is ours, so the channel stays open.
+        let _ = self.progress.subscribe().wait_for(|progress| progress.is_closed).await;
     }
 
     /// The output that a request asks for.
@@ -103,18 +84,19 @@ impl RunLog {
         let mut lines: Vec<Vec<u8>> = lines
             .into_iter()
             .filter(|line| since.is_none_or(|since| written_at(line) >= Some(since)))
+            .filter(|line| is_from(line, request.source))
             .collect();
         if let Some(count) = request.tail_lines {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             lines.drain(..lines.len().saturating_sub(count));
         }
-        let text: Vec<u8> = lines.iter().flat_map(|line| shown(line, request.timestamps).to_vec()).collect();
+        let text: Vec<u8> = lines.iter().flat_map(|line| shown(line, request.timestamps)).collect();
         let limit = request.limit_bytes.unwrap_or(u64::MAX);
         if !request.follow {
             return Ok(LogStream { output: Box::new(AsyncReadExt::take(io::Cursor::new(text), limit)) });
         }
         let (client, server) = tokio::io::duplex(FOLLOW_BUFFER_BYTES);
-        tokio::spawn(Arc::clone(self).follow(text, read, request.timestamps, server));
+        tokio::spawn(Arc::clone(self).follow(text, read, request, server));
         Ok(LogStream { output: Box::new(client.take(limit)) })
     }
 
@@ -139,7 +121,7 @@ impl RunLog {
         self: Arc<Self>,
         first: Vec<u8>,
         mut read: u64,
-        timestamps: bool,
+        request: LogRequest,
         mut to: tokio::io::DuplexStream,
     ) {
         let mut progress = self.progress.subscribe();
@@ -150,13 +132,18 @@ impl RunLog {
             let now = *progress.borrow_and_update();
             let Ok((lines, at)) = self.lines(read, now.bytes) else { return };
             read = at;
-            for line in lines {
-                if to.write_all(shown(&line, timestamps)).await.is_err() {
+            for line in lines.iter().filter(|line| is_from(line, request.source)) {
+                if to.write_all(&shown(line, request.timestamps)).await.is_err() {
                     return;
                 }
             }
-            if now.is_closed || progress.changed().await.is_err() {
+            if now.is_closed {
                 return;
+            }
+            tokio::select! {
+                changed = progress.changed() => if changed.is_err() { return },
+                // The client has left.
+                () = gone(&mut to) => return,
             }
         }
     }
@@ -181,10 +168,72 @@ fn written_at(line: &[u8]) -> Option<Timestamp> {
     std::str::from_utf8(&line[..end]).ok()?.parse().ok()
 }
 
-fn shown(line: &[u8], timestamps: bool) -> &[u8] {
-    match line.iter().position(|byte| *byte == b' ') {
-        Some(at) if !timestamps => &line[at + 1..],
-        _ => line,
+/// What follows the time of a line.
+fn marked(line: &[u8]) -> &[u8] {
+    let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    &line[end..]
+}
+
+fn is_from(line: &[u8], source: LogSource) -> bool {
+    match source {
+        LogSource::All => true,
+        LogSource::Stdout => marked(line).starts_with(OUT_MARK),
+        LogSource::Stderr => marked(line).starts_with(ERR_MARK),
+    }
+}
+
+/// A line as clients see it.
+fn shown(line: &[u8], timestamps: bool) -> Vec<u8> {
+    let marked = marked(line);
+    let text = marked.get(OUT_MARK.len()..).unwrap_or_default();
+    if !timestamps {
+        return text.to_vec();
+    }
+    [&line[..line.len() - marked.len()], b" ", text].concat()
+}
+
+/// Completes when the other end of a pipe is closed; what it says is of no interest.
+async fn gone(pipe: &mut tokio::io::DuplexStream) {
+    let mut byte = [0];
+    while let Ok(1..) = pipe.read(&mut byte).await {}
+}
+
+/// Makes lines of what a program writes on one of its outputs.
+#[derive(Debug)]
+pub struct Lines {
+    log: Arc<RunLog>,
+    source: LogSource,
+    held: Vec<u8>,
+}
+
+impl Lines {
+    /// Nothing written yet.
+    #[must_use]
+    pub fn new(log: Arc<RunLog>, source: LogSource) -> Self {
+        Self { log, source, held: Vec::new() }
+    }
+
+    /// Takes in what was written.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut pieces = bytes.split(|byte| *byte == b'\n');
+        let last = pieces.next_back().unwrap_or_default();
+        for piece in pieces {
+            self.held.extend_from_slice(piece);
+            self.log.line(self.source, &self.held);
+            self.held.clear();
+        }
+        self.held.extend_from_slice(last);
+        if self.held.len() > MAX_LINE_BYTES {
+            self.finish();
+        }
+    }
+
+    /// Writes out a last line that has no end.
+    pub fn finish(&mut self) {
+        if !self.held.is_empty() {
+            self.log.line(self.source, &self.held);
+            self.held.clear();
+        }
     }
 }
 
@@ -206,7 +255,10 @@ mod tests {
     #[tokio::test]
     async fn lines_come_back_whole_in_part_and_with_times() {
         let (log, path) = mk_log("parts");
-        Arc::clone(&log).take_from(&b"one\ntwo\nthree"[..]).await;
+        let mut lines = Lines::new(Arc::clone(&log), LogSource::Stdout);
+        lines.push(b"one\nt");
+        lines.push(b"wo\nthree");
+        lines.finish();
         assert_eq!(read(&log, LogRequest::default()).await, "one\ntwo\nthree\n");
         assert_eq!(read(&log, LogRequest { tail_lines: Some(1), ..LogRequest::default() }).await, "three\n");
         assert_eq!(read(&log, LogRequest { limit_bytes: Some(5), ..LogRequest::default() }).await, "one\nt");
@@ -222,13 +274,16 @@ mod tests {
     #[tokio::test]
     async fn following_ends_with_the_run() {
         let (log, path) = mk_log("follow");
-        log.line(b"before");
+        log.line(LogSource::Stdout, b"before");
         let mut stream = log.stream(LogRequest { follow: true, ..LogRequest::default() }).unwrap();
-        log.line(b"after");
+        log.line(LogSource::Stderr, b"after");
         log.close();
         let mut text = String::new();
         stream.output.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "before\nafter\n");
+        let only = |source| LogRequest { source, ..LogRequest::default() };
+        assert_eq!(read(&log, only(LogSource::Stdout)).await, "before\n");
+        assert_eq!(read(&log, only(LogSource::Stderr)).await, "after\n");
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use serve_api::RuntimeError;
 use types::PodName;
 
+use super::console::Console;
 use super::environment::Variables;
 use super::logs::RunLog;
 use super::process::Launch;
@@ -37,6 +38,8 @@ pub struct HeldContainer {
     pub log: Arc<RunLog>,
     /// Output of the run before.
     pub previous: Option<Arc<RunLog>>,
+    /// The program's own input and output; a stand-in has none.
+    pub console: Option<Arc<Console>>,
     /// Whether it runs.
     pub is_running: bool,
     /// Its environment.
@@ -47,6 +50,12 @@ pub struct HeldContainer {
     pub mounts: Vec<Mount>,
     /// Its mount namespace, once made.
     pub root: Arc<OnceLock<Arc<OwnedFd>>>,
+}
+
+/// What is said about a container that has ended, or has not begun.
+#[must_use]
+pub fn not_running(container: &str) -> RuntimeError {
+    RuntimeError::NotReady(format!("container \"{container}\" is not running"))
 }
 
 impl Pods {
@@ -120,7 +129,7 @@ impl HeldPod {
     pub fn launch(&self, name: &str, argv: Vec<String>) -> Result<Launch, RuntimeError> {
         let container = self.container(name)?;
         if !container.is_running {
-            return Err(RuntimeError::NotReady(format!("container \"{name}\" is not running")));
+            return Err(not_running(name));
         }
         self.launch_in(&container, argv).map_err(RuntimeError::Failed)
     }

@@ -1,6 +1,5 @@
 //! Host programs inside a Pod: started, signalled, waited for.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -8,13 +7,16 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serve_api::{ByteReader, LogSource};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use super::console::Console;
 use super::environment::Variables;
 use super::logs::RunLog;
 use super::rootfs::PROGRAM_DIR;
 use super::sandbox::Entrance;
+use super::terminal;
 
 /// How long output may still come after a program ended; a child it left behind may hold its pipes.
 const OUTPUT_GRACE: Duration = Duration::from_millis(300);
@@ -36,6 +38,7 @@ pub struct Process {
     child: Child,
     group: Pid,
     output: Vec<JoinHandle<()>>,
+    console: Arc<Console>,
 }
 
 /// The environment that every program in a Pod starts from.
@@ -81,20 +84,34 @@ pub fn command(launch: Launch) -> Command {
     command
 }
 
-/// Starts a container's program with its output going to a log.
+/// Starts a container's program with its output going to a log and to whoever joins its console.
 ///
 /// # Errors
 /// When the program cannot be executed.
-pub fn start(launch: Launch, log: &Arc<RunLog>) -> std::io::Result<Process> {
-    let mut child = command(launch).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().expect("stdout is a pipe");
-    let stderr = child.stderr.take().expect("stderr is a pipe");
-    let output = vec![
-        tokio::spawn(Arc::clone(log).take_from(stdout)),
-        tokio::spawn(Arc::clone(log).take_from(stderr)),
-    ];
+pub fn start(launch: Launch, log: &Arc<RunLog>, console: &Arc<Console>) -> std::io::Result<Process> {
+    let carry = |from, source| {
+        let (console, log) = (Arc::clone(console), Arc::clone(log));
+        tokio::spawn(async move { console.carry(from, source, &log).await })
+    };
+    let (child, output) = if console.wishes.tty {
+        let (child, terminal) = terminal::start(launch)?;
+        console.has_terminal(terminal.clone());
+        (child, vec![carry(Box::new(terminal) as ByteReader, LogSource::Stdout)])
+    } else {
+        let mut command = command(launch);
+        if console.wishes.stdin {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        if let Some(stdin) = child.stdin.take() {
+            console.has_stdin(Box::new(stdin));
+        }
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let stderr = child.stderr.take().expect("stderr is a pipe");
+        (child, vec![carry(Box::new(stdout), LogSource::Stdout), carry(Box::new(stderr), LogSource::Stderr)])
+    };
     let group = group_of(&child);
-    Ok(Process { child, group, output })
+    Ok(Process { child, group, output, console: Arc::clone(console) })
 }
 
 /// The process group of a child just started.
@@ -118,6 +135,7 @@ impl Process {
         for output in self.output {
             let _ = tokio::time::timeout(OUTPUT_GRACE, output).await;
         }
+        self.console.end().await;
         status.map_or(255, exit_code)
     }
 }
@@ -132,15 +150,6 @@ pub fn kill_group(group: Pid, signal: Signal) {
 pub fn exit_code(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
-}
-
-/// A terminal for a program: our end and the program's.
-///
-/// # Errors
-/// When there is no terminal left.
-pub fn terminal() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    let pair = nix::pty::openpty(None, None)?;
-    Ok((pair.master, pair.slave))
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::websocket;
+use serve_api::LogSource;
+
 use crate::kubelet::logs::RunLog;
 
 /// How content types of gRPC begin (gRPC over HTTP/2, "Requests").
@@ -98,7 +100,7 @@ impl Answers {
 
     /// Writes a line of access log.
     pub(super) fn note(&self, ends: Ends, what: &str) {
-        self.log.line(format!("{} {what}", ends.client).as_bytes());
+        self.log.line(LogSource::Stdout, format!("{} {what}", ends.client).as_bytes());
     }
 
     pub(super) async fn answer(

@@ -15,6 +15,7 @@ mod endings;
 mod isolation;
 mod kubectl;
 mod kubectl_commands;
+mod kubectl_streams;
 mod paths;
 mod persistence;
 mod tour;

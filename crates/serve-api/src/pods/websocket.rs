@@ -1,110 +1,161 @@
-//! The WebSocket opening handshake (RFC 6455 section 4.2) for the subprotocols of remote commands.
+//! Streams over a WebSocket: as numbered channels, or as a tunnel for the bytes of another protocol.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use engine_store::Status;
-use http::header::{
-    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
-};
-use http::{HeaderMap, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Empty};
-use sha1::{Digest, Sha1};
+use std::io;
 
-use crate::answer::Answer;
+use bytes::Bytes;
+use engine_streams::channel::{self, Version};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
-/// Appended to the client's key before hashing (RFC 6455 section 1.3).
-const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+use super::wire::{HEARTBEAT, Inlet, Input, Outlet, Output, QUEUE, Wire};
 
-/// The subprotocol of a remote command (KEP-4006).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subprotocol {
-    /// Channels 0 to 4.
-    V4,
-    /// The same, and channel 255 to close one of them.
-    V5,
+/// Largest message taken from a client.
+const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Receiving = SplitStream<Socket>;
+type Sending = SplitSink<Socket, Message>;
+
+/// A connection whose streams are channels.
+pub(super) struct Channels {
+    pub(super) wire: Wire,
+    inlets: Vec<Option<Inlet>>,
+    queue: mpsc::Sender<(u32, Output)>,
 }
 
-impl Subprotocol {
-    fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "v4.channel.k8s.io",
-            Self::V5 => "v5.channel.k8s.io",
+impl Channels {
+    /// What the client sends on a channel, which must be one of those opened; it can be taken once.
+    pub(super) fn inlet(&mut self, channel: u8) -> Option<Inlet> {
+        self.inlets.get_mut(usize::from(channel))?.take()
+    }
+
+    /// Where output of a channel goes.
+    pub(super) fn outlet(&self, channel: u8) -> Outlet {
+        Outlet::new(channel.into(), self.queue.clone())
+    }
+
+    /// The connection itself; from here on it closes when the last outlet is dropped.
+    pub(super) fn into_wire(self) -> Wire {
+        self.wire
+    }
+}
+
+/// Speaks channels on a connection; the client may send on these.
+pub(super) async fn channels(upgraded: Upgraded, version: Version, incoming: &[u8]) -> Channels {
+    let (sending, receiving) = socket(upgraded).await.split();
+    let size = incoming.iter().max().map_or(0, |highest| usize::from(*highest) + 1);
+    let (mut senders, mut inlets) = (Vec::new(), Vec::new());
+    for channel in 0..size {
+        let is_open = u8::try_from(channel).is_ok_and(|channel| incoming.contains(&channel));
+        let (sender, inlet) = mpsc::channel(QUEUE);
+        senders.push(is_open.then_some(sender));
+        inlets.push(is_open.then_some(inlet));
+    }
+    let (queue, queued) = mpsc::channel(QUEUE);
+    let wire =
+        Wire::new(read_channels(receiving, version, senders), write_channels(sending, version, queued));
+    Channels { wire, inlets, queue }
+}
+
+async fn socket(upgraded: Upgraded) -> Socket {
+    let limits =
+        WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT)).max_frame_size(Some(MESSAGE_LIMIT));
+    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await
+}
+
+/// The next message's content; nothing when the client has left.
+async fn next(receiving: &mut Receiving) -> Option<Bytes> {
+    loop {
+        match receiving.next().await?.ok()? {
+            Message::Binary(data) => return Some(data),
+            Message::Text(text) => return Some(Bytes::from(text)),
+            Message::Close(_) => return None,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
 }
 
-/// Judges the handshake: the subprotocol to speak and the answer that opens the socket.
-pub(crate) fn open(version: Version, headers: &HeaderMap) -> Result<(Subprotocol, Answer), Status> {
-    if has_token(headers, UPGRADE.as_str(), "SPDY/3.1") {
-        return Err(Status::bad_request(
-            "this server runs remote commands over WebSockets only, not over SPDY: use kubectl 1.30 or newer",
-        ));
+async fn read_channels(
+    mut receiving: Receiving,
+    version: Version,
+    senders: Vec<Option<mpsc::Sender<Input>>>,
+) {
+    while let Some(message) = next(&mut receiving).await {
+        let (number, input) = match channel::parse(version, message) {
+            Some(channel::Message::Bytes { channel, bytes }) if !bytes.is_empty() => {
+                (channel, Input::Bytes(bytes))
+            }
+            Some(channel::Message::Close(channel)) => (channel, Input::Finished),
+            _ => continue,
+        };
+        if let Some(Some(sender)) = senders.get(usize::from(number)) {
+            // Nobody may be interested any more.
+            let _ = sender.send(input).await;
+        }
     }
-    if version >= Version::HTTP_2
-        || !has_token(headers, CONNECTION.as_str(), "upgrade")
-        || !has_token(headers, UPGRADE.as_str(), "websocket")
-    {
-        return Err(Status::bad_request("Upgrade request required"));
-    }
-    let offers = |protocol: Subprotocol| has_token(headers, SEC_WEBSOCKET_PROTOCOL.as_str(), protocol.name());
-    let protocol =
-        [Subprotocol::V5, Subprotocol::V4].into_iter().find(|one| offers(*one)).ok_or_else(|| {
-            Status::bad_request(
-                "no common WebSocket subprotocol: offer v5.channel.k8s.io or v4.channel.k8s.io",
-            )
-        })?;
-    let key =
-        headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| Status::bad_request("Sec-WebSocket-Key is missing"))?;
-    let accept =
-        STANDARD.encode(Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_SUFFIX).finalize());
-    let mut answer = Response::new(Empty::new().boxed_unsync());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let out = answer.headers_mut();
-    out.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    out.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    out.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol.name()));
-    out.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(&accept).expect("base64 is a valid header value"));
-    Ok((protocol, answer))
 }
 
-/// Whether a comma-separated header, which may come several times, has this token.
-fn has_token(headers: &HeaderMap, name: &str, token: &str) -> bool {
-    let texts = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    texts.flat_map(|text| text.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+async fn write_channels(
+    mut sending: Sending,
+    version: Version,
+    mut queue: mpsc::Receiver<(u32, Output)>,
+) -> io::Result<()> {
+    loop {
+        let message = match timeout(HEARTBEAT, queue.recv()).await {
+            Err(_) => Some(Message::Ping(Bytes::new())),
+            Ok(None) => return close(&mut sending).await,
+            Ok(Some((stream, output))) => {
+                let number = u8::try_from(stream).unwrap_or(u8::MAX);
+                match output {
+                    Output::Bytes(bytes) => Some(Message::Binary(channel::render(number, &bytes))),
+                    Output::Finished => channel::render_close(version, number).map(Message::Binary),
+                    Output::Accepted | Output::Reset(_) | Output::Pong(_) => None,
+                }
+            }
+        };
+        if let Some(message) = message {
+            sending.send(message).await.map_err(io::Error::other)?;
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+async fn close(sending: &mut Sending) -> io::Result<()> {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    sending.send(Message::Close(Some(frame))).await.map_err(io::Error::other)
+}
 
-    fn headers(protocol: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONNECTION, "keep-alive, Upgrade".parse().unwrap());
-        headers.insert(UPGRADE, "WebSocket".parse().unwrap());
-        headers.insert(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==".parse().unwrap());
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol.parse().unwrap());
-        headers
+/// The client's bytes out of a tunnel.
+pub(super) struct TunnelSource(Receiving);
+
+/// Our bytes into a tunnel.
+pub(super) struct TunnelTarget(Sending);
+
+/// Carries the bytes of another protocol in binary messages.
+pub(super) async fn tunnel(upgraded: Upgraded) -> (TunnelSource, TunnelTarget) {
+    let (sending, receiving) = socket(upgraded).await.split();
+    (TunnelSource(receiving), TunnelTarget(sending))
+}
+
+impl TunnelSource {
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        next(&mut self.0).await
+    }
+}
+
+impl TunnelTarget {
+    pub(super) async fn send(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.0.send(Message::Binary(bytes)).await.map_err(io::Error::other)
     }
 
-    #[test]
-    fn the_example_of_the_rfc() {
-        let (protocol, answer) =
-            open(Version::HTTP_11, &headers("v4.channel.k8s.io,v5.channel.k8s.io")).unwrap();
-        assert_eq!(protocol, Subprotocol::V5);
-        assert_eq!(answer.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert_eq!(answer.headers()[SEC_WEBSOCKET_PROTOCOL], "v5.channel.k8s.io");
-    }
-
-    #[test]
-    fn what_is_refused() {
-        assert_eq!(
-            open(Version::HTTP_11, &HeaderMap::new()).unwrap_err().message,
-            "Upgrade request required"
-        );
-        assert_eq!(open(Version::HTTP_2, &headers("v4.channel.k8s.io")).unwrap_err().code, 400);
-        assert_eq!(open(Version::HTTP_11, &headers("channel.k8s.io")).unwrap_err().code, 400);
-        let mut spdy = headers("v4.channel.k8s.io");
-        spdy.insert(UPGRADE, "SPDY/3.1".parse().unwrap());
-        assert!(open(Version::HTTP_11, &spdy).unwrap_err().message.contains("SPDY"));
+    pub(super) async fn close(&mut self) -> io::Result<()> {
+        close(&mut self.0).await
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::World;
 
-async fn client(world: &World) -> kube::Client {
+pub(crate) async fn client(world: &World) -> kube::Client {
     let text = std::fs::read_to_string(world.directory.join("kubeconfig")).unwrap();
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&text).unwrap();
     let options = kube::config::KubeConfigOptions::default();

@@ -5,11 +5,13 @@
     reason = "tests start a server, run kubectl and wait with deadlines; what fails in them is the finding"
 )]
 
-mod hostile;
 mod access;
+mod hostile;
 mod http_surface;
 mod kube_rs;
 mod kubectl;
+mod pretence;
 mod protobuf;
 mod restart;
+mod streams;
 mod world;

@@ -5,20 +5,16 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine_store::{PatchKind, StoreConfig, Target, Write, WriteOptions};
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use serve_api::{
-    ApiHandle, ApiServer, ApiServerConfig, Credentials, ExecRequest, ExecSession, LogRequest, LogStream,
-    PodRuntime, RuntimeError, kubeconfig,
-};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use serve_api::{ApiHandle, ApiServer, ApiServerConfig, Credentials, kubeconfig};
 use tokio_util::sync::CancellationToken;
-use types::NamespacedName;
+
+use crate::pretence::Pretence;
 
 use sealane_serve_api as serve_api;
 
@@ -27,6 +23,8 @@ pub(crate) struct World {
     pub(crate) credentials: Credentials,
     pub(crate) handle: ApiHandle,
     pub(crate) directory: PathBuf,
+    /// Programs and connections that the pretended runtime keeps for clients.
+    pub(crate) conversations: Arc<AtomicUsize>,
     /// The runtime the server runs in; tests may use it too.
     pub(crate) tokio: tokio::runtime::Handle,
     shutdown: CancellationToken,
@@ -55,11 +53,12 @@ impl World {
         let credentials = credentials.clone();
         std::fs::write(directory.join("kubeconfig"), kubeconfig(&credentials, &format!("https://{address}")))
             .unwrap();
+        let conversations = Arc::new(AtomicUsize::new(0));
         let server = ApiServer::new(ApiServerConfig {
             listeners: vec![listener],
             credentials: credentials.clone(),
             data_dir: data_dir.map(Path::to_owned),
-            runtime: Arc::new(Pretence),
+            runtime: Arc::new(Pretence { conversations: Arc::clone(&conversations) }),
             store: store_config(),
         })
         .unwrap();
@@ -73,7 +72,7 @@ impl World {
             tokio.block_on(server.serve(token)).unwrap();
             tokio.shutdown_timeout(Duration::from_secs(5));
         });
-        Self { credentials, handle, directory, tokio: runtime, shutdown, thread: Some(thread) }
+        Self { credentials, handle, directory, conversations, tokio: runtime, shutdown, thread: Some(thread) }
     }
 
     /// Runs kubectl; `None` (with the skip line) where there is none.
@@ -108,6 +107,17 @@ impl World {
                 "imageID": "", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}],
         }});
         self.write(&target("", "pods", Some(name), Some("status")), Write::Patch(PatchKind::Merge, status));
+    }
+
+    /// Waits until the pretended runtime keeps this many programs and connections for clients.
+    #[track_caller]
+    pub(crate) fn wait_for_conversations(&self, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.conversations.load(Ordering::SeqCst) != count {
+            let now = self.conversations.load(Ordering::SeqCst);
+            assert!(Instant::now() < deadline, "{now} conversations, not {count}");
+            std::thread::yield_now();
+        }
     }
 
     /// Ends the server and waits for it.
@@ -199,7 +209,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn from(line: &str, output: Output) -> Self {
+    pub(crate) fn from(line: &str, output: Output) -> Self {
         Self {
             line: line.to_owned(),
             code: output.status.code(),
@@ -220,87 +230,5 @@ impl Ran {
     pub(crate) fn fails(self) -> String {
         assert_ne!(self.code, Some(0), "kubectl {}\n{}", self.line, self.out);
         self.err
-    }
-}
-
-/// A runtime whose programs are `echo`, `cat`, `count` and `false`.
-struct Pretence;
-
-impl PodRuntime for Pretence {
-    fn logs(
-        &self,
-        pod: NamespacedName,
-        request: LogRequest,
-    ) -> BoxFuture<'static, Result<LogStream, RuntimeError>> {
-        Box::pin(async move {
-            if request.previous {
-                let text = format!(
-                    "previous terminated container \"{}\" in pod \"{}\" not found",
-                    request.container, pod.name
-                );
-                return Err(RuntimeError::NotReady(text));
-            }
-            let lines = ["one\n", "two\n", "three\n"];
-            let skip =
-                lines.len().saturating_sub(request.tail_lines.map_or(3, |n| usize::try_from(n).unwrap()));
-            let stamp = if request.timestamps { "2026-01-01T00:00:00.000000000Z " } else { "" };
-            let text: String = lines[skip..].iter().map(|line| format!("{stamp}{line}")).collect();
-            let (mut writer, reader) = tokio::io::duplex(1024);
-            tokio::spawn(async move {
-                writer.write_all(text.as_bytes()).await.unwrap();
-                if request.follow {
-                    writer.write_all(b"followed\n").await.unwrap();
-                }
-            });
-            Ok(LogStream { output: Box::new(reader) })
-        })
-    }
-
-    fn exec(
-        &self,
-        _pod: NamespacedName,
-        request: ExecRequest,
-    ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>> {
-        Box::pin(async move {
-            let (program, arguments) = request.command.split_first().unwrap();
-            let arguments = arguments.join(" ");
-            let (mut out, stdout) = tokio::io::duplex(1024);
-            let (mut err, stderr) = tokio::io::duplex(1024);
-            let (stdin, mut input) = tokio::io::duplex(1024);
-            let exit: BoxFuture<'static, i32> = match program.as_str() {
-                "echo" => Box::pin(async move {
-                    out.write_all(format!("{arguments}\n").as_bytes()).await.unwrap();
-                    0
-                }),
-                "cat" => Box::pin(async move {
-                    tokio::io::copy(&mut input, &mut out).await.unwrap();
-                    0
-                }),
-                "false" => Box::pin(async move {
-                    err.write_all(b"it failed\n").await.unwrap();
-                    3
-                }),
-                "count" => Box::pin(async move {
-                    let mut all = Vec::new();
-                    input.read_to_end(&mut all).await.unwrap();
-                    out.write_all(format!("{}\n", all.len()).as_bytes()).await.unwrap();
-                    0
-                }),
-                other => {
-                    return Err(RuntimeError::Refused(format!(
-                        "exec: \"{other}\": executable file not found in $PATH"
-                    )));
-                }
-            };
-            // As with a process, the end of the program does not depend on who waits for it.
-            let running = tokio::spawn(exit);
-            Ok(ExecSession {
-                stdin: request.stdin.then(|| Box::new(stdin) as _),
-                stdout: Box::new(stdout),
-                stderr: Box::new(stderr),
-                resize: None,
-                exit: Box::pin(async move { running.await.unwrap() }),
-            })
-        })
     }
 }

@@ -1,0 +1,202 @@
+//! An unmodified kubectl talks to programs and ports inside Pods: exec, attach, cp, port-forward, over every carrier.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::bed::{Bed, can_run};
+use crate::cluster::Cluster;
+use crate::kubectl::{self, Kubectl};
+
+const PODS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: default, labels: {app: web}}
+spec: {containers: [{name: web, image: 'web:1', ports: [{name: http, containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reader, namespace: default}
+spec:
+  containers:
+  - {name: c, image: busybox, stdin: true, command: [sh, -c, 'while read line; do echo got $line; done; echo end >&2; sleep 3600']}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shell, namespace: default}
+spec:
+  containers:
+  - {name: c, image: busybox, stdin: true, tty: true, command: [sh]}
+";
+
+/// What is typed in a terminal: the size comes to it a moment after its program has started.
+const SIZED: &str =
+    "tty; n=0; until stty size | grep 77 || [ $n = 100 ]; do n=$((n+1)); sleep 0.1; done; exit\n";
+
+/// How kubectl is told which carrier to use.
+const CARRIERS: [(&str, &str); 2] = [("true", "WebSocket"), ("false", "SPDY")];
+
+fn over(command: &mut Command, websockets: &str) {
+    command
+        .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets)
+        .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+}
+
+/// A started kubectl, ended with this value.
+struct Started(Child);
+
+impl Started {
+    fn new(kubectl: &Kubectl, line: &str, websockets: &str) -> Self {
+        let mut command = kubectl.command(line);
+        over(&mut command, websockets);
+        Self(command.spawn().unwrap())
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let mut bytes = self.0.stdout.as_mut().unwrap().bytes();
+        while !line.ends_with('\n') {
+            match bytes.next() {
+                Some(byte) => line.push(byte.unwrap().into()),
+                None => break,
+            }
+        }
+        line
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs kubectl with a terminal of its own, which `script` makes; types these lines, and reads to the end.
+fn with_terminal(kubectl: &Kubectl, line: &str, websockets: &str, typed: &str) -> String {
+    let inner = kubectl.command(line);
+    let words: Vec<String> = std::iter::once(inner.get_program())
+        .chain(inner.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let mut command = Command::new("script");
+    // The size that the program in the Pod has to see.
+    let line = format!("stty rows 33 cols 77; exec {}", words.join(" "));
+    command.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    over(&mut command, websockets);
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn get(port: u16, host: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+        .write_all(format!("GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A lab with the Pods above, all ready.
+fn ready(kubectl: &Kubectl) {
+    kubectl.run_with("apply -f -", PODS).ok();
+    kubectl.ok("wait --for=condition=Ready pod/web pod/reader pod/shell --timeout=60s");
+}
+
+#[test]
+fn exec_attach_and_cp_work_in_every_pod() {
+    let test = "exec_attach_and_cp_work_in_every_pod";
+    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
+    let bed = Bed::new("streams");
+    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    let kubectl = Kubectl::of(program, &cluster);
+    ready(&kubectl);
+    for (websockets, carrier) in CARRIERS {
+        let mut reader = Started::new(&kubectl, "attach -i reader", websockets);
+        let mut watching = Started::new(&kubectl, "attach reader", websockets);
+        let mut stdin = reader.0.stdin.take().unwrap();
+        let typing = std::thread::spawn(move || while stdin.write_all(b"hello\n").is_ok() {});
+        for client in [&mut reader, &mut watching] {
+            // It may have joined in the middle of a line.
+            client.line();
+            assert_eq!(client.line(), "got hello\n", "{carrier}");
+        }
+        drop((reader, watching));
+        typing.join().unwrap();
+
+        let shown = with_terminal(&kubectl, "exec -it reader -- sh", websockets, SIZED);
+        assert!(shown.contains("33 77"), "{carrier}: {shown}");
+        assert!(shown.contains("/dev/pts/"), "{carrier}: {shown}");
+        copy(&bed, &kubectl, websockets);
+    }
+    let joined = with_terminal(&kubectl, "attach -it shell", "true", SIZED);
+    assert!(joined.contains("33 77"), "{joined}");
+    let run = "run once --image=busybox --restart=Never -i --rm -q --command -- sh -c 'read line; echo said $line; exit 4'";
+    let ran = kubectl.run_with(run, "a word\n");
+    assert!(ran.out.contains("said a word"), "{ran:?}");
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    // A stand-in says on its console what it is asked.
+    let mut visitor = Started::new(&kubectl, "attach web", "true");
+    let address = kubectl.ok("get pod web -o jsonpath={.status.podIP}");
+    let visits = std::thread::scope(|scope| {
+        let seen = scope.spawn(|| visitor.line());
+        while !seen.is_finished() {
+            kubectl.ok(&format!("exec reader -- sealane probe http http://{address}:8080/"));
+        }
+        seen.join().unwrap()
+    });
+    assert!(visits.contains("GET /"), "{visits}");
+}
+
+/// Copies a folder into a Pod and back.
+fn copy(bed: &Bed, kubectl: &Kubectl, websockets: &str) {
+    let (from, to) = (bed.dir.join("from"), bed.dir.join(format!("to-{websockets}")));
+    std::fs::create_dir_all(from.join("deep")).unwrap();
+    let large: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    std::fs::write(from.join("deep/large"), &large).unwrap();
+    std::fs::write(from.join("small"), "text").unwrap();
+    for pod in ["web", "reader"] {
+        let run = |line: String| {
+            let mut command = kubectl.command(&line);
+            over(&mut command, websockets);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        run(format!("cp {} {pod}:/tmp/copied-{websockets}", from.display()));
+        run(format!("cp {pod}:/tmp/copied-{websockets} {}", to.display()));
+        assert_eq!(std::fs::read(to.join("deep/large")).unwrap(), large, "{pod}");
+        assert_eq!(std::fs::read_to_string(to.join("small")).unwrap(), "text", "{pod}");
+        std::fs::remove_dir_all(&to).unwrap();
+    }
+}
+
+#[test]
+fn ports_of_every_pod_are_forwarded() {
+    let test = "ports_of_every_pod_are_forwarded";
+    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
+    let bed = Bed::new("forward");
+    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    let kubectl = Kubectl::of(program, &cluster);
+    ready(&kubectl);
+    for (websockets, carrier) in CARRIERS {
+        let mut forward = Started::new(&kubectl, "port-forward pod/web :8080", websockets);
+        let mut said = String::new();
+        BufReader::new(forward.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        let port = said.split(':').nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap();
+        for _ in 0..3 {
+            let answer = get(port, "web");
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"pod\":"), "{carrier}: {answer}");
+        }
+    }
+}
