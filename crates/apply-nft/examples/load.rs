@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use plan::{
-    Backend, DnsPlan, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, LbPlan, NodePlan,
-    Outcome, PodNetwork, PolicyTable, ServiceTable, SourceAddress,
+    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan,
+    LbPlan, NodePlan, Outcome, PodNetwork, PolicyTable, ServiceTable, SourceAddress,
 };
 use sealane_apply_nft::Nft;
 use types::{NamespacedName, Port, Prefix, Protocol};
@@ -75,6 +75,7 @@ fn frontend(number: u32) -> (Frontend, FrontendRule) {
         external: all,
         affinity_seconds: None,
         source_ranges: None,
+        endpoints: EndpointOrigin::Selector,
         candidates: Vec::new(),
     };
     (Frontend { address, protocol: Protocol::Tcp, port: port(80) }, rule)

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{IpMode, Pod, Service, ServicePort, ServiceType, Snapshot, TargetPort, TrafficPolicy};
+use model::{
+    EndpointSlice, IpMode, Pod, Service, ServicePort, ServiceType, Snapshot, TargetPort, TrafficPolicy,
+};
 use plan::{
-    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, Outcome, ServiceTable, SourceAddress,
+    Backend, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, Outcome, ServiceTable,
+    SourceAddress,
 };
 use types::{IpFamily, LabelSelector, Labels, ObjectRef, Prefix};
 
@@ -165,7 +168,15 @@ fn rule(
         external: external.outcome(&endpoints, route.external.1),
         affinity_seconds: service.affinity_seconds,
         source_ranges: source_ranges(frontend, claim, node_addresses),
+        endpoints: origin(service, slices),
         candidates: endpoints::candidates(&endpoints, &internal.choice, &external.choice),
+    }
+}
+
+fn origin(service: &Service, slices: &[&EndpointSlice]) -> EndpointOrigin {
+    match service.selector {
+        Some(_) => EndpointOrigin::Selector,
+        None => EndpointOrigin::Slices(slices.iter().map(|slice| slice.name.name.clone()).collect()),
     }
 }
 

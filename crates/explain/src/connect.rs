@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use plan::{
-    Backend, Candidate, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome,
-    PeerPath, SourceAddress,
+    Backend, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope,
+    NodePlan, Outcome, PeerPath, SourceAddress,
 };
-use types::{NodeName, ObjectRef, Port, Protocol};
+use types::{NamespacedName, NodeName, ObjectRef, Port, Protocol};
 
 use crate::cluster::{Cluster, Source};
 use crate::entry;
@@ -167,7 +167,7 @@ fn service(
     (frontend, rule): (&Frontend, &FrontendRule),
     explanation: &mut Explanation,
 ) {
-    let object = Some(ObjectRef::namespaced("Service", &rule.service));
+    let (object, field) = decider(rule);
     let source = way.source;
     let is_internal = is_internal(plan, source);
     if let Some(hop) = source_range_hop(source, rule) {
@@ -181,7 +181,7 @@ fn service(
     match outcome {
         Outcome::Forward { backends, source: seen } => {
             let text = format!("{what}: one of {} backends, at random{left_out}", backends.len());
-            explanation.hops.push(Hop::pass(Stage::Service, text).because(object, scope_field(rule.scope)));
+            explanation.hops.push(Hop::pass(Stage::Service, text).because(object, field));
             let ends = backends
                 .iter()
                 .map(|backend| {
@@ -193,13 +193,15 @@ fn service(
         }
         Outcome::Reject => {
             let text = format!("{what}, which has no ready endpoint{left_out}: refused");
-            explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(object, "spec.selector"));
+            let (object, field) = endpoint_decider(rule);
+            explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(object, field));
             explanation.conclude(Conclusion::Refused, text);
         }
         Outcome::Drop => {
             let field = if is_internal { "spec.internalTrafficPolicy" } else { "spec.externalTrafficPolicy" };
             let text = format!("{what}, which has no endpoint on Node {}{left_out}: dropped", plan.node);
-            explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(object, field));
+            let object = ObjectRef::namespaced("Service", &rule.service);
+            explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(Some(object), field));
             explanation.conclude(Conclusion::Dropped, text);
         }
     }
@@ -252,13 +254,27 @@ fn scope(rule: &FrontendRule) -> &'static str {
     }
 }
 
-fn scope_field(scope: FrontendScope) -> &'static str {
-    match scope {
-        FrontendScope::ClusterIp => "spec.selector",
-        FrontendScope::NodePort => "spec.ports[].nodePort",
-        FrontendScope::LoadBalancer => "status.loadBalancer",
-        FrontendScope::ExternalIp => "spec.externalIPs",
+/// What makes a frontend lead to its backends.
+fn decider(rule: &FrontendRule) -> (Option<ObjectRef>, &'static str) {
+    let of_service = |field| (Some(ObjectRef::namespaced("Service", &rule.service)), field);
+    match rule.scope {
+        FrontendScope::ClusterIp => endpoint_decider(rule),
+        FrontendScope::NodePort => of_service("spec.ports[].nodePort"),
+        FrontendScope::LoadBalancer => of_service("status.loadBalancer"),
+        FrontendScope::ExternalIp => of_service("spec.externalIPs"),
     }
+}
+
+/// What decides which endpoints there are; of several EndpointSlices kept by hand, the first stands for all.
+fn endpoint_decider(rule: &FrontendRule) -> (Option<ObjectRef>, &'static str) {
+    if let EndpointOrigin::Slices(names) = &rule.endpoints
+        && let Some(name) = names.first()
+    {
+        let slice = NamespacedName::new(rule.service.namespace.as_str(), name.as_str());
+        return (Some(ObjectRef::namespaced("EndpointSlice", &slice)), "endpoints");
+    }
+    // Without a selector and without a slice, it is the missing selector that leaves it empty.
+    (Some(ObjectRef::namespaced("Service", &rule.service)), "spec.selector")
 }
 
 /// Endpoints that exist and are not used, each with its reason.
@@ -405,18 +421,27 @@ fn conclude(ends: Vec<End>, explanation: &mut Explanation) {
         };
     }
     explanation.hops.extend(told);
-    let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
     if reached.is_empty() {
         return explanation.conclude(Conclusion::Denied, told_denial(explanation));
     }
     if denied.is_empty() {
-        let summary = format!("reaches {}", list(&reached));
-        let conclusion =
-            if left { Conclusion::LeavesCluster } else { Conclusion::Reaches { backends: reached } };
-        return explanation.conclude(conclusion, summary);
+        if left {
+            let all: Vec<_> = reached.into_iter().collect();
+            return explanation.conclude(Conclusion::LeavesCluster, format!("reaches {}", all.join(", ")));
+        }
+        let summary = format!("reaches {}", one_of(&reached));
+        return explanation.conclude(Conclusion::Reaches { backends: reached }, summary);
     }
-    let summary = format!("reaches {} but is denied at {}", list(&reached), list(&denied));
+    let summary = format!("reaches {} but is denied at {}", one_of(&reached), one_of(&denied));
     explanation.conclude(Conclusion::ReachesSome { backends: reached, denied }, summary);
+}
+
+/// The only backend by name, several by their number: the conclusion lists them.
+fn one_of(backends: &BTreeSet<String>) -> String {
+    match backends.first() {
+        Some(only) if backends.len() == 1 => only.clone(),
+        _ => format!("one of {} backends", backends.len()),
+    }
 }
 
 /// The sentence of the hop that stopped it.

@@ -117,6 +117,20 @@ impl Conclusion {
             _ => false,
         }
     }
+
+    /// The ends that the summary only counts, one a line.
+    pub fn listed(&self) -> impl Iterator<Item = String> {
+        let (reached, denied) = match self {
+            Self::Reaches { backends } => (Some(backends), None),
+            Self::ReachesSome { backends, denied } => (Some(backends), Some(denied)),
+            _ => (None, None),
+        };
+        let lines = |mark: &'static str, ends: Option<&BTreeSet<String>>| {
+            let ends = ends.filter(|ends| ends.len() > 1).cloned().unwrap_or_default();
+            ends.into_iter().map(move |end| format!("{mark} {end}"))
+        };
+        lines("✓", reached).chain(lines("✗", denied))
+    }
 }
 
 impl Explanation {
@@ -194,6 +208,7 @@ impl fmt::Display for Explanation {
         for hop in &self.hops {
             writeln!(f, "  {hop}")?;
         }
-        write!(f, "  = {}", self.summary)
+        write!(f, "  = {}", self.summary)?;
+        self.conclusion.listed().try_for_each(|line| write!(f, "\n      {line}"))
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use plan::{
-    Backend, BackendState, Candidate, DnsPlan, DnsService, DnsServiceKind, Exclusion, Frontend,
-    FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, NodePlan, Outcome, Peer,
-    PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable, ServiceTable,
-    SourceAddress,
+    Backend, BackendState, Candidate, DnsPlan, DnsService, DnsServiceKind, EndpointOrigin, Exclusion,
+    Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, NodePlan,
+    Outcome, Peer, PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable,
+    ServiceTable, SourceAddress,
 };
 use types::{Mac, NamespacedName, NodeName, Port, Protocol};
 
@@ -38,6 +38,7 @@ fn frontend_rule(outcome: Outcome) -> FrontendRule {
         external: outcome,
         affinity_seconds: None,
         source_ranges: None,
+        endpoints: EndpointOrigin::Selector,
         candidates: vec![Candidate {
             backend: Backend { address: ip("10.244.1.9"), port: port(8080) },
             pod: Some(name("web-sick")),
@@ -174,6 +175,50 @@ fn a_service_without_endpoints_refuses_and_wrong_ports_are_listed() {
     let explanation = ask(&cluster(&forwarding()), "client", "web:81");
     assert_eq!(explanation.conclusion, Conclusion::Refused);
     assert!(explanation.summary.contains("it has 80/TCP"), "{explanation}");
+}
+
+#[test]
+fn each_of_several_backends_has_a_line() {
+    let backends = [WEB, "10.244.1.3"].map(|address| Backend { address: ip(address), port: port(8080) });
+    let outcome = Outcome::Forward { backends: backends.into(), source: SourceAddress::KeptForPods };
+    let mut cluster = cluster(&outcome);
+    let there = cluster.plans.get_mut(&NodeName::from("node-b")).unwrap();
+    there.podnet.local_pods.insert(ip("10.244.1.3"), name("web-2"));
+    let ends = |explanation: &Explanation| {
+        let text = explanation.to_string();
+        let (_, end) = text.split_once("  = ").unwrap();
+        end.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let expected = [
+        "reaches one of 2 backends",
+        "✓ 10.244.1.2:8080 (Pod shop/web-1 on node-b)",
+        "✓ 10.244.1.3:8080 (Pod shop/web-2 on node-b)",
+    ];
+    assert_eq!(ends(&ask(&cluster, "client", "web:80")), expected);
+    let there = cluster.plans.get_mut(&NodeName::from("node-b")).unwrap();
+    let isolation = Isolation { policies: BTreeSet::from([name("database")]), rules: Vec::new() };
+    let pod = PodPolicy { pod: name("web-2"), ingress: Some(isolation), egress: None };
+    there.policy.pods.insert(ip("10.244.1.3"), pod);
+    let expected = "reaches 10.244.1.2:8080 (Pod shop/web-1 on node-b) but is denied at 10.244.1.3:8080 \
+                    (Pod shop/web-2 on node-b)";
+    assert_eq!(ends(&ask(&cluster, "client", "web:80")), [expected]);
+}
+
+#[test]
+fn without_a_selector_the_endpoint_slice_decides() {
+    let mut cluster = cluster(&forwarding());
+    let decider = |cluster: &Cluster| {
+        let explanation = ask(cluster, "client", "web:80");
+        let hop = explanation.hops.into_iter().find(|hop| hop.stage == Stage::Service).unwrap();
+        format!("{} {}", hop.object.unwrap(), hop.field)
+    };
+    assert_eq!(decider(&cluster), "Service shop/web spec.selector");
+    for plan in cluster.plans.values_mut() {
+        for rule in plan.services.frontends.values_mut() {
+            rule.endpoints = EndpointOrigin::Slices(BTreeSet::from(["web-by-hand".to_owned()]));
+        }
+    }
+    assert_eq!(decider(&cluster), "EndpointSlice shop/web-by-hand endpoints");
 }
 
 #[test]

@@ -4,12 +4,17 @@ use apply_kube::{Error, Target, Writer};
 use serde_json::{Value, json};
 
 use crate::address::{API_PORT, CLUSTER_DNS, KUBERNETES_SERVICE, LabNode, OUTSIDE};
+use crate::settings::NodePath;
 
 /// Version that Nodes report; the API's level with our name.
 const KUBELET_VERSION: &str = "v1.34.0+sealane";
 
-/// Writes what is missing; what a data directory kept stays as it is, except for statuses of Nodes.
-pub(crate) async fn write(writer: &Writer, nodes: &[LabNode]) -> anyhow::Result<()> {
+/// Tells how a Node reaches the others, for those who compile plans from the API's objects alone.
+const TUNNEL_ANNOTATION: &str = "sealane.dev/tunnel";
+
+/// Writes what is missing; what a data directory kept stays as it is, except for what is so anew with each start:
+/// statuses of Nodes, and how they reach each other.
+pub(crate) async fn write(writer: &Writer, nodes: &[LabNode], path: NodePath) -> anyhow::Result<()> {
     for object in objects(nodes) {
         match writer.create_ours(&object).await {
             Ok(_) | Err(Error::AlreadyExists { .. }) => {}
@@ -21,7 +26,10 @@ pub(crate) async fn write(writer: &Writer, nodes: &[LabNode]) -> anyhow::Result<
         }
     }
     for node in nodes {
-        writer.patch_status(&Target::cluster("v1", "Node", node.name.as_str()), &node_status(node)).await?;
+        let target = Target::cluster("v1", "Node", node.name.as_str());
+        let annotations = json!({ TUNNEL_ANNOTATION: path.as_str() });
+        writer.merge_patch(&target, &json!({ "metadata": { "annotations": annotations } })).await?;
+        writer.patch_status(&target, &node_status(node)).await?;
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ async fn serve(
     let client = watch::connect(&Access::Kubeconfig(state.inner_kubeconfig())).await?;
     let writer = Writer::new(client.clone());
     let lab_nodes: Vec<LabNode> = nodes.iter().map(|(node, _)| node.clone()).collect();
-    bootstrap::write(&writer, &lab_nodes).await?;
+    bootstrap::write(&writer, &lab_nodes, handover.settings.node_path).await?;
     relay::serve(questions, SocketAddr::new(address::OUTSIDE.into(), DNS_PORT)).await?;
     let first = &nodes.first().context("a lab needs at least one node")?;
     let at = |address: IpAddr, port| SocketAddr::new(address, port);

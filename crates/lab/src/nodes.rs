@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::address::{self, LabNode};
 use crate::publish;
-use crate::settings::{LabSettings, NodePath};
+use crate::settings::LabSettings;
 use crate::state::StateDir;
 use crate::underlay::NODE_LINK;
 
@@ -52,10 +52,6 @@ pub(crate) fn spawn(
 /// The command line of a node's agent.
 fn agent_arguments(settings: &LabSettings, state: &StateDir, node: &LabNode) -> Vec<String> {
     let pool = address::load_balancer_pool();
-    let tunnel = match settings.node_path {
-        NodePath::Vxlan => "vxlan",
-        NodePath::Direct => "direct",
-    };
     let flags = [
         ("--node", node.name.to_string()),
         ("--kubeconfig", state.inner_kubeconfig().display().to_string()),
@@ -66,7 +62,7 @@ fn agent_arguments(settings: &LabSettings, state: &StateDir, node: &LabNode) -> 
         ("--pod-cidr", address::POD_CIDR.to_owned()),
         ("--service-cidr", address::SERVICE_CIDR.to_owned()),
         ("--underlay-link", NODE_LINK.to_owned()),
-        ("--tunnel", tunnel.to_owned()),
+        ("--tunnel", settings.node_path.as_str().to_owned()),
         ("--lb-pool", format!("{}-{}", pool.0, pool.1)),
         ("--admin", node.admin().to_string()),
     ];

@@ -33,6 +33,16 @@ pub enum NodePath {
     Direct,
 }
 
+impl NodePath {
+    /// Its word on command lines and in the annotation `sealane.dev/tunnel`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::Direct => "direct",
+        }
+    }
+}
+
 /// Ports wished for on the host's loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortWishes {

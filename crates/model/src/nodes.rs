@@ -15,6 +15,9 @@ const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// `LabelNodeExcludeBalancers`).
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
+/// Annotation with the word of the agents' `--tunnel`, written by who starts them.
+const TUNNEL_ANNOTATION: &str = "sealane.dev/tunnel";
+
 /// A Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -34,6 +37,9 @@ pub struct Node {
     pub excluded_from_load_balancers: bool,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
+    /// Annotation `sealane.dev/tunnel`: how it reaches other nodes, as far as the API knows. Its agent has this from
+    /// its command line; it is for who looks from elsewhere.
+    pub tunnel: Option<String>,
 }
 
 impl Lower for v1::Node {
@@ -65,6 +71,7 @@ fn read_node(node: &v1::Node) -> Read<Node> {
         conditions: read_conditions(node),
         excluded_from_load_balancers: labels.is_some_and(|labels| labels.contains_key(EXCLUDE_LABEL)),
         deleting: node.metadata.deletion_timestamp.is_some(),
+        tunnel: node.metadata.annotations.as_ref().and_then(|all| all.get(TUNNEL_ANNOTATION)).cloned(),
     })
 }
 

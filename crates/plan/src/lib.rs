@@ -24,8 +24,8 @@ pub use policy::{
 };
 pub use report::{Failure, Report};
 pub use services::{
-    Backend, BackendState, Candidate, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope,
-    Outcome, ServiceTable, SourceAddress,
+    Backend, BackendState, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule,
+    FrontendScope, Outcome, ServiceTable, SourceAddress,
 };
 
 use serde::Serialize;

@@ -79,8 +79,20 @@ pub struct FrontendRule {
     pub affinity_seconds: Option<u32>,
     /// `loadBalancerSourceRanges` of this address family; `None` lets every client in.
     pub source_ranges: Option<BTreeSet<Prefix>>,
+    /// What its endpoints come from; for explain.
+    pub endpoints: EndpointOrigin,
     /// Every endpoint that was considered, and why it is or is not used; for explain.
     pub candidates: Vec<Candidate>,
+}
+
+/// What the endpoints of a Service come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EndpointOrigin {
+    /// `spec.selector`: a controller writes the EndpointSlices.
+    Selector,
+    /// EndpointSlices of these names, which somebody writes by hand.
+    Slices(BTreeSet<String>),
 }
 
 /// Which field a frontend's address comes from.

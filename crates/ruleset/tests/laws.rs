@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use plan::{
-    Backend, DnsPlan, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, IpBlock,
-    Isolation, LbPlan, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts,
-    PolicyRule, PolicyTable, PortRange, ServiceTable, SourceAddress,
+    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan,
+    IpBlock, Isolation, LbPlan, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy,
+    PolicyPorts, PolicyRule, PolicyTable, PortRange, ServiceTable, SourceAddress,
 };
 use proptest::prelude::*;
 use sealane_ruleset as ruleset;
@@ -113,6 +113,7 @@ fn any_frontend() -> impl Strategy<Value = (Frontend, FrontendRule)> {
                 internal,
                 affinity_seconds: (affinity < 2).then_some(60 * (affinity + 1)),
                 source_ranges,
+                endpoints: EndpointOrigin::Selector,
                 candidates: Vec::new(),
             };
             (Frontend { address, protocol, port: port(number) }, rule)
@@ -438,6 +439,7 @@ fn many_backends_are_drawn_evenly() {
             external: all,
             affinity_seconds: None,
             source_ranges: None,
+            endpoints: EndpointOrigin::Selector,
             candidates: Vec::new(),
         };
         let plan = NodePlan {

@@ -10,8 +10,9 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
 use plan::{
-    Backend, DnsPlan, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan,
-    Masquerade, NodePlan, Outcome, PodNetwork, PodPolicy, PolicyTable, Report, ServiceTable, SourceAddress,
+    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan,
+    Isolation, LbPlan, Masquerade, NodePlan, Outcome, PodNetwork, PodPolicy, PolicyTable, Report,
+    ServiceTable, SourceAddress,
 };
 use sealane_apply_nft::Nft;
 use types::{Attachment, IpFamily, Mac, NamespacedName, Prefix, Protocol};
@@ -210,6 +211,7 @@ pub(crate) fn expose(
             external: external.clone(),
             affinity_seconds: None,
             source_ranges: None,
+            endpoints: EndpointOrigin::Selector,
             candidates: Vec::new(),
         };
         plan.services.frontends.insert(Frontend { address, protocol, port: port(number) }, rule);

@@ -51,7 +51,8 @@ impl Telling {
             if let Some(why) = &trial.why {
                 let shown: Vec<_> = why.hops.iter().filter(|hop| is_worth_showing(hop, before)).collect();
                 let shown = shown.into_iter().map(|hop| style.marks(&hop.to_string()));
-                let told = shown.chain(conclusion(why));
+                let ends = why.conclusion.listed().map(|end| format!("    {}", style.marks(&end)));
+                let told = shown.chain(conclusion(why)).chain(ends);
                 let heads = std::iter::once("why").chain(std::iter::repeat(""));
                 lines.extend(heads.zip(told).map(|(head, line)| format!("  {head:<10}{line}")));
             }

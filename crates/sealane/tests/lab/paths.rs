@@ -52,6 +52,19 @@ fn check_traffic(cluster: &Cluster<'_>) {
     }
 }
 
+/// What `sealane explain` and `sealane status` say of the way between nodes is what the agents were told.
+fn check_told(bed: &Bed, hop: &str, peer: &str) {
+    let text = |arguments: &[&str]| String::from_utf8(bed.run(arguments).stdout).unwrap();
+    let explained = text(&["explain", "a", "b:80"]);
+    assert!(explained.contains(hop), "{explained}");
+    let status = text(&["status"]);
+    assert!(status.contains(&format!("node-b {peer}")), "{status}");
+    let typed = text(&["explain", "a", "b:80", "--tunnel", "direct"]);
+    assert!(typed.contains("by a direct route through 172.31.0.12"), "{typed}");
+    let by_hand = text(&["explain", "a", "kubernetes:443"]);
+    assert!(by_hand.contains("[EndpointSlice default/kubernetes endpoints]"), "{by_hand}");
+}
+
 #[test]
 fn direct_routes_carry_traffic_between_nodes() {
     if !can_run("direct_routes_carry_traffic_between_nodes") {
@@ -61,6 +74,7 @@ fn direct_routes_carry_traffic_between_nodes() {
     let cluster = Cluster::up(&bed, &["--tunnel", "direct"]);
     check_traffic(&cluster);
     assert!(!has_tunnel(&cluster));
+    check_told(&bed, "by a direct route through 172.31.0.12", "direct");
 }
 
 #[test]
@@ -72,4 +86,5 @@ fn vxlan_carries_traffic_between_nodes() {
     let cluster = Cluster::up(&bed, &[]);
     check_traffic(&cluster);
     assert!(has_tunnel(&cluster));
+    check_told(&bed, "through VXLAN to 172.31.0.12", "vxlan");
 }
