@@ -1,16 +1,11 @@
 //! The agents are killed: traffic goes on, and their successors take up the work.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::bed::{Bed, can_run};
-use crate::cluster::{Cluster, Seen};
-
-/// Most rounds of the client that runs meanwhile, and its requests in each.
-const ROUNDS: usize = 500;
-const REQUESTS: &str = "50";
+use crate::cluster::Cluster;
+use crate::traffic::none_fails_while;
 
 const WORLD: &str = "
 apiVersion: v1
@@ -67,7 +62,7 @@ fn killed_agents_leave_traffic_flowing_and_their_successors_converge() {
     let before = cluster.agents();
     assert_eq!(before.len(), 3, "{before:?}");
 
-    let seen = while_requests_run(&bed, &url, || {
+    none_fails_while(&bed, ("shop", "client-a"), &url, || {
         for (_, pid) in &before {
             kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
         }
@@ -82,9 +77,6 @@ fn killed_agents_leave_traffic_flowing_and_their_successors_converge() {
             cluster.answered("shop", client, "http://later.shop.svc.cluster.local:81/");
         }
     });
-    let failed: Vec<&Seen> = seen.iter().filter(|seen| seen.status != Some(200)).collect();
-    assert!(failed.is_empty(), "{} of {} requests failed: {:?}", failed.len(), seen.len(), failed[0]);
-    println!("{} requests, none failed", seen.len());
     cluster.wait("every node is ready", || {
         let list = cluster.get("/api/v1/nodes")?;
         let nodes = list["items"].as_array()?;
@@ -132,34 +124,4 @@ fn an_agent_that_finds_its_work_done_writes_nothing() {
     for stage in ["netlink", "nft"] {
         assert!(after.contains(&format!("sealane_writes_total{{stage=\"{stage}\"}} 0")), "{after}");
     }
-}
-
-/// Runs something while a Pod sends requests, each over a connection of its own; what those saw.
-fn while_requests_run(bed: &Bed, url: &str, action: impl FnOnce()) -> Vec<Seen> {
-    let (is_done, started) = (AtomicBool::new(false), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let requests = scope.spawn(|| {
-            let mut seen = Vec::new();
-            for _ in 0..ROUNDS {
-                let exec =
-                    ["lab", "exec", "-n", "shop", "client-a", "--", "sealane", "probe", "--output", "json"];
-                let output = bed.run(&[&exec[..], &["--count", REQUESTS, "http", url]].concat());
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                seen.extend(text.lines().map(|line| serde_json::from_str::<Seen>(line).unwrap()));
-                assert!(!text.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-                started.store(true, Ordering::Relaxed);
-                if is_done.load(Ordering::Relaxed) {
-                    break;
-                }
-            }
-            seen
-        });
-        crate::bed::wait_until("requests run", || started.load(Ordering::Relaxed) || requests.is_finished());
-        // The client must end also when this fails.
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(action));
-        is_done.store(true, Ordering::Relaxed);
-        let seen = requests.join().unwrap();
-        result.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
-        seen
-    })
 }

@@ -1,12 +1,12 @@
 //! Containers as a kubelet runs them: restarted or not, watched, ended with grace, taken out of Services first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, can_run};
-use crate::cluster::{Cluster, Seen};
+use crate::cluster::Cluster;
+use crate::traffic::none_fails_while;
 
 fn program(name: &str, restart_policy: &str, script: &str) -> String {
     format!(
@@ -238,37 +238,14 @@ fn no_request_fails_while_pods_are_replaced() {
     let before = cluster.ready_pods("default", "web", 2);
     cluster.ready_pod("default", "client");
     cluster.answered("default", "client", "http://web/");
-    let is_done = AtomicBool::new(false);
-    let seen: Vec<Seen> = std::thread::scope(|scope| {
-        let requests = scope.spawn(|| {
-            let mut seen = Vec::new();
-            for _ in 0..500 {
-                let exec =
-                    ["lab", "exec", "client", "--", "sealane", "probe", "--output", "json", "--count", "50"];
-                let output = bed.run(&[&exec[..], &["http", "http://web/"]].concat());
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                seen.extend(text.lines().map(|line| serde_json::from_str::<Seen>(line).unwrap()));
-                if is_done.load(Ordering::Relaxed) {
-                    break;
-                }
-            }
-            seen
+    let seen = none_fails_while(&bed, ("default", "client"), "http://web/", || {
+        let template = json!({"spec": {"template": {"metadata": {"annotations": {"turn": "2"}}}}});
+        cluster.merge("/apis/apps/v1/namespaces/default/deployments/web", &template);
+        cluster.wait("both Pods were replaced", || {
+            let now = cluster.ready_pods("default", "web", 2);
+            now.iter().all(|name| !before.contains(name)).then_some(())
         });
-        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let template = json!({"spec": {"template": {"metadata": {"annotations": {"turn": "2"}}}}});
-            cluster.merge("/apis/apps/v1/namespaces/default/deployments/web", &template);
-            cluster.wait("both Pods were replaced", || {
-                let now = cluster.ready_pods("default", "web", 2);
-                now.iter().all(|name| !before.contains(name)).then_some(())
-            });
-        }));
-        is_done.store(true, Ordering::Relaxed);
-        let seen = requests.join().unwrap();
-        changed.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
-        seen
     });
-    let failed: Vec<&Seen> = seen.iter().filter(|seen| seen.status != Some(200)).collect();
-    assert!(failed.is_empty(), "{} of {} requests failed: {:?}", failed.len(), seen.len(), failed[0]);
     let answering: std::collections::BTreeSet<String> = seen.iter().map(|seen| seen.said("pod")).collect();
     assert!(answering.len() >= 3, "old and new Pods answered: {answering:?}");
 }

@@ -19,3 +19,4 @@ mod kubectl_streams;
 mod paths;
 mod persistence;
 mod tour;
+mod traffic;
