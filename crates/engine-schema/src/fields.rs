@@ -1,6 +1,7 @@
 //! Sets of field paths, as managed fields record them (`FieldsV1`), and the comparison of two objects by them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
@@ -22,15 +23,6 @@ pub struct Difference {
     pub changed: FieldSet,
     /// Fields that are gone.
     pub removed: FieldSet,
-}
-
-/// Whether a list or map that appears counts as a field of its own.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Containers {
-    /// Only when empty, as in an applied body.
-    WhenEmpty,
-    /// Always, as in an update.
-    Always,
 }
 
 impl FieldSet {
@@ -62,10 +54,11 @@ impl FieldSet {
         Value::Object(map)
     }
 
-    /// The fields of an applied object.
+    /// The fields of an applied object (upstream: structured-merge-diff `TypedValue.ToFieldSet`). Structs and lists do
+    /// not count themselves, empty maps do.
     pub fn of(object: &Value, ty: &Type) -> Self {
         let mut set = Self::default();
-        collect(object, ty, Containers::WhenEmpty, &mut set);
+        collect(object, ty, &mut set);
         set
     }
 
@@ -123,10 +116,10 @@ impl FieldSet {
         paths
     }
 
+    /// Members first, then what is below, as upstream iterates.
     fn add_paths(&self, path: &str, paths: &mut Vec<String>) {
-        if self.member {
-            paths.push(path.to_owned());
-        }
+        let members = self.children.iter().filter(|(_, child)| child.member);
+        paths.extend(members.map(|(step, _)| format!("{path}{}", step_text(step))));
         for (step, child) in &self.children {
             child.add_paths(&format!("{path}{}", step_text(step)), paths);
         }
@@ -166,95 +159,94 @@ pub(crate) fn value_step(item: &Value) -> String {
     format!("v:{item}")
 }
 
-fn collect(value: &Value, ty: &Type, containers: Containers, set: &mut FieldSet) {
-    let always = containers == Containers::Always;
-    match (ty, value) {
-        (Type::Struct { id, atomic: false }, Value::Object(map)) if !map.is_empty() => {
-            for (key, value) in map {
-                let child = set.children.entry(format!("f:{key}")).or_default();
-                match id.get().fields.get(key) {
-                    Some(field) => collect(value, &field.ty, containers, child),
-                    None => child.member = true,
-                }
-            }
+fn collect(value: &Value, ty: &Type, set: &mut FieldSet) {
+    let Some(items) = items_of(value, ty) else {
+        set.member = true;
+        return;
+    };
+    for (step, (value, item_type)) in items {
+        let mut child = FieldSet::default();
+        collect(value, item_type, &mut child);
+        let is_empty_map = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+        child.member |= is_empty_map || !is_named_field(ty, &step);
+        if !child.is_empty() {
+            set.children.insert(step, child);
         }
-        (Type::Map { item, atomic: false }, Value::Object(map)) if !map.is_empty() => {
-            set.member |= always;
-            for (key, value) in map {
-                let child = set.children.entry(format!("f:{key}")).or_default();
-                collect(value, item, containers, child);
-                child.member = true;
-            }
-        }
-        (Type::List { item, rule: ListRule::Map(keys) }, Value::Array(items)) if !items.is_empty() => {
-            set.member |= always;
-            for value in items {
-                let child = set.children.entry(item_step(value, keys)).or_default();
-                collect(value, item, containers, child);
-                child.member = true;
-            }
-        }
-        (Type::List { rule: ListRule::Set, .. }, Value::Array(items)) if !items.is_empty() => {
-            set.member |= always;
-            for value in items {
-                set.children.entry(value_step(value)).or_default().member = true;
-            }
-        }
-        _ => set.member = true,
     }
 }
 
-/// What differs between two states.
+/// Whether a step leads to a field that a struct declares.
+pub(crate) fn is_named_field(ty: &Type, step: &str) -> bool {
+    match (ty, step.strip_prefix("f:")) {
+        (Type::Struct { id, .. }, Some(name)) => id.get().fields.contains_key(name),
+        _ => false,
+    }
+}
+
+/// What stands for an object that is not there.
+static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
+
+/// Whether a step leads to a struct that is always there.
+fn is_value(ty: &Type, step: &str) -> bool {
+    match (ty, step.strip_prefix("f:")) {
+        (Type::Struct { id, .. }, Some(name)) => id.get().fields.get(name).is_some_and(|field| field.value),
+        _ => false,
+    }
+}
+
+/// What differs between two states (upstream: structured-merge-diff `TypedValue.Compare`); no state is an empty one.
 pub fn compare(old: Option<&Value>, new: Option<&Value>, ty: &Type) -> Difference {
     let mut difference = Difference::default();
-    compare_into(old, new, ty, &mut difference.changed, &mut difference.removed);
+    let (old, new) = (old.unwrap_or(&EMPTY), new.unwrap_or(&EMPTY));
+    compare_into(Some(old), Some(new), ty, &mut difference);
     difference
 }
 
-fn compare_into(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    ty: &Type,
-    changed: &mut FieldSet,
-    removed: &mut FieldSet,
+fn compare_into<'a>(
+    old: Option<&'a Value>,
+    new: Option<&'a Value>,
+    ty: &'a Type,
+    difference: &mut Difference,
 ) {
-    let (old, new) = match (old, new) {
-        (None, None) => return,
-        (None, Some(new)) => return collect(new, ty, Containers::Always, changed),
-        (Some(old), None) => return collect(old, ty, Containers::Always, removed),
-        (Some(old), Some(new)) => (old, new),
-    };
     if old == new {
         return;
     }
-    let items_old = items_of(old, ty);
-    let items_new = items_of(new, ty);
-    let (Some(items_old), Some(items_new)) = (items_old, items_new) else {
-        changed.member = true;
-        return;
+    let items_old = old.map(|value| items_of(value, ty));
+    let items_new = new.map(|value| items_of(value, ty));
+    let (Some(items_old), Some(items_new)) =
+        (items_old.unwrap_or(Some(BTreeMap::new())), items_new.unwrap_or(Some(BTreeMap::new())))
+    else {
+        return difference.set(old, new);
     };
+    if items_old.is_empty() && items_new.is_empty() {
+        return difference.set(old, new);
+    }
+    let both = old.is_some() && new.is_some();
     let steps: std::collections::BTreeSet<&String> = items_old.keys().chain(items_new.keys()).collect();
     for step in steps {
-        let (old, new) = (items_old.get(step), items_new.get(step));
-        let item_type = old.or(new).map_or(&Type::Any, |(_, ty)| ty);
-        let mut below_changed = FieldSet::default();
-        let mut below_removed = FieldSet::default();
-        compare_into(
-            old.map(|(value, _)| *value),
-            new.map(|(value, _)| *value),
-            item_type,
-            &mut below_changed,
-            &mut below_removed,
-        );
-        let counts_itself = !matches!(ty, Type::Struct { .. });
-        below_changed.member |= counts_itself && old.is_none();
-        below_removed.member |= counts_itself && new.is_none();
-        if !below_changed.is_empty() {
-            changed.children.insert(step.clone(), below_changed);
+        let (before, after) = (items_old.get(step), items_new.get(step));
+        let item_type = before.or(after).map_or(&Type::Any, |(_, ty)| ty);
+        let absent = (both && is_value(ty, step)).then_some(&*EMPTY);
+        let side = |item: Option<&(&'a Value, &'a Type)>| item.map(|(value, _)| *value).or(absent);
+        let mut below = Difference::default();
+        compare_into(side(before), side(after), item_type, &mut below);
+        if !below.changed.is_empty() {
+            difference.changed.children.insert(step.clone(), below.changed);
         }
-        if !below_removed.is_empty() {
-            removed.children.insert(step.clone(), below_removed);
+        if !below.removed.is_empty() {
+            difference.removed.children.insert(step.clone(), below.removed);
         }
+    }
+    // A container that comes or goes counts itself, whatever it holds.
+    difference.changed.member |= old.is_none();
+    difference.removed.member |= new.is_none();
+}
+
+impl Difference {
+    /// The value itself differs.
+    fn set(&mut self, old: Option<&Value>, new: Option<&Value>) {
+        self.changed.member |= new.is_some() && old != new;
+        self.removed.member |= new.is_none() && old.is_some();
     }
 }
 
@@ -281,6 +273,9 @@ pub(crate) fn items_of<'a>(
         (Type::List { item, rule: ListRule::Set }, Value::Array(items)) => {
             Some(items.iter().map(|value| (value_step(value), (value, &**item))).collect())
         }
+        // What pruning emptied.
+        (Type::Struct { atomic: false, .. } | Type::Map { atomic: false, .. }, Value::Null)
+        | (Type::List { rule: ListRule::Map(_) | ListRule::Set, .. }, Value::Null) => Some(BTreeMap::new()),
         _ => None,
     }
 }

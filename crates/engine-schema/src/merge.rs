@@ -1,8 +1,10 @@
 //! Apply's two halves: merging an applied value into a live one, and removing what is no longer applied.
+//!
+//! Both do as structured-merge-diff does (`typed/merge.go`, `typed/remove.go`, `merge/update.go`).
 
 use serde_json::{Map, Value};
 
-use crate::fields::{FieldSet, item_step, items_of, value_step};
+use crate::fields::{FieldSet, is_named_field, item_step, items_of, value_step};
 use crate::tree::{ListRule, Type};
 
 /// Merges an applied value into a live one.
@@ -18,15 +20,10 @@ pub fn merge(live: &mut Value, applied: &Value, ty: &Type) {
             applied.iter().for_each(|(key, value)| merge_member(live, key, value, item));
         }
         (Type::List { item, rule: ListRule::Map(keys) }, Value::Array(live), Value::Array(applied)) => {
-            merge_list(
-                live,
-                applied,
-                |value| item_step(value, keys),
-                |live, applied| merge(live, applied, item),
-            );
+            *live = merge_list(live, applied, item, |value| item_step(value, keys));
         }
-        (Type::List { rule: ListRule::Set, .. }, Value::Array(live), Value::Array(applied)) => {
-            merge_list(live, applied, value_step, |_, _| {});
+        (Type::List { item, rule: ListRule::Set }, Value::Array(live), Value::Array(applied)) => {
+            *live = merge_list(live, applied, item, value_step);
         }
         (_, live, applied) => *live = applied.clone(),
     }
@@ -41,49 +38,107 @@ fn merge_member(live: &mut Map<String, Value>, key: &str, value: &Value, ty: &Ty
     }
 }
 
-/// Merges items found by a step: live items keep their order, applied items stand in theirs.
-fn merge_list(
-    live: &mut Vec<Value>,
-    applied: &[Value],
-    step: impl Fn(&Value) -> String,
-    merge_item: impl Fn(&mut Value, &Value),
-) {
-    let mut previous: Option<usize> = None;
-    for value in applied {
-        let wanted = step(value);
-        match live.iter().position(|item| step(item) == wanted) {
-            Some(index) => {
-                merge_item(&mut live[index], value);
-                previous = Some(previous.map_or(index, |previous| previous.max(index)));
+/// Merges items found by a step: applied items stand in their order, live ones in theirs, and those of both pull them
+/// together.
+fn merge_list(live: &[Value], applied: &[Value], ty: &Type, step: impl Fn(&Value) -> String) -> Vec<Value> {
+    let (left, right): (Vec<String>, Vec<String>) =
+        (live.iter().map(&step).collect(), applied.iter().map(&step).collect());
+    let mut shared = right.iter().filter(|step| left.contains(step)).peekable();
+    let merged = |index: usize| match left.iter().position(|step| *step == right[index]) {
+        Some(found) => {
+            let mut item = live[found].clone();
+            merge(&mut item, &applied[index], ty);
+            item
+        }
+        None => applied[index].clone(),
+    };
+    let mut out = Vec::new();
+    let (mut l, mut r) = (0, 0);
+    while l < left.len() || r < right.len() {
+        if l < left.len() {
+            let is_shared = right.contains(&left[l]);
+            if r < right.len() && left[l] == right[r] {
+                out.push(merged(r));
+                (l, r) = (l + 1, r + 1);
+                shared.next();
+                continue;
             }
-            None => {
-                let index = previous.map_or(live.len(), |previous| previous + 1);
-                live.insert(index.min(live.len()), value.clone());
-                previous = Some(index.min(live.len()));
+            // An item of both that is not the next of both is taken in its applied place.
+            if r < right.len() && is_shared && shared.peek().is_some_and(|next| **next != left[l]) {
+                l += 1;
+                continue;
             }
+            if !is_shared {
+                out.push(live[l].clone());
+                l += 1;
+                continue;
+            }
+            if right[..r].contains(&left[l]) {
+                l += 1;
+            }
+        }
+        if r < right.len() {
+            out.push(merged(r));
+            if shared.peek().is_some_and(|next| **next == right[r]) {
+                shared.next();
+            }
+            r += 1;
         }
     }
+    out
 }
 
-/// Removes from `value` what is in `last` and not in `kept`: what nobody applies any more.
-pub fn prune(value: &mut Value, ty: &Type, last: &FieldSet, kept: &FieldSet) {
-    let nothing = FieldSet::default();
-    let steps: Vec<(String, Type)> = match items_of(value, ty) {
-        Some(items) => items.into_iter().map(|(step, (_, ty))| (step, ty.clone())).collect(),
-        None => return,
+/// What is left of a merged value when a manager no longer applies all of what it applied `last`; `managed` is what
+/// all managers own now. Containers that are emptied are null: they are gone, but differ from those taken away.
+pub fn prune(merged: &Value, ty: &Type, last: &FieldSet, managed: &FieldSet) -> Value {
+    let last = with_named_fields(last, ty);
+    let all = with_named_fields(&FieldSet::of(merged, ty), ty);
+    let after = |gone: &FieldSet| {
+        let mut value = merged.clone();
+        remove(&mut value, ty, gone);
+        value
     };
-    for (step, item_type) in steps {
-        let Some(was) = last.children.get(&step) else { continue };
-        let still = kept.children.get(&step).unwrap_or(&nothing);
-        if was.member && still.is_empty() {
+    let left = |value: &Value| with_named_fields(&FieldSet::of(value, ty), ty);
+    // Without what was applied, then with what somebody owns, then with what was not applied by this manager at all.
+    let mut gone = all.clone();
+    gone.subtract(&left(&after(&last)));
+    gone.subtract(&with_named_fields(managed, ty));
+    let mut dangling = all;
+    dangling.subtract(&left(&after(&gone)));
+    after(&dangling.intersection(&last))
+}
+
+/// The set with each declared field as a member that has members below.
+fn with_named_fields(set: &FieldSet, ty: &Type) -> FieldSet {
+    let mut named = FieldSet { member: set.member, ..FieldSet::default() };
+    for (step, child) in &set.children {
+        let below = match (ty, step.split_once(':')) {
+            (Type::Struct { id, .. }, Some(("f", name))) => id.get().fields.get(name).map(|field| &field.ty),
+            (Type::Map { item, .. }, Some(("f", _))) | (Type::List { item, .. }, Some(("k", _))) => {
+                Some(&**item)
+            }
+            _ => None,
+        };
+        let mut child = with_named_fields(child, below.unwrap_or(&Type::Any));
+        child.member |= is_named_field(ty, step);
+        named.children.insert(step.clone(), child);
+    }
+    named
+}
+
+/// Removes the members of a set. What is emptied by it becomes null.
+fn remove(value: &mut Value, ty: &Type, set: &FieldSet) {
+    let Some(items) = items_of(value, ty) else { return };
+    let types: Vec<(String, Type)> = items.into_iter().map(|(step, (_, ty))| (step, ty.clone())).collect();
+    for (step, item_type) in types {
+        let Some(child) = set.children.get(&step) else { continue };
+        if child.member {
             remove_item(value, ty, &step);
-            continue;
-        }
-        let Some(item) = item_mut(value, ty, &step) else { continue };
-        let was_filled = !is_hollow(item);
-        prune(item, &item_type, was, still);
-        if was_filled && is_hollow(item) && still.is_empty() {
-            remove_item(value, ty, &step);
+        } else if let Some(item) = item_mut(value, ty, &step) {
+            remove(item, &item_type, child);
+            if is_hollow(item) {
+                *item = Value::Null;
+            }
         }
     }
 }

@@ -12,12 +12,20 @@ const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 const ORDER: &str = "$setElementOrder/";
 
-/// Why a patch cannot be used.
+/// Why a patch cannot be used; the texts are upstream's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// A `$patch` directive nobody knows.
-    #[error("Unknown type of patch: {0}")]
-    UnknownDirective(String),
+    /// A `$patch` directive that has no meaning where it stands.
+    #[error("unknown patch type: {directive} in map: {map}")]
+    UnknownDirective {
+        /// The directive.
+        directive: String,
+        /// The map it is in.
+        map: String,
+    },
+    /// `$patch: merge` on an item.
+    #[error("merging lists cannot yet be specified in the patch")]
+    MergeInList,
     /// An item of a list merged by key lacks the key.
     #[error("map: {change} does not contain declared merge key: {key}")]
     NoMergeKey {
@@ -26,53 +34,90 @@ pub enum PatchError {
         /// The key it lacks.
         key: String,
     },
+    /// `$retainKeys` is no list, or the patch sets a field that is not in it.
+    #[error("invalid patch format of retainKeys")]
+    RetainKeys,
+    /// `$setElementOrder` does not fit the field it is about.
+    #[error("invalid patch format of setElementOrder list")]
+    ElementOrder,
+    /// Items stand in another order than `$setElementOrder` gives them.
+    #[error("The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n")]
+    OrderMismatch {
+        /// The items.
+        patch: String,
+        /// Their order.
+        order: String,
+    },
+    /// A list merged by key holds something that is no object, or lists are mixed.
+    #[error("list element types are not identical: {0}")]
+    Mixed(String),
 }
 
 /// Merges `patch` into `target`.
 ///
 /// # Errors
-/// When a directive is unknown, or an item lacks the key of its list.
+/// When a directive is unknown or misplaced, or an item lacks the key of its list.
 pub fn merge(target: &mut Value, patch: &Value, ty: &Type) -> Result<(), PatchError> {
     let (Some(live), Some(changes)) = (target.as_object_mut(), patch.as_object()) else {
-        *target = stripped(patch);
+        *target = new_value(patch).unwrap_or_default();
         return Ok(());
     };
     merge_map(live, changes, ty)
 }
 
 fn merge_map(live: &mut Map<String, Value>, patch: &Map<String, Value>, ty: &Type) -> Result<(), PatchError> {
-    match patch.get(DIRECTIVE).and_then(Value::as_str) {
+    if let Some(directive) = patch.get(DIRECTIVE) {
+        return direct_map(live, patch, directive);
+    }
+    retain_keys(live, patch)?;
+    let ordered = |key: &str| patch.contains_key(&format!("{ORDER}{key}"));
+    for (key, order) in patch {
+        if let Some(field) = key.strip_prefix(ORDER) {
+            merge_in_order(live, field, (patch.get(field), order), ty)?;
+        }
+    }
+    for (key, value) in patch {
+        if let Some(field) = key.strip_prefix(DELETE_FROM) {
+            delete_from(live, field, value);
+        } else if key != RETAIN_KEYS && !key.starts_with(ORDER) && !ordered(key) {
+            merge_field(live, key, value, ty)?;
+        }
+    }
+    Ok(())
+}
+
+/// `$patch` in a map: what is beside `replace` takes the map's place as it is.
+fn direct_map(
+    live: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+    directive: &Value,
+) -> Result<(), PatchError> {
+    match directive.as_str() {
         Some("replace") => {
-            *live = stripped_map(patch);
-            return Ok(());
+            *live = patch.clone();
+            live.remove(DIRECTIVE);
+            Ok(())
         }
         Some("delete") => {
             live.clear();
-            return Ok(());
+            Ok(())
         }
-        None | Some("merge") => {}
-        Some(other) => return Err(PatchError::UnknownDirective(other.to_owned())),
+        other => Err(PatchError::UnknownDirective {
+            directive: other.map_or_else(|| directive.to_string(), str::to_owned),
+            map: Value::from(patch.clone()).to_string(),
+        }),
     }
-    if let Some(keys) = patch.get(RETAIN_KEYS).and_then(Value::as_array) {
-        live.retain(|key, _| keys.iter().any(|listed| listed == key));
+}
+
+fn retain_keys(live: &mut Map<String, Value>, patch: &Map<String, Value>) -> Result<(), PatchError> {
+    let Some(keys) = patch.get(RETAIN_KEYS) else { return Ok(()) };
+    let keys = keys.as_array().ok_or(PatchError::RetainKeys)?;
+    let listed = |key: &str| keys.iter().any(|listed| listed == key);
+    let is_field = |key: &str| key != RETAIN_KEYS && !key.starts_with(DELETE_FROM) && !key.starts_with(ORDER);
+    if patch.iter().any(|(key, value)| is_field(key) && !value.is_null() && !listed(key)) {
+        return Err(PatchError::RetainKeys);
     }
-    for (key, value) in patch {
-        if key == DIRECTIVE || key == RETAIN_KEYS || key.starts_with(ORDER) {
-            continue;
-        }
-        if let Some(field) = key.strip_prefix(DELETE_FROM) {
-            delete_from(live, field, value);
-            continue;
-        }
-        merge_field(live, key, value, ty)?;
-    }
-    for (key, order) in patch {
-        let Some(field) = key.strip_prefix(ORDER) else { continue };
-        let (_, strategy) = field_of(ty, field);
-        if let (Some(Value::Array(items)), Some(order)) = (live.get_mut(field), order.as_array()) {
-            reorder(items, order, strategy.merge_key.as_deref());
-        }
-    }
+    live.retain(|key, _| listed(key));
     Ok(())
 }
 
@@ -82,72 +127,158 @@ fn merge_field(live: &mut Map<String, Value>, key: &str, value: &Value, ty: &Typ
         live.remove(key);
         return Ok(());
     }
-    let merged_list = strategy.merge || strategy.merge_key.is_some();
     match (live.get_mut(key), value) {
-        (Some(slot), Value::Object(_)) if strategy.replace => *slot = stripped(value),
-        (Some(slot @ Value::Object(_)), Value::Object(changes)) => {
-            if changes.get(DIRECTIVE).and_then(Value::as_str) == Some("delete") {
-                live.remove(key);
-            } else {
-                merge(slot, value, &field_type)?;
+        (Some(slot @ Value::Object(_)), Value::Object(_)) if strategy.replace => *slot = value.clone(),
+        (Some(slot @ Value::Object(_)), Value::Object(_)) => merge(slot, value, &field_type)?,
+        (Some(Value::Array(items)), Value::Array(changes)) if strategy.merge => {
+            *items = merge_list(std::mem::take(items), changes, &strategy, &field_type)?;
+        }
+        (Some(slot @ Value::Array(_)), Value::Array(_)) => *slot = value.clone(),
+        _ => match new_value(value) {
+            Some(value) => drop(live.insert(key.to_owned(), value)),
+            None => drop(live.remove(key)),
+        },
+    }
+    Ok(())
+}
+
+/// Merges a list whose order the patch gives.
+fn merge_in_order(
+    live: &mut Map<String, Value>,
+    field: &str,
+    (changes, order): (Option<&Value>, &Value),
+    ty: &Type,
+) -> Result<(), PatchError> {
+    let (field_type, strategy) = field_of(ty, field);
+    let order = order.as_array().ok_or(PatchError::ElementOrder)?;
+    let list = |value: &Value| value.as_array().cloned().ok_or(PatchError::ElementOrder);
+    let before = live.get(field).map(list).transpose()?;
+    let changes = changes.map(list).transpose()?;
+    let key = strategy.merge_key.as_deref();
+    if let Some(changes) = &changes {
+        check_order(changes, order, key)?;
+    }
+    let merged = match (&before, changes) {
+        (None, None) => return Ok(()),
+        (Some(before), None) => before.clone(),
+        (None, Some(changes)) => changes.iter().filter_map(kept).collect(),
+        (Some(before), Some(changes)) if strategy.merge => {
+            merge_list(before.clone(), &changes, &strategy, &field_type)?
+        }
+        (Some(_), Some(changes)) => changes,
+    };
+    let before = overwritten(&before.unwrap_or_default(), &merged, key);
+    let merged = in_order(merged, order, &before, key)?;
+    live.insert(field.to_owned(), Value::Array(merged));
+    Ok(())
+}
+
+/// The items whose order counts as the server's: those there before. Where an item was deleted, one that is new takes a
+/// place among them: upstream, appending overwrites the end of the array that deleting had shortened.
+fn overwritten(before: &[Value], merged: &[Value], key: Option<&str>) -> Vec<Value> {
+    let is_in = |list: &[Value], item: &Value| {
+        let wanted = identity(item, key).ok();
+        list.iter().any(|listed| identity(listed, key).ok() == wanted)
+    };
+    let survivors = before.iter().filter(|item| is_in(merged, item));
+    let new = merged.iter().filter(|item| !is_in(before, item));
+    survivors.chain(new).take(before.len()).cloned().collect()
+}
+
+/// The items of a patch, other than deletions, must stand in the order the patch gives.
+fn check_order(changes: &[Value], order: &[Value], key: Option<&str>) -> Result<(), PatchError> {
+    if changes.is_empty() || order.is_empty() {
+        return Ok(());
+    }
+    let mut order_left = order.iter();
+    for change in changes.iter().filter(|change| change.get(DIRECTIVE).is_none()) {
+        let wanted = identity(change, key)?;
+        let mut found = false;
+        for listed in order_left.by_ref() {
+            if identity(listed, key)? == wanted {
+                found = true;
+                break;
             }
         }
-        (Some(Value::Array(items)), Value::Array(changes)) if merged_list => {
-            merge_list(items, changes, &strategy, &field_type)?;
-        }
-        (None, Value::Array(changes)) if merged_list => {
-            let mut items = Vec::new();
-            merge_list(&mut items, changes, &strategy, &field_type)?;
-            live.insert(key.to_owned(), Value::Array(items));
-        }
-        (None, Value::Object(changes))
-            if changes.get(DIRECTIVE).and_then(Value::as_str) == Some("delete") => {}
-        _ => {
-            live.insert(key.to_owned(), stripped(value));
+        if !found {
+            return Err(PatchError::OrderMismatch {
+                patch: Value::from(changes.to_vec()).to_string(),
+                order: Value::from(order.to_vec()).to_string(),
+            });
         }
     }
     Ok(())
 }
 
+/// By what an item is found: its key, or itself.
+fn identity<'a>(item: &'a Value, key: Option<&str>) -> Result<&'a Value, PatchError> {
+    let Some(key) = key else { return Ok(item) };
+    item.get(key).ok_or_else(|| PatchError::NoMergeKey { change: item.to_string(), key: key.to_owned() })
+}
+
 fn merge_list(
-    items: &mut Vec<Value>,
+    items: Vec<Value>,
     changes: &[Value],
     strategy: &Strategy,
     ty: &Type,
-) -> Result<(), PatchError> {
+) -> Result<Vec<Value>, PatchError> {
+    if items.is_empty() && changes.is_empty() {
+        return Ok(items);
+    }
+    let objects = items.iter().chain(changes).filter(|item| item.is_object()).count();
+    if objects != 0 && objects != items.len() + changes.len() {
+        return Err(PatchError::Mixed(format!("{} {}", Value::from(items), Value::from(changes.to_vec()))));
+    }
+    let Some(key) = strategy.merge_key.as_deref() else {
+        let mut merged: Vec<Value> = Vec::new();
+        for item in items.iter().chain(changes) {
+            if !merged.contains(item) {
+                merged.push(item.clone());
+            }
+        }
+        return in_order(merged, changes, &items, None);
+    };
     let item_type = match ty {
         Type::List { item, .. } => (**item).clone(),
         _ => Type::Any,
     };
-    let replaces = |change: &Value| {
-        change
-            .as_object()
-            .is_some_and(|map| map.len() == 1 && map.get(DIRECTIVE).is_some_and(|d| d == "replace"))
-    };
-    if changes.iter().any(replaces) {
-        *items = changes.iter().filter(|change| !replaces(change)).map(stripped).collect();
-        return Ok(());
+    let (mut merged, changes) = direct_items(items, changes, key)?;
+    let before = merged.clone();
+    for change in &changes {
+        let wanted = identity(change, Some(key))?;
+        match merged.iter_mut().find(|item| item.get(key) == Some(wanted)) {
+            Some(item) => merge(item, change, &item_type)?,
+            None => merged.push(change.clone()),
+        }
     }
-    let Some(key) = strategy.merge_key.as_deref() else {
-        for change in changes {
-            if !items.contains(change) {
-                items.push(change.clone());
+    in_order(merged, &changes, &before, Some(key))
+}
+
+/// Carries out the directives among the items of a patch; what is left to merge, and into what.
+fn direct_items(
+    mut items: Vec<Value>,
+    changes: &[Value],
+    key: &str,
+) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
+    let (mut plain, mut replaces) = (Vec::new(), false);
+    for change in changes {
+        match change.get(DIRECTIVE) {
+            None => plain.push(change.clone()),
+            Some(directive) if directive == "delete" => {
+                let gone = identity(change, Some(key))?;
+                items.retain(|item| item.get(key) != Some(gone));
+            }
+            Some(directive) if directive == "replace" => replaces = true,
+            Some(directive) if directive == "merge" => return Err(PatchError::MergeInList),
+            Some(directive) => {
+                return Err(PatchError::UnknownDirective {
+                    directive: directive.as_str().map_or_else(|| directive.to_string(), str::to_owned),
+                    map: change.to_string(),
+                });
             }
         }
-        return Ok(());
-    };
-    for change in changes {
-        let Some(wanted) = change.get(key) else {
-            return Err(PatchError::NoMergeKey { change: change.to_string(), key: key.to_owned() });
-        };
-        let found = items.iter().position(|item| item.get(key) == Some(wanted));
-        match (change.get(DIRECTIVE).and_then(Value::as_str), found) {
-            (Some("delete"), _) => items.retain(|item| item.get(key) != Some(wanted)),
-            (_, Some(index)) => merge(&mut items[index], change, &item_type)?,
-            (_, None) => items.push(stripped(change)),
-        }
     }
-    Ok(())
+    Ok(if replaces { (plain, Vec::new()) } else { (items, plain) })
 }
 
 fn delete_from(live: &mut Map<String, Value>, field: &str, gone: &Value) {
@@ -157,39 +288,39 @@ fn delete_from(live: &mut Map<String, Value>, field: &str, gone: &Value) {
     }
 }
 
-/// Puts items into the order of the patch; items it does not name keep their place relative to their neighbours.
-fn reorder(items: &mut Vec<Value>, order: &[Value], key: Option<&str>) {
-    let identity = |item: &Value| match key {
-        Some(key) => item.get(key).cloned().unwrap_or(Value::Null),
-        None => item.clone(),
+/// Puts items into the order of a patch. Items it does not name keep their order, and stand before an item it names
+/// only where they stood so `before`.
+fn in_order(
+    items: Vec<Value>,
+    order: &[Value],
+    before: &[Value],
+    key: Option<&str>,
+) -> Result<Vec<Value>, PatchError> {
+    let place = |list: &[Value], item: &Value| {
+        let wanted = identity(item, key).ok();
+        list.iter().position(|listed| identity(listed, key).ok() == wanted)
     };
-    let rank = |item: &Value| {
-        let wanted = identity(item);
-        order.iter().position(|listed| identity(listed) == wanted)
-    };
-    let (mut listed, mut result): (Vec<(usize, Value)>, Vec<Value>) = (Vec::new(), Vec::new());
-    let mut unlisted: Vec<(usize, Value)> = Vec::new();
-    for (index, item) in std::mem::take(items).into_iter().enumerate() {
-        match rank(&item) {
-            Some(rank) => listed.push((rank, item)),
-            None => unlisted.push((index, item)),
-        }
+    for item in &items {
+        identity(item, key)?;
     }
-    listed.sort_by_key(|(rank, _)| *rank);
-    let mut listed = listed.into_iter().map(|(_, item)| item);
-    let mut unlisted = unlisted.into_iter().peekable();
-    loop {
-        // An unlisted item stands where it stood, counted from the front.
-        if let Some((_, item)) = unlisted.next_if(|(index, _)| *index <= result.len()) {
-            result.push(item);
-        } else if let Some(item) = listed.next() {
-            result.push(item);
-        } else {
-            break;
+    let (mut named, unnamed): (Vec<Value>, Vec<Value>) =
+        items.into_iter().partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    let mut ordered = Vec::new();
+    let mut named = named.into_iter().peekable();
+    for item in unnamed {
+        let own = place(before, &item);
+        let goes_first = |other: &Value| match (own, place(before, other)) {
+            (Some(own), Some(other)) => own >= other,
+            _ => true,
+        };
+        while let Some(other) = named.next_if(goes_first) {
+            ordered.push(other);
         }
+        ordered.push(item);
     }
-    result.extend(unlisted.map(|(_, item)| item));
-    *items = result;
+    ordered.extend(named);
+    Ok(ordered)
 }
 
 /// Type and strategy of a field; free for types that are not looked into.
@@ -204,30 +335,29 @@ fn field_of(ty: &Type, name: &str) -> (Type, Strategy) {
     }
 }
 
-/// A new value without directives and nulls.
-fn stripped(value: &Value) -> Value {
+/// A value that had no place before: without nulls, and without maps that hold a directive.
+fn new_value(value: &Value) -> Option<Value> {
     match value {
-        Value::Object(map) => Value::Object(stripped_map(map)),
-        Value::Array(items) => items
-            .iter()
-            .filter(|item| item.get(DIRECTIVE).and_then(Value::as_str) != Some("delete"))
-            .map(stripped)
-            .collect(),
-        other => other.clone(),
+        Value::Object(map) if map.contains_key(DIRECTIVE) => None,
+        Value::Object(map) => {
+            let fields = map.iter().filter(|(_, value)| !value.is_null());
+            Some(fields.filter_map(|(key, value)| Some((key.clone(), new_value(value)?))).collect())
+        }
+        Value::Array(items) => Some(items.iter().filter_map(new_value).collect()),
+        other => Some(other.clone()),
     }
 }
 
-fn stripped_map(map: &Map<String, Value>) -> Map<String, Value> {
-    map.iter()
-        .filter(|(key, value)| {
-            !value.is_null()
-                && *key != DIRECTIVE
-                && *key != RETAIN_KEYS
-                && !key.starts_with(ORDER)
-                && !key.starts_with(DELETE_FROM)
-        })
-        .map(|(key, value)| (key.clone(), stripped(value)))
-        .collect()
+/// The same, with nulls: what upstream does with a new list whose order is given.
+fn kept(value: &Value) -> Option<Value> {
+    match value {
+        Value::Object(map) if map.contains_key(DIRECTIVE) => None,
+        Value::Object(map) => {
+            Some(map.iter().filter_map(|(key, value)| Some((key.clone(), kept(value)?))).collect())
+        }
+        Value::Array(items) => Some(items.iter().filter_map(kept).collect()),
+        other => Some(other.clone()),
+    }
 }
 
 #[cfg(test)]
@@ -289,9 +419,10 @@ mod tests {
     }
 
     #[test]
-    fn unlisted_items_keep_their_place() {
-        let mut items = vec![json!({"n": 1}), json!({"n": 2}), json!({"n": 3})];
-        reorder(&mut items, &[json!({"n": 3}), json!({"n": 1})], Some("n"));
-        assert_eq!(items, [json!({"n": 3}), json!({"n": 2}), json!({"n": 1})]);
+    fn new_items_go_before_those_that_the_patch_does_not_name() {
+        let before = [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})];
+        let items = [json!({"n": 1}), json!({"n": 2}), json!({"n": 3}), json!({"n": 4})].to_vec();
+        let ordered = in_order(items, &[json!({"n": 4}), json!({"n": 3})], &before, Some("n")).unwrap();
+        assert_eq!(ordered, [json!({"n": 4}), json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
     }
 }

@@ -113,6 +113,8 @@ pub struct Field {
     pub required: bool,
     /// Whether zero and absent differ (a pointer in Go).
     pub pointer: bool,
+    /// Whether it is a struct that Go holds by value: absent and empty do not differ.
+    pub value: bool,
     /// What a strategic merge patch does with it.
     pub patch: Strategy,
 }
@@ -198,6 +200,7 @@ fn fields_of(
                     required.contains(&field.as_str()),
                 ),
                 pointer: overlay::pointers::is_pointer(name, field),
+                value: overlay::pointers::is_value(name, field),
                 patch: parse_strategy(property),
             };
             (field.clone(), field_of)

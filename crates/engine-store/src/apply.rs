@@ -68,30 +68,65 @@ impl Store {
         (context, fields): (Context, FieldSet),
         part: Part,
     ) -> Result<Value, Status> {
-        let ty = context.ty.clone();
-        let mut merged = Value::clone(old);
-        merge(&mut merged, applied, &ty);
-        let changed = {
-            let mut changed = compare(Some(old), Some(&merged), &ty).changed;
-            strip(&mut changed);
-            changed
-        };
-        let mut managers = entries(old);
-        settle_conflicts(request, &context, &mut managers, &changed)?;
-        let own = managers.iter().position(|entry| context.owns(entry, Operation::Apply));
-        let last = own.map(|index| managers.remove(index));
-        if let Some(last) = &last {
-            let mut kept = fields.clone();
-            managers.iter().for_each(|entry| kept.union(&entry.fields));
-            prune(&mut merged, &ty, &last.fields, &kept);
-        }
-        refresh_last_applied(&context, applied, &mut merged);
-        let entry = match last {
-            Some(last) if last.fields == fields && last.api_version == context.api_version => last,
-            _ => context.entry(Operation::Apply, fields),
-        };
-        managers.push(entry);
+        let (merged, managers) = settle(&context, old, (applied, fields), request.options.force)?;
         self.replace(env, request, old, merged, (part, Writer::Apply(managers)))
+    }
+}
+
+/// The state an apply makes of `old`, and who owns what in it then.
+fn settle(
+    context: &Context,
+    old: &Value,
+    (applied, fields): (&Value, FieldSet),
+    force: bool,
+) -> Result<(Value, Vec<Entry>), Status> {
+    let ty = &context.ty;
+    let mut merged = old.clone();
+    merge(&mut merged, applied, ty);
+    let mut managers = entries(old);
+    if managers.is_empty() {
+        managers.extend(before_first_apply(context, old));
+    }
+    let own = managers.iter().position(|entry| context.owns(entry, Operation::Apply));
+    let last = own.map(|index| managers.remove(index));
+    if let Some(last) = &last {
+        // With the name, which nobody owns: metadata as a whole must not look like something no longer applied.
+        let mut managed = FieldSet::of(applied, ty);
+        managers.iter().for_each(|entry| managed.union(&entry.fields));
+        merged = prune(&merged, ty, &last.fields, &managed);
+    }
+    let mut difference = compare(Some(old), Some(&merged), ty);
+    strip(&mut difference.changed);
+    settle_conflicts(&mut managers, &difference.changed, force)?;
+    managers.iter_mut().for_each(|entry| entry.fields.subtract(&difference.removed));
+    drop_nulls(&mut merged);
+    refresh_last_applied(context, applied, &mut merged);
+    let entry = match last {
+        Some(last) if last.fields == fields && last.api_version == context.api_version => last,
+        _ => context.entry(Operation::Apply, fields),
+    };
+    managers.push(entry);
+    Ok((merged, managers))
+}
+
+/// Who owns what is there when nobody is recorded to (upstream: `skipNonAppliedManager`).
+fn before_first_apply(context: &Context, old: &Value) -> Option<Entry> {
+    let mut fields = compare(None, Some(old), &context.ty).changed;
+    strip(&mut fields);
+    let entry =
+        Entry { manager: "before-first-apply".to_owned(), ..context.entry(Operation::Update, fields) };
+    (!entry.fields.is_empty()).then_some(entry)
+}
+
+/// Takes out what pruning emptied.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, member| !member.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 
@@ -150,24 +185,20 @@ fn drop_reset_fields(request: &Request<'_>, part: Part, applied: &mut Value) {
 }
 
 /// Finds fields of others that would change; takes them over when forced, refuses otherwise.
-fn settle_conflicts(
-    request: &Request<'_>,
-    context: &Context,
-    managers: &mut [Entry],
-    changed: &FieldSet,
-) -> Result<(), Status> {
+fn settle_conflicts(managers: &mut [Entry], changed: &FieldSet, force: bool) -> Result<(), Status> {
     let mut conflicts = Vec::new();
-    for entry in managers.iter_mut().filter(|entry| !context.owns(entry, Operation::Apply)) {
+    for entry in managers.iter_mut() {
         let conflict = entry.fields.intersection(changed);
         if conflict.is_empty() {
             continue;
         }
-        if request.options.force {
+        if force {
             entry.fields.subtract(&conflict);
         } else {
             conflicts.push((describe(entry), conflict.paths()));
         }
     }
+    conflicts.sort();
     if conflicts.is_empty() { Ok(()) } else { Err(conflict_status(&conflicts)) }
 }
 
@@ -226,3 +257,6 @@ fn refresh_last_applied(context: &Context, applied: &Value, merged: &mut Value) 
     }
     *slot = Value::from(format!("{manifest}\n"));
 }
+
+#[cfg(test)]
+mod tests;

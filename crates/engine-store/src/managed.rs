@@ -144,6 +144,9 @@ pub(crate) fn strip(set: &mut FieldSet) {
     for path in UNOWNED {
         set.remove(path);
     }
+    if let Some(metadata) = set.children.get_mut("f:metadata") {
+        metadata.member = false;
+    }
     // A set that holds nothing of metadata must not mention it.
     set.subtract(&FieldSet::default());
 }
@@ -151,26 +154,10 @@ pub(crate) fn strip(set: &mut FieldSet) {
 /// Brings the managed fields of `new` up to date.
 pub(crate) fn record(old: Option<&Value>, new: &mut Value, context: &Context, writer: Writer) {
     let entries = match writer {
-        Writer::Apply(entries) => after_removals(entries, old, new, context),
+        Writer::Apply(entries) => entries,
         Writer::Update => after_update(old, new, context),
     };
     store_entries(new, entries);
-}
-
-/// Apply: fields that vanished belong to nobody any more.
-fn after_removals(
-    mut entries: Vec<Entry>,
-    old: Option<&Value>,
-    new: &Value,
-    context: &Context,
-) -> Vec<Entry> {
-    let removed = compare(old, Some(new), &context.ty).removed;
-    for entry in &mut entries {
-        if !context.owns(entry, Operation::Apply) {
-            entry.fields.subtract(&removed);
-        }
-    }
-    entries
 }
 
 fn after_update(old: Option<&Value>, new: &Value, context: &Context) -> Vec<Entry> {

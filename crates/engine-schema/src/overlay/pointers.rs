@@ -189,6 +189,45 @@ pub(crate) fn is_pointer(schema: &str, field: &str) -> bool {
     lists(POINTERS, schema, field)
 }
 
+/// Structs that Go holds by value, other than `metadata`, `spec` and `status`: absent and empty are the same.
+const VALUES: &[(&str, &str)] = &[
+    ("admissionregistration.v1.MutatingWebhook", "clientConfig"),
+    ("admissionregistration.v1.ValidatingWebhook", "clientConfig"),
+    ("apps.v1.DaemonSetSpec", "template updateStrategy"),
+    ("apps.v1.DeploymentSpec", "strategy template"),
+    ("apps.v1.ReplicaSetSpec", "template"),
+    ("apps.v1.StatefulSetSpec", "template updateStrategy"),
+    ("autoscaling.v1.HorizontalPodAutoscalerSpec", "scaleTargetRef"),
+    ("autoscaling.v2.HorizontalPodAutoscalerSpec", "scaleTargetRef"),
+    ("batch.v1.CronJobSpec", "jobTemplate"),
+    ("batch.v1.JobSpec", "template"),
+    ("core.v1.Container", "resources"),
+    ("core.v1.ContainerStatus", "lastState state"),
+    ("core.v1.EphemeralContainer", "resources"),
+    ("core.v1.Event", "involvedObject source"),
+    ("core.v1.NodeDaemonEndpoints", "kubeletEndpoint"),
+    ("core.v1.NodeStatus", "daemonEndpoints nodeInfo"),
+    ("core.v1.PersistentVolumeClaimSpec", "resources"),
+    ("core.v1.PodTemplate", "template"),
+    ("core.v1.PreferredSchedulingTerm", "preference"),
+    ("core.v1.ServiceStatus", "loadBalancer"),
+    ("core.v1.WeightedPodAffinityTerm", "podAffinityTerm"),
+    ("discovery.v1.Endpoint", "conditions"),
+    ("events.v1.Event", "deprecatedSource regarding"),
+    ("networking.v1.HTTPIngressPath", "backend"),
+    ("networking.v1.IngressServiceBackend", "port"),
+    ("networking.v1.IngressStatus", "loadBalancer"),
+    ("networking.v1.NetworkPolicySpec", "podSelector"),
+    ("rbac.v1.ClusterRoleBinding", "roleRef"),
+    ("rbac.v1.RoleBinding", "roleRef"),
+];
+
+/// Whether Go holds a field as a struct, not as a pointer to one.
+pub(crate) fn is_value(schema: &str, field: &str) -> bool {
+    // Custom resources have no Go types here, and so no schema of this file.
+    matches!(field, "metadata" | "spec" | "status") || lists(VALUES, schema, field)
+}
+
 /// Whether Go writes a field of a schema even when it is empty.
 pub(crate) fn is_always_written(schema: &str, field: &str, required: bool) -> bool {
     if required { !lists(LEFT_OUT, schema, field) } else { lists(WRITTEN, schema, field) }
