@@ -1,9 +1,10 @@
-//! The project's verbs: `cargo xtask test`, `cargo xtask tidy`.
+//! The project's verbs: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
 #![allow(
     clippy::disallowed_methods,
     reason = "a tool for developers: it runs cargo and reads the source tree"
 )]
 
+mod bench;
 mod kubectl;
 mod test;
 mod tidy;
@@ -17,6 +18,8 @@ usage: cargo xtask <verb>
   test pure          only the tests of the pure crates: no namespaces, no network, no programs
   tidy               the rules of the repository: imports, purity, names, sizes
   tidy --report      the same, and how much code stands above the purity line
+  bench api          figures of the API server, next to a real kube-apiserver where Go can build one;
+                     takes the options of crates/serve-api/benches/api/main.rs
 ";
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         ["test", "pure"] => test::pure(),
         ["tidy"] => tidy::command(),
         ["tidy", "--report"] => tidy::command().and_then(|()| tidy::report()),
+        ["bench", "api", rest @ ..] => bench::api(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -39,6 +43,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Cargo, in the root of the repository.
+fn cargo(arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
 }
 
 /// The root of the repository.

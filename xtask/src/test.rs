@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{kubectl, root, tidy};
+use crate::{kubectl, tidy};
 
 /// A test that could not run prints this, its name and the reason.
 const SKIP_MARK: &str = "sealane-skip: ";
@@ -57,8 +57,7 @@ pub(crate) fn pure() -> Result<()> {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root());
+    let mut command = crate::cargo(arguments);
     if std::env::var_os(SEED.0).is_none() {
         command.env(SEED.0, SEED.1);
     }

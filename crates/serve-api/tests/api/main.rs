@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod crash;
 mod hostile;
 mod http_surface;
 mod kube_rs;
