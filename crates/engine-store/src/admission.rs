@@ -84,7 +84,7 @@ fn priority(store: &Store, pod: &mut Value) -> Result<(), Status> {
                 let why = format!("no PriorityClass with name {name} was found");
                 Status::forbidden(pods, object::name(pod), &why)
             })?;
-            Some(Value::clone(class))
+            Some(Value::clone(&class))
         }
     };
     let field = |name: &str| class.as_ref().and_then(|class| class.get(name)).cloned();
@@ -140,7 +140,7 @@ fn default_ingress_class(store: &Store, ingress: &mut Value) -> Result<(), Statu
         age(b).cmp(&age(a)).then(name(a).cmp(&name(b)))
     });
     if let Some(class) = default {
-        let name = Value::from(object::name(class));
+        let name = Value::from(object::name(&class));
         map_mut(ingress, "spec").insert("ingressClassName".to_owned(), name);
     }
     Ok(())

@@ -39,7 +39,7 @@ impl Store {
         let context = Context::new(request, env.now, part.subresource());
         let mut fields = FieldSet::of(&applied, &context.ty);
         strip(&mut fields);
-        let Ok(old) = self.find(request.id, request.target).cloned() else {
+        let Ok(old) = self.find(request.id, request.target) else {
             if part != Part::Main {
                 return Err(Status::not_found(request.kind(), request.name()));
             }

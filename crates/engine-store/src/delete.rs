@@ -1,7 +1,5 @@
 //! DELETE: preconditions, propagation policy, grace, finalizers.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use crate::request::{DeleteOptions, Env, Written};
@@ -25,7 +23,7 @@ impl Store {
         options: &DeleteOptions,
     ) -> Result<Written, Status> {
         let kind = request.stored_kind();
-        let old = Arc::clone(self.find(request.id, request.target)?);
+        let old = self.find(request.id, request.target)?;
         check_preconditions(request, options, &old)?;
         if kind.plural == "namespaces" && IMMORTAL.contains(&request.name()) {
             return Err(Status::forbidden(kind, request.name(), "this namespace may not be deleted"));
@@ -38,7 +36,7 @@ impl Store {
         let finished = is_finished(kind, &object);
         let answer = if finished {
             if !dry_run {
-                object = Value::clone(&self.commit(request.stored(), Commit::Remove(object)));
+                object = self.commit(request.stored(), Commit::Remove(object));
             }
             match kind.delete_answer {
                 DeleteAnswer::Object => request.shown(object),
@@ -48,7 +46,7 @@ impl Store {
             }
         } else {
             if object != *old && !dry_run {
-                object = Value::clone(&self.commit(request.stored(), Commit::Put(object)));
+                object = self.commit(request.stored(), Commit::Put(object));
             }
             request.shown(object)
         };

@@ -1,15 +1,15 @@
-//! The journal: committed changes as serializable records, and a store rebuilt from them.
+//! The journal: committed changes as records that can be kept, and a store rebuilt from them.
 
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::store::{Key, Store, StoreConfig};
+use crate::key::Key;
+use crate::store::{Store, StoreConfig};
+use crate::stored::Stored;
 use engine_kinds::{Kind, object};
 
 /// One committed change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// The revision of the change.
     pub revision: u64,
@@ -17,11 +17,19 @@ pub struct Record {
     pub group: String,
     /// Plural resource name; empty in a record that only carries a revision.
     pub resource: String,
-    /// Whether the object was deleted.
-    pub deleted: bool,
-    /// The object after the change; for a deletion its last state.
-    #[serde(with = "shared")]
-    pub object: Arc<Value>,
+    /// Namespace and name of the object, with a slash between; by it a later record replaces an earlier one.
+    pub key: String,
+    /// The object after the change; none when it was deleted.
+    pub object: Option<Stored>,
+}
+
+/// A record as it is read back.
+#[derive(Deserialize)]
+struct Kept {
+    revision: u64,
+    group: String,
+    resource: String,
+    object: Value,
 }
 
 /// Why records make no store.
@@ -46,20 +54,42 @@ pub enum RestoreError {
 }
 
 impl Record {
-    pub(crate) fn new(revision: u64, kind: &Kind, object: &Arc<Value>, deleted: bool) -> Self {
+    pub(crate) fn new(revision: u64, kind: &Kind, key: &Key, object: Option<Stored>) -> Self {
         Self {
             revision,
             group: kind.group.to_string(),
             resource: kind.plural.to_string(),
-            deleted,
-            object: Arc::clone(object),
+            key: key.to_string(),
+            object,
         }
     }
 
-    /// Namespace and name of the object, by which a later record replaces an earlier one.
+    /// A record that touches no object and carries the revision the store goes on from.
     #[must_use]
-    pub fn key(&self) -> String {
-        Key::of(&self.object).to_string()
+    pub fn of_revision(revision: u64) -> Self {
+        let nothing = String::new();
+        Self { revision, group: nothing.clone(), resource: nothing.clone(), key: nothing, object: None }
+    }
+
+    /// The record of an object as JSON text, to be kept; none for a deletion, which leaves nothing to keep.
+    #[must_use]
+    pub fn to_json(&self) -> Option<String> {
+        let object = self.object.as_ref()?;
+        let Self { revision, group, resource, .. } = self;
+        Some(format!(
+            "{{\"revision\":{revision},\"group\":\"{group}\",\"resource\":\"{resource}\",\"deleted\":false,\"object\":{}}}",
+            object.text()
+        ))
+    }
+
+    /// Reads what [`Record::to_json`] wrote.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let Kept { revision, group, resource, object } = serde_json::from_slice(text)?;
+        let key = Key::new(object::namespace(&object), object::name(&object)).to_string();
+        Ok(Self { revision, group, resource, key, object: Some(Stored::new(&object)) })
     }
 }
 
@@ -84,12 +114,12 @@ impl Store {
                     resource: resource.clone(),
                 }
             })?;
-            let key = Key::of(&record.object);
-            if key.name.is_empty() {
+            let key = Key::parse(&record.key);
+            if key.name().is_empty() {
                 return Err(RestoreError::NoName { revision: record.revision });
             }
             let stored = store.registry().stored(id);
-            store.place(stored, &key, &record.object, record.deleted);
+            store.place(stored, &key, record.object);
             revision = revision.max(record.revision);
         }
         store.begin_history_after(revision);
@@ -98,30 +128,10 @@ impl Store {
 
     /// One record per object, and one that only carries the revision: what a journal can be replaced with.
     pub fn snapshot(&self) -> impl Iterator<Item = Record> + '_ {
-        let objects = self.stored_objects().map(|(kind, object)| {
-            let revision = object::resource_version(object).parse().unwrap_or_default();
-            Record::new(revision, kind, object, false)
+        let objects = self.stored_objects().map(|(kind, key, object)| {
+            let revision = object::resource_version(&object.untyped()).parse().unwrap_or_default();
+            Record::new(revision, kind, key, Some(object.clone()))
         });
-        objects.chain(std::iter::once(Record {
-            revision: self.revision(),
-            group: String::new(),
-            resource: String::new(),
-            deleted: false,
-            object: Arc::new(Value::Null),
-        }))
-    }
-}
-
-/// `Arc<Value>` on the wire is the value itself.
-mod shared {
-    use super::{Arc, Value};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(object: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
-        object.as_ref().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
-        Value::deserialize(deserializer).map(Arc::new)
+        objects.chain(std::iter::once(Record::of_revision(self.revision())))
     }
 }

@@ -1,27 +1,31 @@
 //! The Kubernetes API as a state machine: revisioned objects, selectors, patches, validation, defaults, watch.
 //!
 //! No clock, no randomness, no sockets: time and random draws come in with each write ([`Env`]). Objects are JSON
-//! values, shared and never changed once stored. What a kind is, `engine-kinds` knows.
+//! texts, shared and never changed once stored. What a kind is, `engine-kinds` knows.
 
 mod admission;
 mod alloc;
 mod apply;
 mod body;
 mod bootstrap;
+mod collection;
 mod delete;
 mod journal;
+mod key;
 mod list;
 mod log;
 mod managed;
 mod names;
 mod openapi;
 mod patch;
+mod pinned;
 mod registry;
 mod request;
 mod scale;
 mod selectors;
 mod service;
 mod store;
+mod stored;
 mod subresource;
 mod table;
 mod update;
@@ -39,5 +43,6 @@ pub use request::{
     WatchOptions, Write, WriteOptions, Written,
 };
 pub use store::{Store, StoreConfig};
+pub use stored::{Head, Shown, Stored};
 pub use table::partial_metadata;
 pub use watch::{Cursor, EventKind, WatchEvent};

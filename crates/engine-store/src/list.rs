@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::collection::Collection;
+use crate::key::Key;
 use crate::request::{ListOptions, Target};
 use crate::selectors::Selectors;
-use crate::store::{Key, Store};
+use crate::store::{Store, shown_as};
+use crate::stored::{Head, Shown, Stored};
 use engine_kinds::{Cause, Kind, Status};
 
 /// A portion of a collection.
@@ -19,7 +21,9 @@ pub struct List {
     /// What kind the items are.
     pub kind: Arc<Kind>,
     /// The objects.
-    pub items: Vec<Arc<Value>>,
+    pub items: Vec<Stored>,
+    /// What each item is.
+    head: Head,
     /// The list's revision.
     pub resource_version: u64,
     /// Where the next portion begins, if there is one.
@@ -52,47 +56,34 @@ impl List {
         metadata
     }
 
-    /// The list as the API shows it. Prefer serializing the list itself: it copies nothing.
+    /// The items as objects of their own.
+    pub fn shown(&self) -> impl Iterator<Item = Shown> {
+        self.items.iter().map(|item| Shown::new(&self.head, item.clone()))
+    }
+
+    /// What stands before the items, up to the opening bracket.
+    #[must_use]
+    pub fn opening(&self) -> String {
+        let (kind, version) = (&self.kind.kind, self.kind.api_version());
+        let metadata = self.metadata();
+        format!("{{\"kind\":\"{kind}List\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[")
+    }
+
+    /// An item's text as it stands in the list: objects of built-in kinds do not repeat what they are.
+    #[must_use]
+    pub fn item_text<'a>(&'a self, item: &'a Stored) -> [&'a str; 2] {
+        match self.kind.form {
+            engine_kinds::Form::Custom(_) => self.head.before(item),
+            engine_kinds::Form::BuiltIn(_) => ["", item.text()],
+        }
+    }
+
+    /// The list as the API shows it, parsed.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).expect("a list of JSON objects is JSON")
-    }
-}
-
-impl Serialize for List {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry("kind", &format!("{}List", self.kind.kind))?;
-        map.serialize_entry("apiVersion", &self.kind.api_version())?;
-        map.serialize_entry("metadata", &self.metadata())?;
-        map.serialize_entry("items", &Items(&self.items))?;
-        map.end()
-    }
-}
-
-struct Items<'a>(&'a [Arc<Value>]);
-
-impl Serialize for Items<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut items = serializer.serialize_seq(Some(self.0.len()))?;
-        for item in self.0 {
-            items.serialize_element(&Item(item))?;
-        }
-        items.end()
-    }
-}
-
-/// An object without kind and apiVersion, as it stands in a list.
-struct Item<'a>(&'a Value);
-
-impl Serialize for Item<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(object) = self.0.as_object() else { return self.0.serialize(serializer) };
-        let mut map = serializer.serialize_map(None)?;
-        for (key, value) in object.iter().filter(|(key, _)| *key != "kind" && *key != "apiVersion") {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
+        let items: Vec<String> = self.items.iter().map(|item| self.item_text(item).concat()).collect();
+        let text = format!("{}{}]}}", self.opening(), items.join(","));
+        serde_json::from_str(&text).expect("a list of JSON objects is JSON")
     }
 }
 
@@ -110,7 +101,8 @@ impl Store {
         self.check_revision(options)?;
         let start = options.continue_token.as_deref().map(parse_continue).transpose()?;
         let resource_version = start.as_ref().map_or(self.revision(), |start| start.rv);
-        if resource_version < self.log().floor() {
+        let stored = self.registry().stored(id);
+        if resource_version < self.log().floor(stored) {
             let message = "The provided continue parameter is too old to display a consistent list result. \
                            You can start a new list without the continue parameter.";
             return Err(Status::expired(message));
@@ -120,9 +112,13 @@ impl Store {
             .limit
             .filter(|limit| *limit > 0)
             .map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
-        let mut items = Vec::new();
-        let mut scan = self
-            .scan(self.registry().stored(id), target, start.as_ref())
+        let (head, mut items) = (Head::of(kind), Vec::new());
+        let objects = self.objects(stored);
+        let namespace = target.namespace.as_deref();
+        let first = start.or_else(|| namespace.map(|namespace| Key::new(namespace, "")));
+        let mut scan = objects
+            .iter_from(first.map_or_else(Collection::<Stored>::start, |key| objects.place_of(&key)))
+            .take_while(|(key, _)| namespace.is_none_or(|namespace| namespace == key.namespace()))
             .filter(|(_, object)| selectors.matches(object));
         let mut next = None;
         for (key, object) in scan.by_ref() {
@@ -130,11 +126,12 @@ impl Store {
                 next = Some(key);
                 break;
             }
-            items.push(view_of(kind, object));
+            items.push(shown_as(kind, &head, object).into_stored());
         }
         let remaining_item_count = (next.is_some() && selectors.is_empty()).then(|| scan.count() as u64 + 1);
         let continue_token = next.map(|key| encode_continue(resource_version, key));
-        Ok(List { kind: Arc::clone(kind), items, resource_version, continue_token, remaining_item_count })
+        let kind = Arc::clone(kind);
+        Ok(List { kind, items, head, resource_version, continue_token, remaining_item_count })
     }
 
     /// The rules for `resourceVersion` and `resourceVersionMatch` on lists (upstream: `ValidateListOptions`).
@@ -188,14 +185,6 @@ pub(crate) fn list_options_error(field: &str, message: &str) -> Status {
     let reason = if forbidden { "FieldValueForbidden" } else { "FieldValueInvalid" };
     let cause = Cause { reason, message: text, field: field.to_owned() };
     Status::invalid("meta.k8s.io", "ListOptions", "", vec![cause])
-}
-
-/// The object in the form of `kind`.
-pub(crate) fn view_of(kind: &Kind, object: &Arc<Value>) -> Arc<Value> {
-    match &kind.view_of {
-        None => Arc::clone(object),
-        Some(view) => Arc::new((view.from_stored)(object)),
-    }
 }
 
 fn encode_continue(revision: u64, key: &Key) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use engine_kinds::object::map;
+use crate::stored::Stored;
 use engine_kinds::{FieldValue, Kind, Status};
 
 /// Both selectors of a list or watch; empty matches everything.
@@ -52,12 +52,41 @@ impl Selectors {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether the object matches.
-    pub(crate) fn matches(&self, object: &Value) -> bool {
-        let labels = map(object, "/metadata/labels");
-        self.labels.iter().all(|term| term.matches(labels))
-            && self.fields.iter().all(|term| (term.value_of.of(object) == term.value) == term.equal)
+    /// Whether the object matches; reads no more of its text than the terms ask for.
+    pub(crate) fn matches(&self, object: &Stored) -> bool {
+        self.labels_match(object) && self.fields_match(object)
     }
+
+    fn labels_match(&self, object: &Stored) -> bool {
+        if self.labels.is_empty() {
+            return true;
+        }
+        let labels = object.labels();
+        self.labels.iter().all(|term| term.matches(labels.as_ref()))
+    }
+
+    fn fields_match(&self, object: &Stored) -> bool {
+        if self.fields.is_empty() {
+            return true;
+        }
+        if self
+            .fields
+            .iter()
+            .any(|term| term.equal && is_telling(&term.value) && !object.text().contains(&term.value))
+        {
+            return false;
+        }
+        let object = object.untyped();
+        self.fields.iter().all(|term| (term.value_of.of(&object) == term.value) == term.equal)
+    }
+}
+
+/// Whether a field can only have this value where the object's text holds it: no default, nothing that is escaped.
+fn is_telling(value: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+    value.contains(|letter: char| letter.is_ascii_alphabetic())
+        && value.chars().all(plain)
+        && !["true", "false"].contains(&value)
 }
 
 impl LabelTerm {
@@ -238,7 +267,7 @@ mod tests {
     }
 
     fn matches(labels: &str, object: &Value) -> bool {
-        Selectors::parse(&kind("pods"), Some(labels), None).unwrap().matches(object)
+        Selectors::parse(&kind("pods"), Some(labels), None).unwrap().matches(&Stored::new(object))
     }
 
     #[test]
@@ -284,8 +313,8 @@ mod tests {
         let selectors =
             Selectors::parse(&pods, None, Some("spec.nodeName=n,status.phase!=Failed,metadata.name==p"))
                 .unwrap();
-        assert!(selectors.matches(&pod));
-        let odd = json!({"metadata": {"name": "a,b=c\\d"}});
+        assert!(selectors.matches(&Stored::new(&pod)));
+        let odd = Stored::new(&json!({"metadata": {"name": "a,b=c\\d"}}));
         assert!(Selectors::parse(&pods, None, Some(r"metadata.name=a\,b\=c\\d")).unwrap().matches(&odd));
         for bad in [r"metadata.name=a\b", "metadata.name=a=b", r"metadata.name=a\"] {
             assert_eq!(Selectors::parse(&pods, None, Some(bad)).unwrap_err().code, 400, "{bad}");

@@ -1,19 +1,19 @@
 //! The store itself: objects by kind and key, the revision, and the one place where changes are committed.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::alloc::Allocations;
+use crate::collection::Collection;
 use crate::journal::Record;
-use crate::list::view_of;
-use crate::log::{Change, Log};
+use crate::key::Key;
+use crate::log::{self, Change, Log};
+use crate::pinned::Pins;
 use crate::registry::{KindId, Registry};
 use crate::request::Target;
 use crate::scale;
+use crate::stored::{Head, Shown, Stored};
 use engine_kinds::object::{self, set_metadata};
 use engine_kinds::{Kind, Status};
 
@@ -28,22 +28,13 @@ pub struct StoreConfig {
     pub keep_journal: bool,
 }
 
-/// Namespace and name of an object; the namespace of cluster-scoped objects is empty.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-/// All objects of one kind.
-type Objects = BTreeMap<Key, Arc<Value>>;
-
 /// The Kubernetes API as a state machine.
 pub struct Store {
     config: StoreConfig,
     registry: Registry,
-    objects: Vec<Objects>,
+    objects: Vec<Collection<Stored>>,
     log: Log,
+    pins: Pins,
     revision: u64,
     allocations: Allocations,
     journal: Vec<Record>,
@@ -57,44 +48,27 @@ pub(crate) enum Commit {
     Remove(Value),
 }
 
-impl Key {
-    pub(crate) fn of(object: &Value) -> Self {
-        Self { namespace: object::namespace(object).to_owned(), name: object::name(object).to_owned() }
-    }
-
-    /// Reads the form that `Display` writes.
-    pub(crate) fn parse(text: &str) -> Self {
-        let (namespace, name) = text.split_once('/').unwrap_or(("", text));
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
 impl Store {
     /// An empty store. [`Store::bootstrap`] adds what every cluster has.
     #[must_use]
     pub fn new(config: StoreConfig) -> Self {
         let allocations = Allocations::new(&config);
         let registry = Registry::new();
-        let objects = registry.all().iter().map(|_| Objects::new()).collect();
-        Self { config, registry, objects, log: Log::new(1), revision: 1, allocations, journal: Vec::new() }
+        let objects = registry.all().iter().map(|_| Collection::default()).collect();
+        let (log, pins) = (Log::new(1, log::BUDGET), Pins::default());
+        Self { config, registry, objects, log, pins, revision: 1, allocations, journal: Vec::new() }
     }
 
     /// Forgets the log: the history begins after `revision`.
     pub(crate) fn begin_history_after(&mut self, revision: u64) {
         self.revision = revision;
-        self.log = Log::new(revision);
+        self.log = Log::new(revision, log::BUDGET);
     }
 
     /// Every object with the kind it is stored as.
-    pub(crate) fn stored_objects(&self) -> impl Iterator<Item = (&Kind, &Arc<Value>)> {
+    pub(crate) fn stored_objects(&self) -> impl Iterator<Item = (&Kind, &Key, &Stored)> {
         let kinds = self.registry.all().iter().zip(&self.objects);
-        kinds.flat_map(|(kind, objects)| objects.values().map(|object| (&**kind, object)))
+        kinds.flat_map(|(kind, objects)| objects.iter().map(|(key, object)| (&**kind, key, object)))
     }
 
     /// Every kind served.
@@ -116,24 +90,28 @@ impl Store {
         self.revision
     }
 
-    /// One object, or its `status` or `scale`.
+    /// One object, or its `status` or `scale`, parsed.
+    ///
+    /// # Errors
+    /// As [`Store::show`].
+    pub fn read(&self, target: &Target) -> Result<Arc<Value>, Status> {
+        Ok(Arc::new(self.show(target)?.value()))
+    }
+
+    /// One object, or its `status` or `scale`, ready to be sent.
     ///
     /// # Errors
     /// 404 when the resource or the object is not there, 405 for subresources that cannot be read.
-    pub fn read(&self, target: &Target) -> Result<Arc<Value>, Status> {
+    pub fn show(&self, target: &Target) -> Result<Shown, Status> {
         let id = self.registry.of_target(target)?;
         let kind = self.registry.kind(id);
-        let object = view_of(kind, self.find(id, target)?);
-        match target.subresource.as_deref() {
-            None => Ok(object),
-            Some(name) => {
-                let subresource = kind.subresource(name).ok_or_else(Status::unknown_resource)?;
-                match name {
-                    "scale" => Ok(Arc::new(scale::of(&object))),
-                    _ if subresource.speaks.is_none() && subresource.verbs.contains(&"get") => Ok(object),
-                    _ => Err(Status::method_not_allowed()),
-                }
-            }
+        let object = shown_as(kind, &Head::of(kind), self.find_stored(id, target)?);
+        let Some(name) = target.subresource.as_deref() else { return Ok(object) };
+        let subresource = kind.subresource(name).ok_or_else(Status::unknown_resource)?;
+        match name {
+            "scale" => Ok(Shown::of_value(&scale::of(&object.value()))),
+            _ if subresource.speaks.is_none() && subresource.verbs.contains(&"get") => Ok(object),
+            _ => Err(Status::method_not_allowed()),
         }
     }
 
@@ -158,75 +136,86 @@ impl Store {
         &self.allocations
     }
 
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// The objects of a kind.
+    pub(crate) fn objects(&self, stored: KindId) -> &Collection<Stored> {
+        &self.objects[stored.index()]
+    }
+
     /// The object a target names, in its stored form.
-    pub(crate) fn find(&self, id: KindId, target: &Target) -> Result<&Arc<Value>, Status> {
+    pub(crate) fn find(&self, id: KindId, target: &Target) -> Result<Arc<Value>, Status> {
+        let stored = self.registry.kind(self.registry.stored(id));
+        Ok(Arc::new(self.find_stored(id, target)?.value(stored)))
+    }
+
+    fn find_stored(&self, id: KindId, target: &Target) -> Result<&Stored, Status> {
         let name = target.name.as_deref().unwrap_or_default();
-        self.get(self.registry.stored(id), target.namespace.as_deref().unwrap_or_default(), name)
-            .ok_or_else(|| Status::not_found(self.registry.kind(id), name))
+        let key = Key::new(target.namespace.as_deref().unwrap_or_default(), name);
+        let found = self.objects(self.registry.stored(id)).get(&key);
+        found.ok_or_else(|| Status::not_found(self.registry.kind(id), name))
     }
 
     /// An object by its key.
-    pub(crate) fn get(&self, stored: KindId, namespace: &str, name: &str) -> Option<&Arc<Value>> {
-        self.objects[stored.index()].get(&Key { namespace: namespace.to_owned(), name: name.to_owned() })
+    pub(crate) fn get(&self, stored: KindId, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let object = self.objects(stored).get(&Key::new(namespace, name))?;
+        Some(Arc::new(object.value(self.registry.kind(stored))))
     }
 
-    /// Objects a collection target covers, from `start` on, in key order.
-    pub(crate) fn scan(
-        &self,
-        stored: KindId,
-        target: &Target,
-        start: Option<&Key>,
-    ) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        let namespace = target.namespace.clone();
-        let first = start.cloned().or_else(|| {
-            namespace.as_ref().map(|namespace| Key { namespace: namespace.clone(), name: String::new() })
-        });
-        let from = first.map_or(Bound::Unbounded, Bound::Included);
-        self.objects[stored.index()].range((from, Bound::Unbounded)).take_while(move |(key, _)| {
-            namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
-        })
+    /// Whether there is an object with that key.
+    pub(crate) fn holds(&self, stored: KindId, namespace: &str, name: &str) -> bool {
+        self.objects(stored).get(&Key::new(namespace, name)).is_some()
     }
 
     /// All objects of a kind.
-    pub(crate) fn all(&self, stored: KindId) -> impl Iterator<Item = &Arc<Value>> {
-        self.objects[stored.index()].values()
+    pub(crate) fn all(&self, stored: KindId) -> impl Iterator<Item = Arc<Value>> {
+        let kind = self.registry.kind(stored);
+        self.objects(stored).iter().map(|(_, object)| Arc::new(object.value(kind)))
     }
 
     /// Makes a change real: revision, objects, allocations, log and journal move together.
-    pub(crate) fn commit(&mut self, stored: KindId, commit: Commit) -> Arc<Value> {
+    pub(crate) fn commit(&mut self, stored: KindId, commit: Commit) -> Value {
         self.revision += 1;
         let (mut object, deleted) = match commit {
             Commit::Put(object) => (object, false),
             Commit::Remove(object) => (object, true),
         };
         set_metadata(&mut object, "resourceVersion", Some(self.revision.to_string().into()));
-        let key = Key::of(&object);
-        let after = Arc::new(object);
-        let before = self.place(stored, &key, &after, deleted);
+        let key = Key::new(object::namespace(&object), object::name(&object));
+        let after = Stored::new(&object);
+        let current = (!deleted).then(|| after.clone());
+        let before = self.place(stored, &key, current.clone());
         if self.config.keep_journal {
-            self.journal.push(Record::new(self.revision, self.registry.kind(stored), &after, deleted));
+            self.journal.push(Record::new(self.revision, self.registry.kind(stored), &key, current));
         }
-        let change =
-            Change { revision: self.revision, kind: stored, key, before, after: Arc::clone(&after), deleted };
-        self.log.push(change);
-        after
+        self.log.push(stored, Change { revision: self.revision, key, before, after, deleted });
+        self.pins.take_away_before(|kind| self.log.floor(kind));
+        object
     }
 
-    /// Puts an object at its place without history; allocations follow.
-    pub(crate) fn place(
-        &mut self,
-        stored: KindId,
-        key: &Key,
-        object: &Arc<Value>,
-        deleted: bool,
-    ) -> Option<Arc<Value>> {
+    /// Puts an object at its place, or takes it away, without history; allocations follow.
+    pub(crate) fn place(&mut self, stored: KindId, key: &Key, object: Option<Stored>) -> Option<Stored> {
+        let claims =
+            (self.registry.kind(stored).plural == "services").then(|| object.as_ref().map(Stored::untyped));
         let objects = &mut self.objects[stored.index()];
-        let before =
-            if deleted { objects.remove(key) } else { objects.insert(key.clone(), Arc::clone(object)) };
-        if self.registry.kind(stored).plural == "services" {
-            self.allocations.release(before.as_deref());
-            self.allocations.claim((!deleted).then_some(&**object));
+        let before = match object {
+            Some(object) => objects.insert(key, object),
+            None => objects.remove(key),
+        };
+        if let Some(claims) = claims {
+            self.allocations.release(before.as_ref().map(Stored::untyped).as_ref());
+            self.allocations.claim(claims.as_ref());
         }
         before
+    }
+}
+
+/// A stored object in the form of a kind that shows it.
+pub(crate) fn shown_as(kind: &Kind, head: &Head, object: &Stored) -> Shown {
+    match &kind.view_of {
+        None => Shown::new(head, object.clone()),
+        Some(view) => Shown::new(head, Stored::new(&(view.from_stored)(&object.untyped()))),
     }
 }

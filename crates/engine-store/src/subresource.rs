@@ -1,7 +1,5 @@
 //! Writes to parts of objects: status, scale, finalize, binding, eviction, ephemeral containers.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use crate::managed::Writer;
@@ -45,7 +43,7 @@ impl Store {
         request: &Request<'_>,
         write: Write,
     ) -> Result<Written, Status> {
-        let old = Arc::clone(self.find(request.id, request.target)?);
+        let old = self.find(request.id, request.target)?;
         let mut wanted = match write {
             Write::Update(body) => body,
             Write::Patch(PatchKind::Apply, patch) => {
@@ -73,7 +71,7 @@ impl Store {
         if node.is_empty() {
             return Err(Status::bad_request("target.name: Required value"));
         }
-        let old = Arc::clone(self.find(request.id, request.target)?);
+        let old = self.find(request.id, request.target)?;
         let name = request.name();
         if object::is_deleting(&old) {
             let why = format!("pod {name} is being deleted, cannot be assigned to a host");

@@ -1,25 +1,18 @@
 //! Tables: the columns and cells `kubectl get` prints.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::request::{IncludeObject, Target};
 use crate::store::Store;
+use crate::stored::Shown;
 use engine_kinds::Header;
 
 impl Store {
     /// Objects of a target as a `meta.k8s.io/v1 Table`, without list metadata. The objects are those that
     /// [`Store::list`], [`Store::read`] or [`Store::next`] gave.
     #[must_use]
-    pub fn table(
-        &self,
-        target: &Target,
-        now: Timestamp,
-        objects: &[Arc<Value>],
-        include: IncludeObject,
-    ) -> Value {
+    pub fn table(&self, target: &Target, now: Timestamp, objects: &[Shown], include: IncludeObject) -> Value {
         let kind = match (target.subresource.as_deref(), self.registry().of_target(target)) {
             (Some("scale"), _) | (_, Err(_)) => None,
             (_, Ok(id)) => Some(self.registry().kind(id)),
@@ -32,7 +25,10 @@ impl Store {
         };
         let rows: Vec<Value> = objects
             .iter()
-            .map(|object| json!({"cells": cells(object), "object": shown(object, include)}))
+            .map(|object| {
+                let object = object.value();
+                json!({"cells": cells(&object), "object": shown(&object, include)})
+            })
             .collect();
         json!({
             "kind": "Table",

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::body;
-use crate::list::view_of;
 use crate::managed::{self, Context, Writer};
 use crate::patch;
 use crate::request::{Env, PatchKind, Written};
@@ -39,7 +38,7 @@ impl Store {
         let mut object = request.to_stored(body);
         check_namespace(request, &mut object)?;
         check_name(request, &object)?;
-        let Ok(old) = self.find(request.id, request.target).cloned() else {
+        let Ok(old) = self.find(request.id, request.target) else {
             if part == Part::Main && kind.create_on_update {
                 return self.create_by_update(env, request, object, warnings);
             }
@@ -92,9 +91,8 @@ impl Store {
         part: Part,
     ) -> Result<Written, Status> {
         let kind = request.kind();
-        let old = Arc::clone(self.find(request.id, request.target)?);
-        let base = view_of(kind, &old);
-        let mut patched = patch::apply(patch_kind, &base, patch, &kind.ty())?;
+        let old = self.find(request.id, request.target)?;
+        let mut patched = patch::apply(patch_kind, &request.seen(&old), patch, &kind.ty())?;
         body::check_type(kind, &mut patched)?;
         let warnings = body::check_patched(kind, &mut patched, request.strictness())?;
         let mut object = request.to_stored(patched);
@@ -124,14 +122,14 @@ impl Store {
         raise_generation(kind, old, &mut new);
         managed::record(Some(old), &mut new, &Context::new(request, env.now, part.subresource()), writer);
         if is_unchanged(old, &new) {
-            return Ok(Value::clone(&view_of(request.kind(), old)));
+            return Ok(request.seen(old).into_owned());
         }
         if request.options.dry_run {
             return Ok(request.shown(new));
         }
         let commit = if is_finished(kind, &new) { Commit::Remove(new) } else { Commit::Put(new) };
         let stored = self.commit(request.stored(), commit);
-        Ok(Value::clone(&view_of(request.kind(), &stored)))
+        Ok(request.shown(stored))
     }
 }
 

@@ -1,16 +1,19 @@
 //! Watches: cursors into the log, each with its own filter.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::list::{list_options_error, parse_revision, view_of};
+use crate::collection::{Collection, Place};
+use crate::key::Key;
+use crate::list::{list_options_error, parse_revision};
 use crate::log::Change;
+use crate::pinned::Pinned;
 use crate::registry::KindId;
 use crate::request::{Target, WatchOptions};
 use crate::selectors::Selectors;
-use crate::store::Store;
+use crate::store::{Store, shown_as};
+use crate::stored::{Head, Shown, Stored};
 use engine_kinds::object::set_metadata;
 use engine_kinds::{Kind, Status};
 
@@ -46,7 +49,7 @@ pub struct WatchEvent {
     /// What happened.
     pub kind: EventKind,
     /// The object after it happened; for deletions its last selected state.
-    pub object: Arc<Value>,
+    pub object: Shown,
 }
 
 /// A watch's place in the log.
@@ -56,10 +59,19 @@ pub struct Cursor {
     namespace: Option<String>,
     name: Option<String>,
     selectors: Selectors,
-    /// Events due before anything from the log.
-    due: VecDeque<WatchEvent>,
+    head: Head,
+    /// What is due before anything from the log.
+    initial: Option<Initial>,
     /// The last revision read from the log.
     position: u64,
+}
+
+/// The objects there were at the beginning, as far as they have not been handed out.
+struct Initial {
+    pinned: Arc<Pinned>,
+    place: Place,
+    /// Whether a bookmark says where they end.
+    bookmark: bool,
 }
 
 impl Cursor {
@@ -75,31 +87,62 @@ impl Cursor {
         self.position
     }
 
-    fn covers(&self, change: &Change) -> bool {
-        change.kind == self.stored
-            && self.namespace.as_ref().is_none_or(|namespace| *namespace == change.key.namespace)
-            && self.name.as_ref().is_none_or(|name| *name == change.key.name)
+    fn covers(&self, key: &Key) -> bool {
+        self.namespace.as_ref().is_none_or(|namespace| namespace == key.namespace())
+            && self.name.as_ref().is_none_or(|name| name == key.name())
     }
 
     /// What a change means to this watch, if anything.
     fn event(&self, change: &Change) -> Option<WatchEvent> {
-        if !self.covers(change) {
+        if !self.covers(&change.key) {
             return None;
         }
         let was = change.before.as_ref().filter(|before| self.selectors.matches(before));
         let is = !change.deleted && self.selectors.matches(&change.after);
         let (kind, object) = match (was, is) {
             (None, false) => return None,
-            (None, true) => (EventKind::Added, Arc::clone(&change.after)),
-            (Some(_), true) => (EventKind::Modified, Arc::clone(&change.after)),
-            (Some(_), false) if change.deleted => (EventKind::Deleted, Arc::clone(&change.after)),
+            (None, true) => (EventKind::Added, change.after.clone()),
+            (Some(_), true) => (EventKind::Modified, change.after.clone()),
+            (Some(_), false) if change.deleted => (EventKind::Deleted, change.after.clone()),
             (Some(before), false) => {
-                let mut last = Value::clone(before);
+                let mut last = before.untyped();
                 set_metadata(&mut last, "resourceVersion", Some(change.revision.to_string().into()));
-                (EventKind::Deleted, Arc::new(last))
+                (EventKind::Deleted, Stored::new(&last))
             }
         };
-        Some(WatchEvent { kind, object: view_of(&self.kind, &object) })
+        Some(WatchEvent { kind, object: shown_as(&self.kind, &self.head, &object) })
+    }
+
+    /// The next of the objects there were at the beginning, at most `max`; none when they were taken away.
+    fn next_initial(&mut self, max: usize) -> Option<Vec<WatchEvent>> {
+        let Some(mut initial) = self.initial.take() else { return Some(Vec::new()) };
+        let pinned = Arc::clone(&initial.pinned);
+        let (events, finished) = pinned.read(|objects| {
+            let mut events = Vec::new();
+            while events.len() < max {
+                let Some((key, object)) = objects.next(&mut initial.place) else { return (events, true) };
+                if self.is_past(key) {
+                    return (events, true);
+                }
+                if self.covers(key) && self.selectors.matches(object) {
+                    let object = shown_as(&self.kind, &self.head, object);
+                    events.push(WatchEvent { kind: EventKind::Added, object });
+                }
+            }
+            (events, false)
+        })?;
+        let mut events = events;
+        if !finished {
+            self.initial = Some(initial);
+        } else if initial.bookmark {
+            events.push(bookmark_at(&self.kind, self.position, true));
+        }
+        Some(events)
+    }
+
+    /// Whether neither this key nor any after it is covered.
+    fn is_past(&self, key: &Key) -> bool {
+        self.namespace.as_ref().is_some_and(|namespace| key.namespace() > namespace.as_str())
     }
 }
 
@@ -127,20 +170,18 @@ impl Store {
         let position = if snapshot { self.revision() } else { asked.unwrap_or(self.revision()) };
         let mut cursor = Cursor {
             stored: self.registry().stored(id),
+            head: Head::of(&kind),
             kind,
             namespace: target.namespace.clone(),
             name: target.name.clone(),
             selectors,
-            due: VecDeque::new(),
+            initial: None,
             position,
         };
         self.check_not_expired(&cursor)?;
         if snapshot {
-            cursor.due = self.initial_events(&cursor, target);
-        }
-        if options.send_initial_events == Some(true) && options.allow_bookmarks {
-            let bookmark = bookmark_at(&cursor.kind, position, true);
-            cursor.due.push_back(bookmark);
+            let bookmark = options.send_initial_events == Some(true) && options.allow_bookmarks;
+            cursor.initial = Some(self.initial(&cursor, bookmark));
         }
         Ok(cursor)
     }
@@ -150,18 +191,20 @@ impl Store {
     /// # Errors
     /// 410 when the watch fell behind the log.
     pub fn next(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<WatchEvent>, Status> {
-        let mut events: Vec<WatchEvent> = cursor.due.drain(..max.min(cursor.due.len())).collect();
-        if !cursor.due.is_empty() {
+        // Also while the initial objects are being handed out: whoever takes them too slowly cannot go on from them.
+        self.check_not_expired(cursor)?;
+        let mut events = cursor.next_initial(max).ok_or_else(|| self.expired(cursor))?;
+        if cursor.initial.is_some() {
             return Ok(events);
         }
-        self.check_not_expired(cursor)?;
-        for change in self.log().after(cursor.position) {
+        for change in self.log().after(cursor.stored, cursor.position) {
             if events.len() >= max {
-                break;
+                return Ok(events);
             }
             cursor.position = change.revision;
             events.extend(cursor.event(change));
         }
+        cursor.position = self.revision();
         Ok(events)
     }
 
@@ -172,20 +215,21 @@ impl Store {
     }
 
     fn check_not_expired(&self, cursor: &Cursor) -> Result<(), Status> {
-        if cursor.position < self.log().floor() {
-            let floor = self.log().floor();
-            return Err(Status::expired(format!("too old resource version: {} ({floor})", cursor.position)));
-        }
-        Ok(())
+        if cursor.position < self.log().floor(cursor.stored) { Err(self.expired(cursor)) } else { Ok(()) }
     }
 
-    fn initial_events(&self, cursor: &Cursor, target: &Target) -> VecDeque<WatchEvent> {
-        self.scan(cursor.stored, target, None)
-            .filter(|(key, object)| {
-                cursor.name.as_ref().is_none_or(|name| *name == key.name) && cursor.selectors.matches(object)
-            })
-            .map(|(_, object)| WatchEvent { kind: EventKind::Added, object: view_of(&cursor.kind, object) })
-            .collect()
+    fn expired(&self, cursor: &Cursor) -> Status {
+        let floor = self.log().floor(cursor.stored);
+        Status::expired(format!("too old resource version: {} ({floor})", cursor.position))
+    }
+
+    fn initial(&self, cursor: &Cursor, bookmark: bool) -> Initial {
+        let objects = self.objects(cursor.stored);
+        let place = match &cursor.namespace {
+            None => Collection::<Stored>::start(),
+            Some(namespace) => objects.place_of(&Key::new(namespace, "")),
+        };
+        Initial { pinned: self.pins().pin(cursor.stored, self.revision(), objects), place, bookmark }
     }
 }
 
@@ -218,5 +262,5 @@ fn bookmark_at(kind: &Kind, revision: u64, end_of_initial_events: bool) -> Watch
     if end_of_initial_events {
         object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
-    WatchEvent { kind: EventKind::Bookmark, object: Arc::new(object) }
+    WatchEvent { kind: EventKind::Bookmark, object: Shown::of_value(&object) }
 }

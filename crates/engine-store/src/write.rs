@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use crate::body::{self, Strictness};
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::list::view_of;
 use crate::registry::KindId;
 use crate::request::{DeleteOptions, Env, ListOptions, PatchKind, Target, Write, WriteOptions, Written};
 use crate::store::{Commit, Store};
@@ -64,6 +64,14 @@ impl<'a> Request<'a> {
         match &self.kind().view_of {
             None => object,
             Some(view) => (view.from_stored)(&object),
+        }
+    }
+
+    /// The same of an object that stays.
+    pub(crate) fn seen<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        match &self.kind().view_of {
+            None => Cow::Borrowed(object),
+            Some(view) => Cow::Owned((view.from_stored)(object)),
         }
     }
 
@@ -143,7 +151,7 @@ impl Store {
         let mut name = String::new();
         for _ in 0..ATTEMPTS {
             name = names::generate(&base, env);
-            if self.get(request.stored(), request.namespace(), &name).is_none() {
+            if !self.holds(request.stored(), request.namespace(), &name) {
                 break;
             }
         }
@@ -169,7 +177,7 @@ impl Store {
         kind.default(&mut object);
         service::prepare(kind, &mut object, None);
         engine_kinds::new_object(kind, &object)?;
-        if self.get(request.stored(), request.namespace(), object::name(&object)).is_some() {
+        if self.holds(request.stored(), request.namespace(), object::name(&object)) {
             return Err(Status::already_exists(request.kind(), object::name(&object)));
         }
         service::allocate(self.allocations(), env, kind, &mut object, None)?;
@@ -180,7 +188,7 @@ impl Store {
             return Ok(request.shown(object));
         }
         let stored = self.commit(request.stored(), Commit::Put(object));
-        Ok(Value::clone(&view_of(request.kind(), &stored)))
+        Ok(request.shown(stored))
     }
 
     /// Whether a new object's namespace exists and takes new content.
@@ -190,7 +198,7 @@ impl Store {
         let Some(home) = self.get(id, "", namespace) else {
             return Err(Status::not_found(self.registry().kind(id), namespace));
         };
-        if !object::is_deleting(home) {
+        if !object::is_deleting(&home) {
             return Ok(());
         }
         let why =
@@ -210,10 +218,11 @@ impl Store {
         list: &ListOptions,
     ) -> Result<Written, Status> {
         let found = self.list(request.target, list)?;
-        for item in &found.items {
+        for item in found.shown() {
+            let item = item.value();
             let target = Target {
-                namespace: request.kind().namespaced.then(|| object::namespace(item).to_owned()),
-                name: Some(object::name(item).to_owned()),
+                namespace: request.kind().namespaced.then(|| object::namespace(&item).to_owned()),
+                name: Some(object::name(&item).to_owned()),
                 ..request.target.clone()
             };
             let one = Request::new(self, &target, request.options)?;

@@ -145,7 +145,8 @@ pub(crate) fn bootstrap(store: &mut Store, env: &mut Env<'_>) -> Result<(), Stat
 }
 
 fn all(store: &Store, plural: &str) -> Vec<Arc<Value>> {
-    store.list(&target(plural, None), &ListOptions::default()).map(|list| list.items).unwrap_or_default()
+    let list = store.list(&target(plural, None), &ListOptions::default());
+    list.map(|list| list.shown().map(|object| Arc::new(object.value())).collect()).unwrap_or_default()
 }
 
 fn target(plural: &str, name: Option<&str>) -> Target {

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use engine_store::{Record, Store, StoreConfig};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
-use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
 use crate::error::ApiServerError;
@@ -162,24 +161,13 @@ fn restore(database: &Database, config: StoreConfig, path: &Path) -> Result<Stor
     let mut records = Vec::new();
     for entry in transaction.open_table(OBJECTS)?.iter()? {
         let (key, value) = entry?;
-        let record: Record = serde_json::from_slice(value.value())
+        let record = Record::parse(value.value())
             .map_err(|error| Unreadable::Content(format!("{}: {error}", key.value())))?;
         records.push(record);
     }
     tracing::info!(path = %path.display(), objects = records.len(), revision, "restored the API's objects");
-    records.push(restart_record(revision));
+    records.push(Record::of_revision(revision.saturating_add(RESTART_GAP)));
     Store::restore(config, records.into_iter()).map_err(|error| Unreadable::Content(error.to_string()))
-}
-
-/// A change that touches no object and carries the revision the store goes on from.
-fn restart_record(revision: u64) -> Record {
-    Record {
-        revision: revision.saturating_add(RESTART_GAP),
-        group: String::new(),
-        resource: "namespaces".to_owned(),
-        deleted: true,
-        object: std::sync::Arc::new(json!({"metadata": {"name": "/restart"}})),
-    }
 }
 
 /// The writer: takes what is queued, commits it in one transaction, and says so to everyone who waits.
@@ -205,13 +193,11 @@ fn commit(database: &Database, batches: &[Batch]) -> Result<(), redb::Error> {
     {
         let mut objects = transaction.open_table(OBJECTS)?;
         for record in batches.iter().flat_map(|batch| &batch.records) {
-            let key = format!("{}/{}/{}", record.group, record.resource, record.key());
-            if record.deleted {
-                objects.remove(key.as_str())?;
-            } else {
-                let text = serde_json::to_vec(record).expect("a record of JSON objects is JSON");
-                objects.insert(key.as_str(), text.as_slice())?;
-            }
+            let key = format!("{}/{}/{}", record.group, record.resource, record.key);
+            match record.to_json() {
+                None => objects.remove(key.as_str())?,
+                Some(text) => objects.insert(key.as_str(), text.as_bytes())?,
+            };
         }
         let last = batches.iter().map(|batch| batch.revision).max().unwrap_or_default();
         transaction.open_table(META)?.insert(REVISION, last)?;

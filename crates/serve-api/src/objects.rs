@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use engine_store::{
-    Cause, DeleteOptions, Kind, PatchKind, Status, Target, Write, WriteOptions, Written, partial_metadata,
+    Cause, DeleteOptions, Kind, PatchKind, Shown, Status, Target, Write, WriteOptions, Written,
+    partial_metadata,
 };
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -85,7 +86,7 @@ fn authorize(service: &Service, asked: &Asked, verb: &str, target: &Target) -> R
 
 fn get(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Status> {
     let form = asked.form()?;
-    let object = service.shared.store().read(target)?;
+    let object = service.shared.store().show(target)?;
     let body = match form {
         Form::Table => {
             let metadata = present::list_metadata_of(&object);
@@ -94,8 +95,8 @@ fn get(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Stat
             let table = present::table(&service.shared.store(), target, rows, metadata, include);
             present::to_json(&table)
         }
-        Form::Metadata => present::to_json(&partial_metadata(&object)),
-        _ => present::to_json(&*object),
+        Form::Metadata => present::partial_metadata(object.metadata()).concat().into(),
+        _ => object.text().concat().into(),
     };
     Ok(answer::full(StatusCode::OK, JSON, body))
 }
@@ -108,12 +109,13 @@ async fn list(service: &Service, target: &Target, asked: &Asked) -> Result<Answe
         Form::Table => {
             let include = asked.query.include_object()?;
             let store = service.shared.store();
-            let table = present::table(&store, target, &list.items, list.metadata(), include);
+            let rows: Vec<Shown> = list.shown().collect();
+            let table = present::table(&store, target, &rows, list.metadata(), include);
             drop(store);
             present::to_json(&table)
         }
-        Form::Metadata => present::to_json(&present::metadata_list(&list)),
-        Form::Objects | Form::AggregatedDiscovery => present::to_json(&list),
+        Form::Metadata => present::metadata_list(&list),
+        Form::Objects | Form::AggregatedDiscovery => present::list(&list),
     };
     Ok(answer::full(StatusCode::OK, JSON, body))
 }

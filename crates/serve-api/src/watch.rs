@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use engine_store::{Cursor, EventKind, IncludeObject, Status, Target, WatchEvent, partial_metadata};
+use engine_store::{Cursor, EventKind, IncludeObject, Status, Target, WatchEvent};
 use futures_util::stream::unfold;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -136,9 +135,11 @@ impl Printer {
         for event in events {
             let kind = event.kind.as_str();
             match self.form {
-                Form::Table => line(&mut lines, kind, &self.table(shared, event)),
-                Form::Metadata => line(&mut lines, kind, &partial_metadata(&event.object)),
-                Form::Objects | Form::AggregatedDiscovery => line(&mut lines, kind, &*event.object),
+                Form::Table => line(&mut lines, kind, &[&self.table(shared, event).to_string()]),
+                Form::Metadata => {
+                    line(&mut lines, kind, &present::partial_metadata(event.object.metadata()));
+                }
+                Form::Objects | Form::AggregatedDiscovery => line(&mut lines, kind, &event.object.text()),
             }
         }
         lines.freeze()
@@ -150,7 +151,7 @@ impl Printer {
             EventKind::Bookmark => &[][..],
             _ => std::slice::from_ref(&event.object),
         };
-        let metadata = json!({"resourceVersion": event.object.pointer("/metadata/resourceVersion")});
+        let metadata = present::list_metadata_of(&event.object);
         let mut table = present::table(&shared.store(), &self.target, rows, metadata, self.include);
         if std::mem::replace(&mut self.columns_sent, true) {
             table["columnDefinitions"] = Value::Null;
@@ -161,20 +162,17 @@ impl Printer {
 
 fn error_line(status: &Status) -> Bytes {
     let mut lines = BytesMut::new();
-    line(&mut lines, "ERROR", &status.to_value());
+    line(&mut lines, "ERROR", &[&status.to_value().to_string()]);
     lines.freeze()
 }
 
-fn line(lines: &mut BytesMut, kind: &str, object: &impl Serialize) {
-    #[derive(Serialize)]
-    struct Line<'a, T> {
-        #[serde(rename = "type")]
-        kind: &'a str,
-        object: &'a T,
-    }
-    let written = serde_json::to_writer(lines.writer(), &Line { kind, object });
-    written.expect("what the store holds is JSON");
-    lines.put_u8(b'\n');
+/// One event; the object comes as pieces of its JSON text.
+fn line(lines: &mut BytesMut, kind: &str, object: &[&str]) {
+    lines.put_slice(b"{\"type\":\"");
+    lines.put_slice(kind.as_bytes());
+    lines.put_slice(b"\",\"object\":");
+    object.iter().for_each(|piece| lines.put_slice(piece.as_bytes()));
+    lines.put_slice(b"}\n");
 }
 
 #[cfg(test)]
@@ -194,7 +192,7 @@ mod tests {
     #[test]
     fn one_event_is_one_line() {
         let mut lines = BytesMut::new();
-        line(&mut lines, "ADDED", &json!({"a": "x\ny"}));
+        line(&mut lines, "ADDED", &["{\"a\":", "\"x\\ny\"}"]);
         assert_eq!(&lines[..], b"{\"type\":\"ADDED\",\"object\":{\"a\":\"x\\ny\"}}\n");
     }
 }

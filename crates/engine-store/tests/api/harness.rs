@@ -111,7 +111,7 @@ impl World {
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value, Status> {
-        self.store.read(&mk_target(path)).map(|object| Value::clone(&object))
+        self.store.show(&mk_target(path)).map(|object| object.value())
     }
 
     pub(crate) fn list(&self, path: &str, options: &ListOptions) -> Result<List, Status> {
@@ -129,7 +129,8 @@ impl World {
 }
 
 pub(crate) fn event_text(event: &WatchEvent) -> String {
-    let name = event.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("-");
+    let object = event.object.value();
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("-");
     format!("{} {name}", event.kind.as_str())
 }
 

@@ -1,7 +1,5 @@
 //! Lists: selectors, portions, revisions, tables.
 
-use std::sync::Arc;
-
 use engine_store::{IncludeObject, ListOptions};
 use serde_json::{Value, json};
 
@@ -9,8 +7,8 @@ use crate::harness::{
     CONFIG_MAPS, DEPLOYMENTS, EPOCH, PODS, World, mk_config_map, mk_deployment, mk_pod, mk_target,
 };
 
-fn names(list: &engine_store::List) -> Vec<&str> {
-    list.items.iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
+fn names(list: &engine_store::List) -> Vec<String> {
+    list.shown().map(|item| item.value()["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -53,7 +51,7 @@ fn portions_keep_the_first_revision() {
     }
     let mut options = ListOptions { limit: Some(2), ..ListOptions::default() };
     let first = world.list(CONFIG_MAPS, &options).unwrap();
-    assert_eq!((names(&first), first.remaining_item_count), (vec!["a", "b"], Some(3)));
+    assert_eq!((names(&first).join(" "), first.remaining_item_count), ("a b".to_owned(), Some(3)));
     world.post(CONFIG_MAPS, mk_config_map("z", json!({}))).unwrap();
     options.continue_token = first.continue_token.clone();
     let second = world.list(CONFIG_MAPS, &options).unwrap();
@@ -92,7 +90,12 @@ fn tables_have_columns_and_partial_objects() {
     world.post(DEPLOYMENTS, mk_deployment("web")).unwrap();
     let list = world.list(DEPLOYMENTS, &ListOptions::default()).unwrap();
     let now = EPOCH.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(200);
-    let table = world.store.table(&mk_target(DEPLOYMENTS), now, &list.items, IncludeObject::Metadata);
+    let table = world.store.table(
+        &mk_target(DEPLOYMENTS),
+        now,
+        &list.shown().collect::<Vec<_>>(),
+        IncludeObject::Metadata,
+    );
     let headers: Vec<&str> = table["columnDefinitions"]
         .as_array()
         .unwrap()
@@ -115,7 +118,7 @@ fn tables_have_columns_and_partial_objects() {
 #[test]
 fn every_kind_makes_a_table_of_any_object() {
     let world = World::new();
-    let object = Arc::new(json!({"metadata": {"name": "x"}}));
+    let object = engine_store::Shown::of_value(&json!({"metadata": {"name": "x"}}));
     for kind in world.store.kinds() {
         let target = engine_store::Target {
             group: kind.group.to_string(),

@@ -51,7 +51,8 @@ fn take(world: &mut World, step: &Step) {
 
 fn state(world: &World, options: &ListOptions) -> BTreeMap<String, Value> {
     let list = world.list(CONFIG_MAPS, options).unwrap();
-    list.items.iter().map(|item| (item["metadata"]["name"].to_string(), Value::clone(item))).collect()
+    let items = list.shown().map(|item| item.value());
+    items.map(|item| (item["metadata"]["name"].to_string(), item)).collect()
 }
 
 proptest! {
@@ -68,10 +69,11 @@ proptest! {
         for step in &steps {
             take(&mut world, step);
             for event in world.store.next(&mut cursor, 2).unwrap() {
-                let name = event.object["metadata"]["name"].to_string();
+                let object = event.object.value();
+                let name = object["metadata"]["name"].to_string();
                 match event.kind.as_str() {
-                    "ADDED" => prop_assert!(replayed.insert(name, Value::clone(&event.object)).is_none()),
-                    "MODIFIED" => prop_assert!(replayed.insert(name, Value::clone(&event.object)).is_some()),
+                    "ADDED" => prop_assert!(replayed.insert(name, object).is_none()),
+                    "MODIFIED" => prop_assert!(replayed.insert(name, object).is_some()),
                     "DELETED" => prop_assert!(replayed.remove(&name).is_some()),
                     _ => {}
                 }
@@ -106,7 +108,7 @@ proptest! {
         let mut seen = Vec::new();
         loop {
             let portion = world.list(CONFIG_MAPS, &options).unwrap();
-            seen.extend(portion.items.iter().map(|item| item["metadata"]["name"].to_string()));
+            seen.extend(portion.shown().map(|item| item.value()["metadata"]["name"].to_string()));
             options.continue_token = portion.continue_token;
             if options.continue_token.is_none() {
                 break;
