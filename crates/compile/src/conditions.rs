@@ -1,7 +1,9 @@
 //! What an object's own status says of our findings, for the kinds whose status has conditions.
 //!
 //! Those are Services and Nodes. Ingress v1, NetworkPolicy v1, EndpointSlice, IngressClass and Secret have no
-//! conditions, and a Pod's and a Namespace's are not ours to write: there, a finding is told by its Event alone.
+//! conditions, and a Pod's and a Namespace's are not ours to write: there, a finding is told by its Event alone. The
+//! `ports[].error` that `status.loadBalancer.ingress` of an Ingress has speaks of a whole port of the entry, which goes
+//! on serving everybody else, and so it is left empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 
