@@ -4,7 +4,7 @@ use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::{Request, request};
 use serde_json::{Value, json};
-use types::{NodeName, PodName};
+use types::{NamespacedName, NodeName, PodName};
 
 use crate::{Error, FIELD_MANAGER, MANAGED_BY_LABEL, kinds};
 
@@ -195,6 +195,22 @@ impl Writer {
         self.send(request.create_subresource("binding", &pod.name, &post_params(), to_body(&binding)))
             .await?;
         Ok(())
+    }
+
+    /// Asks for a token of a service account; the answer is the `TokenRequest` with its status.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the account or what the token shall be bound to is gone, and every other [`Error`].
+    pub async fn token(&self, account: &NamespacedName, spec: &Value) -> Result<Value, Error> {
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "metadata": {},
+            "spec": spec,
+        });
+        let request =
+            Target::namespaced("v1", "ServiceAccount", &account.namespace, &account.name).request()?;
+        self.send(request.create_subresource("token", &account.name, &post_params(), to_body(&body))).await
     }
 
     async fn send(&self, request: Result<http::Request<Vec<u8>>, request::Error>) -> Result<Value, Error> {

@@ -74,13 +74,15 @@ impl Role {
     fn of(object: &Value) -> Self {
         let selectors = object.pointer("/aggregationRule").filter(|rule| !rule.is_null()).map(|rule| {
             let selectors = rule.get("clusterRoleSelectors").and_then(Value::as_array);
-            selectors.into_iter().flatten().map(selector).collect()
+            selectors.into_iter().flatten().map(label_selector).collect()
         });
         Self { labels: strings(&object["metadata"]["labels"]), rules: PolicyRule::all_of(object), selectors }
     }
 }
 
-fn selector(value: &Value) -> LabelSelector {
+/// `meta/v1 LabelSelector`; what is absent selects everything.
+#[must_use]
+pub fn label_selector(value: &Value) -> LabelSelector {
     let mut selector = LabelSelector::from_map(&strings(&value["matchLabels"]));
     let expressions = value["matchExpressions"].as_array().into_iter().flatten();
     selector.requirements.extend(expressions.filter_map(|expression| {

@@ -16,7 +16,7 @@ mod rule;
 mod token;
 mod user;
 
-pub use aggregate::{Aggregated, aggregated};
+pub use aggregate::{Aggregated, aggregated, label_selector};
 pub use attributes::{Attributes, Refusal, ResourceAttributes};
 pub use binding::{BindingRef, RoleRef, Subject};
 pub use bootstrap::{BootstrapObject, bootstrap_objects, reconciled};

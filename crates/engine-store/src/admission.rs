@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::request::Env;
+use crate::service_account;
 use crate::store::Store;
 use engine_kinds::object::{self, default_to, map_mut, text};
 use engine_kinds::{Kind, Status};
@@ -9,13 +11,13 @@ use engine_kinds::{Kind, Status};
 /// One step: its name, the resource it is about, and what it does.
 struct Step {
     resource: &'static str,
-    admit: fn(&Store, &mut Value) -> Result<(), Status>,
+    admit: fn(&Store, &mut Env<'_>, &mut Value) -> Result<(), Status>,
 }
 
 /// The steps, in order (upstream: the default admission plugins and `PrepareForCreate` of each strategy).
 const STEPS: &[(&str, Step)] = &[
     ("NamespaceFinalizer", Step { resource: "namespaces", admit: namespace_finalizer }),
-    ("ServiceAccount", Step { resource: "pods", admit: default_service_account }),
+    ("ServiceAccount", Step { resource: "pods", admit: service_account::admit }),
     ("DefaultTolerationSeconds", Step { resource: "pods", admit: default_tolerations }),
     ("Priority", Step { resource: "pods", admit: priority }),
     ("PodStatus", Step { resource: "pods", admit: pod_status }),
@@ -23,15 +25,20 @@ const STEPS: &[(&str, Step)] = &[
 ];
 
 /// Runs the steps for a new object.
-pub(crate) fn admit_new(store: &Store, kind: &Kind, object: &mut Value) -> Result<(), Status> {
+pub(crate) fn admit_new(
+    store: &Store,
+    env: &mut Env<'_>,
+    kind: &Kind,
+    object: &mut Value,
+) -> Result<(), Status> {
     STEPS
         .iter()
         .filter(|(_, step)| step.resource == kind.plural)
-        .try_for_each(|(_, step)| (step.admit)(store, object))
+        .try_for_each(|(_, step)| (step.admit)(store, env, object))
 }
 
 /// Namespaces are emptied before they go, and begin active.
-fn namespace_finalizer(_: &Store, namespace: &mut Value) -> Result<(), Status> {
+fn namespace_finalizer(_: &Store, _: &mut Env<'_>, namespace: &mut Value) -> Result<(), Status> {
     let spec = map_mut(namespace, "spec");
     let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
     if let Some(finalizers) = finalizers.as_array_mut()
@@ -43,15 +50,8 @@ fn namespace_finalizer(_: &Store, namespace: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// Pods run as a service account, `default` unless named. Its absence is no error here: no token is mounted.
-fn default_service_account(_: &Store, pod: &mut Value) -> Result<(), Status> {
-    let spec = map_mut(pod, "spec");
-    default_to(spec, "serviceAccountName", "default");
-    Ok(())
-}
-
 /// Pods stay on a node in trouble for five minutes (upstream: plugin `DefaultTolerationSeconds`).
-fn default_tolerations(_: &Store, pod: &mut Value) -> Result<(), Status> {
+fn default_tolerations(_: &Store, _: &mut Env<'_>, pod: &mut Value) -> Result<(), Status> {
     const SECONDS: i64 = 300;
     let spec = map_mut(pod, "spec");
     let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
@@ -71,7 +71,7 @@ fn default_tolerations(_: &Store, pod: &mut Value) -> Result<(), Status> {
 }
 
 /// The number and preemption policy of the Pod's priority class.
-fn priority(store: &Store, pod: &mut Value) -> Result<(), Status> {
+fn priority(store: &Store, _: &mut Env<'_>, pod: &mut Value) -> Result<(), Status> {
     let name = text(pod, "/spec/priorityClassName").to_owned();
     let class = match name.as_str() {
         "" => None,
@@ -99,7 +99,7 @@ fn priority(store: &Store, pod: &mut Value) -> Result<(), Status> {
 }
 
 /// New Pods are pending, with their quality of service settled (upstream: `podStrategy.PrepareForCreate`).
-fn pod_status(_: &Store, pod: &mut Value) -> Result<(), Status> {
+fn pod_status(_: &Store, _: &mut Env<'_>, pod: &mut Value) -> Result<(), Status> {
     pod["status"] = json!({"phase": "Pending", "qosClass": qos_class(pod)});
     Ok(())
 }
@@ -126,7 +126,7 @@ fn qos_class(pod: &Value) -> &'static str {
 }
 
 /// An Ingress that names no class gets the default one; of several the newest, then the first by name.
-fn default_ingress_class(store: &Store, ingress: &mut Value) -> Result<(), Status> {
+fn default_ingress_class(store: &Store, _: &mut Env<'_>, ingress: &mut Value) -> Result<(), Status> {
     const IS_DEFAULT: &str = "/metadata/annotations/ingressclass.kubernetes.io~1is-default-class";
     const OLD_CLASS: &str = "/metadata/annotations/kubernetes.io~1ingress.class";
     let named = ingress.pointer("/spec/ingressClassName").is_some() || ingress.pointer(OLD_CLASS).is_some();

@@ -24,6 +24,7 @@ mod request;
 mod scale;
 mod selectors;
 mod service;
+mod service_account;
 mod store;
 mod stored;
 mod subresource;

@@ -173,7 +173,7 @@ impl Store {
         kind.default(&mut object);
         // Before admission and allocation: what the server adds belongs to nobody (upstream: `createHandler`).
         managed::record(None, &mut object, &managed::Context::new(request, env.now, None), writer);
-        admission::admit_new(self, kind, &mut object)?;
+        admission::admit_new(self, env, kind, &mut object)?;
         kind.default(&mut object);
         service::prepare(kind, &mut object, None);
         engine_kinds::new_object(kind, &object)?;

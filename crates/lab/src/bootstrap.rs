@@ -4,6 +4,7 @@ use apply_kube::{Error, Target, Writer};
 use serde_json::{Value, json};
 
 use crate::address::{API_PORT, CLUSTER_DNS, KUBERNETES_SERVICE, LabNode, OUTSIDE};
+use crate::rights;
 use crate::settings::NodePath;
 
 /// Version that Nodes report; the API's level with our name.
@@ -38,6 +39,7 @@ fn objects(nodes: &[LabNode]) -> Vec<Value> {
     let mut objects: Vec<Value> = ["default", "kube-system", "kube-public", "kube-node-lease"]
         .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
         .into();
+    objects.extend(rights::objects());
     objects.extend(nodes.iter().map(node));
     objects.extend(kubernetes_service());
     objects.push(dns_service());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use apply_kube::{Events, Writer};
 use netns::{Netns, bring_up_loopback};
-use serve_api::{ApiHandle, ApiServer, ApiServerConfig, Credentials, kubeconfig};
+use serve_api::{ApiHandle, ApiServer, ApiServerConfig, Credentials, kubeconfig, kubeconfig_of};
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 use watch::Access;
@@ -23,7 +23,7 @@ use crate::kubelet::runtime::Runtime;
 use crate::settings::LabSettings;
 use crate::sockets::HostSockets;
 use crate::state::StateDir;
-use crate::{bootstrap, control, kubelet, nodes, publish, relay, underlay, world};
+use crate::{bootstrap, control, kubelet, nodes, publish, relay, rights, underlay, world};
 
 /// What came from the process in front.
 pub(crate) struct Inherited {
@@ -126,6 +126,11 @@ fn serve_api(
     StateDir::write_private(&state.kubeconfig(), &kubeconfig(&credentials, &handover.api_url))?;
     let inner_url = format!("https://{inner}");
     StateDir::write_private(&state.inner_kubeconfig(), &kubeconfig(&credentials, &inner_url))?;
+    for (path, user) in
+        [(state.agent_kubeconfig(), rights::AGENT), (state.controller_kubeconfig(), rights::CONTROLLER)]
+    {
+        StateDir::write_private(&path, &kubeconfig_of(&credentials, user, &inner_url)?)?;
+    }
     let root_ca = credentials.authority_pem().to_owned();
     let server = ApiServer::new(ApiServerConfig {
         listeners: vec![host, underlay],

@@ -23,6 +23,7 @@ mod outside;
 mod publish;
 mod relay;
 mod resolve;
+mod rights;
 pub mod settings;
 mod sockets;
 pub mod standin;

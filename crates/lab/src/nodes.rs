@@ -54,7 +54,7 @@ fn agent_arguments(settings: &LabSettings, state: &StateDir, node: &LabNode) -> 
     let pool = address::load_balancer_pool();
     let flags = [
         ("--node", node.name.to_string()),
-        ("--kubeconfig", state.inner_kubeconfig().display().to_string()),
+        ("--kubeconfig", state.agent_kubeconfig().display().to_string()),
         ("--state-dir", state.node(node.name.as_str()).display().to_string()),
         ("--cluster-domain", address::CLUSTER_DOMAIN.to_owned()),
         ("--dns-address", address::CLUSTER_DNS.to_string()),
@@ -74,7 +74,7 @@ fn agent_arguments(settings: &LabSettings, state: &StateDir, node: &LabNode) -> 
 pub(crate) fn cluster_settings(state: &StateDir) -> ClusterSettings {
     let (first, last) = address::load_balancer_pool();
     ClusterSettings {
-        kubeconfig: Some(state.inner_kubeconfig()),
+        kubeconfig: Some(state.controller_kubeconfig()),
         pod_cidrs: [address::prefix(address::POD_CIDR)].into(),
         node_prefix_len: 24,
         dns_addresses: [address::CLUSTER_DNS.into()].into(),

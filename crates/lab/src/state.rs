@@ -117,6 +117,18 @@ impl StateDir {
         self.run().join("kubeconfig")
     }
 
+    /// The client configuration of the agents.
+    #[must_use]
+    pub fn agent_kubeconfig(&self) -> PathBuf {
+        self.run().join("agent.kubeconfig")
+    }
+
+    /// The client configuration of the controller.
+    #[must_use]
+    pub fn controller_kubeconfig(&self) -> PathBuf {
+        self.run().join("controller.kubeconfig")
+    }
+
     /// Where a network namespace is bound inside the lab.
     #[must_use]
     pub fn netns(&self, name: &str) -> PathBuf {

@@ -56,7 +56,7 @@ impl Credentials {
     /// New ones, kept nowhere.
     pub fn generate() -> Result<Self, ApiServerError> {
         let (authority, issuer) = new_authority()?;
-        let administrator = issue("administrator", administrator_params()?, &issuer)?;
+        let administrator = issue("administrator", client_params(ADMIN_USER, Some(MASTERS_GROUP))?, &issuer)?;
         Ok(Self { authority, administrator, token: new_token()?, token_key: new_token_key()? })
     }
 
@@ -124,11 +124,21 @@ impl Credentials {
         &self.token_key
     }
 
+    fn issuer(&self) -> Result<Issuer<'static, KeyPair>, ApiServerError> {
+        let wrap = |source| ApiServerError::Certificate { what: "authority", source };
+        let key = KeyPair::from_pem(&self.authority.key).map_err(wrap)?;
+        Issuer::from_ca_cert_pem(&self.authority.certificate, key).map_err(wrap)
+    }
+
+    /// A fresh certificate of a user in no group.
+    fn client(&self, user: &str) -> Result<Certified, ApiServerError> {
+        issue("client", client_params(user, None)?, &self.issuer()?)
+    }
+
     /// A fresh server certificate and its key, both as PEM.
     pub(crate) fn server_certificate(&self) -> Result<(String, String), ApiServerError> {
         let wrap = |source| ApiServerError::Certificate { what: "server", source };
-        let key = KeyPair::from_pem(&self.authority.key).map_err(wrap)?;
-        let issuer = Issuer::from_ca_cert_pem(&self.authority.certificate, key).map_err(wrap)?;
+        let issuer = self.issuer()?;
         let names: Vec<String> = SERVER_NAMES.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).map_err(wrap)?;
         params.distinguished_name = distinguished_name("kube-apiserver", None);
@@ -141,9 +151,25 @@ impl Credentials {
 /// The client configuration file of `kubectl` and every other client, for the administrator.
 #[must_use]
 pub fn kubeconfig(credentials: &Credentials, server_url: &str) -> String {
+    kubeconfig_with(credentials, &credentials.administrator, server_url)
+}
+
+/// The client configuration file of a component that is this user, by a certificate of its own.
+///
+/// # Errors
+/// When the certificate cannot be made.
+pub fn kubeconfig_of(
+    credentials: &Credentials,
+    user: &str,
+    server_url: &str,
+) -> Result<String, ApiServerError> {
+    Ok(kubeconfig_with(credentials, &credentials.client(user)?, server_url))
+}
+
+fn kubeconfig_with(credentials: &Credentials, client: &Certified, server_url: &str) -> String {
     let authority = STANDARD.encode(&credentials.authority.certificate);
-    let certificate = STANDARD.encode(&credentials.administrator.certificate);
-    let key = STANDARD.encode(&credentials.administrator.key);
+    let certificate = STANDARD.encode(&client.certificate);
+    let key = STANDARD.encode(&client.key);
     format!(
         "apiVersion: v1\n\
          kind: Config\n\
@@ -170,10 +196,10 @@ fn new_authority() -> Result<(Certified, Issuer<'static, KeyPair>), ApiServerErr
     Ok((kept, Issuer::new(params, key)))
 }
 
-fn administrator_params() -> Result<CertificateParams, ApiServerError> {
+fn client_params(user: &str, group: Option<&str>) -> Result<CertificateParams, ApiServerError> {
     let mut params = CertificateParams::new(Vec::new())
-        .map_err(|source| ApiServerError::Certificate { what: "administrator", source })?;
-    params.distinguished_name = distinguished_name(ADMIN_USER, Some(MASTERS_GROUP));
+        .map_err(|source| ApiServerError::Certificate { what: "client", source })?;
+    params.distinguished_name = distinguished_name(user, group);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)
 }

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod admission;
 mod answer;
 mod authenticate;
 mod body;
@@ -33,7 +34,7 @@ mod shell;
 mod tokens;
 mod watch;
 
-pub use credentials::{Credentials, kubeconfig};
+pub use credentials::{Credentials, kubeconfig, kubeconfig_of};
 pub use error::ApiServerError;
 pub use runtime::{
     AttachRequest, ByteReader, ByteStream, ByteWriter, Duplex, ExecRequest, ExecSession, LogRequest,

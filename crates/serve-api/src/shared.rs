@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use engine_access::{RBAC_GROUP, Rbac, User};
+use engine_admission::Admission;
 use engine_store::{Env, Status, Store, StoreConfig, Target, Write, WriteOptions, Written};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::access;
+use crate::admission::{self, ADMISSION_GROUP, Asked};
 use crate::authenticate::{Keys, administrator};
 use crate::credentials::ADMIN_USER;
 use crate::disk::{Disk, Pending};
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn PodRuntime>,
     /// Roles and bindings, read; nothing once they have changed.
     rbac: Mutex<Option<Arc<Rbac>>>,
+    /// Admission policies and bindings, in the same way.
+    admission: Mutex<Option<Arc<Admission>>>,
     pub(crate) keys: Keys,
 }
 
@@ -64,8 +68,8 @@ impl Shared {
             disk.keep(records, store.revision());
         }
         let documents = OnceLock::new();
-        let (store, rbac) = (Mutex::new(store), Mutex::new(None));
-        Ok(Self { store, revision, disk, config, documents, runtime, rbac, keys })
+        let (store, rbac, admission) = (Mutex::new(store), Mutex::new(None), Mutex::new(None));
+        Ok(Self { store, revision, disk, config, documents, runtime, rbac, admission, keys })
     }
 
     /// Roles and bindings as they are now.
@@ -78,6 +82,20 @@ impl Shared {
             *self.kept_rbac() = Some(Arc::clone(&read));
             read
         })
+    }
+
+    fn admission(&self, store: &Store) -> Arc<Admission> {
+        let mut kept = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(kept.get_or_insert_with(|| Arc::new(admission::read(store))))
+    }
+
+    /// What is read from these objects is read anew.
+    fn forget(&self, group: &str) {
+        match group {
+            RBAC_GROUP => *self.kept_rbac() = None,
+            ADMISSION_GROUP => *self.admission.lock().unwrap_or_else(PoisonError::into_inner) = None,
+            _ => {}
+        }
     }
 
     fn kept_rbac(&self) -> MutexGuard<'_, Option<Arc<Rbac>>> {
@@ -130,13 +148,18 @@ impl Shared {
         let mut store = self.store();
         let before = store.revision();
         let mut env = Env { now: shell::now(), random: &mut shell::random, user: &user.name };
-        let written = if target.group == RBAC_GROUP {
-            let written = access::write(&mut store, &mut env, user, target, write, options);
-            *self.kept_rbac() = None;
-            written
-        } else {
-            store.write(&mut env, target, write, options)
-        };
+        let asked = Asked { user, target, write: &write, options };
+        let policies = self.admission(&store);
+        let written = admission::admit(&mut store, &mut env, &policies, asked).and_then(|warnings| {
+            let mut written = if target.group == RBAC_GROUP {
+                access::write(&mut store, &mut env, user, target, write, options)
+            } else {
+                store.write(&mut env, target, write, options)
+            }?;
+            written.warnings.extend(warnings);
+            Ok(written)
+        });
+        self.forget(&target.group);
         let revision = store.revision();
         if revision == before {
             return (written, None);

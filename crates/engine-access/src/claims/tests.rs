@@ -1,3 +1,5 @@
+//! Tokens: what is written, read back, and no longer believed.
+
 use std::sync::Arc;
 
 use super::*;

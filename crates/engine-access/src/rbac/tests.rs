@@ -1,3 +1,5 @@
+//! Truth tables of verdicts, and what they name.
+
 use serde_json::json;
 
 use super::*;

@@ -1,10 +1,11 @@
-//! Rows of the kinds that say who may do what: roles and bindings.
+//! Rows of the kinds that say what may be done: roles and bindings for users, policies and bindings for objects.
 
-use super::BASE;
+use super::{BASE, STATUS};
 use crate::columns;
-use crate::row::{NameRule, Row};
+use crate::row::{Generation, NameRule, Row};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+const ADMISSION: &str = "admissionregistration.k8s.io";
 
 pub(super) const KINDS: &[&Row] = &[
     &Row {
@@ -47,6 +48,27 @@ pub(super) const KINDS: &[&Row] = &[
         names: NameRule::PathSegment,
         columns: columns::ROLE_BINDING,
         schema: "io.k8s.api.rbac.v1.RoleBinding",
+        ..BASE
+    },
+    &Row {
+        group: ADMISSION,
+        kind: "ValidatingAdmissionPolicy",
+        plural: "validatingadmissionpolicies",
+        singular: "validatingadmissionpolicy",
+        namespaced: false,
+        subresources: &[STATUS],
+        generation: Generation::Content,
+        schema: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
+        ..BASE
+    },
+    &Row {
+        group: ADMISSION,
+        kind: "ValidatingAdmissionPolicyBinding",
+        plural: "validatingadmissionpolicybindings",
+        singular: "validatingadmissionpolicybinding",
+        namespaced: false,
+        generation: Generation::Content,
+        schema: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
         ..BASE
     },
 ];

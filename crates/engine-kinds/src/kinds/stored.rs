@@ -6,7 +6,6 @@ use super::{BASE, STATUS};
 use crate::row::{Generation, Row};
 
 const WEBHOOK: &str = "webhook configurations are stored, but no webhook is called here";
-const ADMISSION: &str = "admission policies are stored, but not enforced here";
 
 pub(super) const KINDS: &[&Row] = &[
     &Row {
@@ -77,42 +76,25 @@ pub(super) const KINDS: &[&Row] = &[
         schema: "io.k8s.api.node.v1.RuntimeClass",
         ..BASE
     },
-    &admission(
+    &webhooks(
         "MutatingWebhookConfiguration",
         "mutatingwebhookconfigurations",
         "mutatingwebhookconfiguration",
         "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
-        WEBHOOK,
     ),
-    &admission(
+    &webhooks(
         "ValidatingWebhookConfiguration",
         "validatingwebhookconfigurations",
         "validatingwebhookconfiguration",
         "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
-        WEBHOOK,
-    ),
-    &admission(
-        "ValidatingAdmissionPolicy",
-        "validatingadmissionpolicies",
-        "validatingadmissionpolicy",
-        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
-        ADMISSION,
-    ),
-    &admission(
-        "ValidatingAdmissionPolicyBinding",
-        "validatingadmissionpolicybindings",
-        "validatingadmissionpolicybinding",
-        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
-        ADMISSION,
     ),
 ];
 
-const fn admission(
+const fn webhooks(
     kind: &'static str,
     plural: &'static str,
     singular: &'static str,
     schema: &'static str,
-    warning: &'static str,
 ) -> Row {
     Row {
         group: "admissionregistration.k8s.io",
@@ -122,7 +104,7 @@ const fn admission(
         schema,
         namespaced: false,
         generation: Generation::Content,
-        warning: Some(warning),
+        warning: Some(WEBHOOK),
         ..BASE
     }
 }

@@ -6,22 +6,30 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, Probe};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use serde_json::json;
 use serve_api::LogSource;
 use tokio::sync::oneshot;
+use types::NamespacedName;
 
 use super::console::Console;
-use super::environment::{Place, environment};
+use super::environment::{Place, Sources, environment};
 use super::logs::RunLog;
 use super::node::NodeContext;
 use super::pods::{HeldContainer, HeldPod};
 use super::process::{self, Process};
 use super::program::{Program, choose};
 use super::sandbox::Sandbox;
+use super::volumes::TokenWish;
 use super::{check, files, volumes};
 use crate::standin::{Identity, StandIn};
 
 /// Exit code of what was killed (128 + SIGKILL).
 const KILLED: i32 = 137;
+/// How long Pods of a new Namespace wait for what it gets, and the pause between two looks.
+const NEW_NAMESPACE_LIMIT: Duration = Duration::from_secs(2);
+const NEW_NAMESPACE_LOOK: Duration = Duration::from_millis(10);
+/// The ConfigMap with the authority of the API's certificate, which every Namespace gets.
+const AUTHORITY: &str = "kube-root-ca.crt";
 /// How long a probe may take where it does not say (`k8s.io/api/core/v1` `Probe`).
 const DEFAULT_TIMEOUT_SECONDS: i32 = 1;
 
@@ -100,7 +108,7 @@ impl PodContext {
     /// # Errors
     /// When its configuration refers to what is not there, or the program cannot be executed.
     pub async fn start(&self, container: &Container, run: u32) -> Result<(Running, Exit), NotStarted> {
-        let sources = self.node.shared.sources.of_namespace(self.namespace());
+        let sources = self.sources(container).await;
         let place = self.place();
         let mut variables =
             process::base_variables(&self.node.shared.host_path, &files::host_name(&self.pod));
@@ -136,6 +144,46 @@ impl PodContext {
                 Err(NotStarted::run(message))
             }
         }
+    }
+
+    /// What the container may refer to. A new Namespace gets its account and authority within moments: the Pods that
+    /// were made with it wait for those.
+    async fn sources(&self, container: &Container) -> Sources {
+        let wishes = volumes::token_wishes(&self.pod, container);
+        let deadline = tokio::time::Instant::now() + NEW_NAMESPACE_LIMIT;
+        loop {
+            let mut sources = self.node.shared.sources.of_namespace(self.namespace());
+            for wish in &wishes {
+                match self.token(wish).await {
+                    Ok(token) => drop(sources.tokens.insert(wish.clone(), token)),
+                    Err(error) => {
+                        tracing::debug!(pod = self.name(), %error, "no token for a Pod's volume");
+                    }
+                }
+            }
+            let complete = wishes.is_empty()
+                || sources.tokens.len() == wishes.len() && sources.config_maps.contains_key(AUTHORITY);
+            if complete || tokio::time::Instant::now() >= deadline {
+                return sources;
+            }
+            tokio::time::sleep(NEW_NAMESPACE_LOOK).await;
+        }
+    }
+
+    async fn token(&self, wish: &TokenWish) -> Result<String, apply_kube::Error> {
+        let account = self.pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone());
+        let account = NamespacedName::new(self.namespace(), account.unwrap_or_else(|| "default".to_owned()));
+        let audiences: Vec<&str> =
+            Some(wish.audience.as_str()).filter(|name| !name.is_empty()).into_iter().collect();
+        let spec = json!({
+            "audiences": audiences,
+            "expirationSeconds": wish.seconds,
+            "boundObjectRef": {
+                "apiVersion": "v1", "kind": "Pod", "name": self.name(), "uid": self.held.uid,
+            },
+        });
+        let answer = self.node.shared.writer.token(&account, &spec).await?;
+        Ok(answer["status"]["token"].as_str().unwrap_or_default().to_owned())
     }
 
     fn new_log(&self, container: &Container, run: u32) -> Result<Arc<RunLog>, NotStarted> {

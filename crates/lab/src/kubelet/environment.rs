@@ -6,6 +6,8 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Container, EnvFromSource, EnvVarSource, ObjectFieldSelector, Pod, Secret, Service,
 };
 
+use super::volumes::TokenWish;
+
 /// Environment variables by name.
 pub type Variables = BTreeMap<String, String>;
 
@@ -18,6 +20,8 @@ pub struct Sources {
     pub secrets: BTreeMap<String, Secret>,
     /// Services of the Namespace, and `default/kubernetes`.
     pub services: Vec<Service>,
+    /// Tokens of the Pod's service account.
+    pub tokens: BTreeMap<TokenWish, String>,
 }
 
 /// What is known of the Pod besides its object.

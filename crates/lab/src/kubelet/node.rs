@@ -91,6 +91,7 @@ impl HeldSources {
             config_maps: within(&held.config_maps, namespace),
             secrets: within(&held.secrets, namespace),
             services: services.into_values().collect(),
+            tokens: BTreeMap::new(),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What a container's volumes hold and where they are mounted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection,
+    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, ServiceAccountTokenProjection,
+    Volume, VolumeProjection,
 };
 
 use super::environment::{ConfigError, Place, Sources, field_value};
@@ -47,6 +48,36 @@ pub enum Access {
     ReadOnly,
 }
 
+/// A token that a volume wants.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenWish {
+    /// For whom; empty for the API itself.
+    pub audience: String,
+    /// Seconds it shall be valid.
+    pub seconds: i64,
+}
+
+impl TokenWish {
+    fn of(source: &ServiceAccountTokenProjection) -> Self {
+        /// What the API fills in (`k8s.io/api/core/v1` `ServiceAccountTokenProjection`).
+        const DEFAULT_SECONDS: i64 = 3600;
+        Self {
+            audience: source.audience.clone().unwrap_or_default(),
+            seconds: source.expiration_seconds.unwrap_or(DEFAULT_SECONDS),
+        }
+    }
+}
+
+/// The tokens that volumes mounted by one container want.
+#[must_use]
+pub fn token_wishes(pod: &Pod, container: &Container) -> BTreeSet<TokenWish> {
+    let mounted =
+        |volume: &&Volume| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name);
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).filter(mounted);
+    let sources = volumes.filter_map(|volume| volume.projected.as_ref()?.sources.as_ref()).flatten();
+    sources.filter_map(|source| source.service_account_token.as_ref().map(TokenWish::of)).collect()
+}
+
 /// The mounts of one container, in the order in which they must be made.
 ///
 /// # Errors
@@ -64,8 +95,10 @@ pub fn mounts(
             .iter()
             .find(|volume| volume.name == wished.name)
             .ok_or_else(|| format!("volume \"{}\" not found", wished.name))?;
-        let read_only =
-            wished.read_only == Some(true) || volume.config_map.is_some() || volume.secret.is_some();
+        let read_only = wished.read_only == Some(true)
+            || volume.config_map.is_some()
+            || volume.secret.is_some()
+            || volume.projected.is_some();
         mounts.push(Mount {
             volume: wished.name.clone(),
             content: content(volume, pod, sources, place)?,
@@ -154,8 +187,14 @@ fn projected(
     if let Some(wished) = &source.downward_api {
         return downward(&wished.items.clone().unwrap_or_default(), pod, place);
     }
-    // A service account token: the lab has no token signer, and says so by the file's absence.
-    Ok(Files::new())
+    if let Some(wished) = &source.service_account_token {
+        let token =
+            sources.tokens.get(&TokenWish::of(wished)).ok_or("the service account token is missing")?;
+        return Ok(Files::from([(inside(&wished.path)?, token.clone().into_bytes())]));
+    }
+    Err("a projected volume has a source that the lab does not have; it has configMap, secret, downwardAPI and \
+         serviceAccountToken"
+        .to_owned())
 }
 
 fn config_map_files(map: &ConfigMap) -> Files {
@@ -205,7 +244,9 @@ fn downward(items: &[DownwardAPIVolumeFile], pod: &Pod, place: &Place) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, PodSpec, VolumeMount};
+    use k8s_openapi::api::core::v1::{
+        ConfigMapVolumeSource, EmptyDirVolumeSource, PodSpec, ProjectedVolumeSource, VolumeMount,
+    };
 
     fn mk_pod(volumes: Vec<Volume>) -> Pod {
         let spec = PodSpec { volumes: Some(volumes), ..PodSpec::default() };
@@ -240,6 +281,31 @@ mod tests {
         assert_eq!(result[0].content, Content::Empty);
         let files = Files::from([(PathBuf::from("pages/a.html"), b"hello".to_vec())]);
         assert_eq!((result[1].content.clone(), result[1].access), (Content::Files(files), Access::ReadOnly));
+    }
+
+    #[test]
+    fn a_projected_volume_holds_the_token_it_asked_for() {
+        let token = ServiceAccountTokenProjection {
+            path: "token".into(),
+            expiration_seconds: Some(3607),
+            ..ServiceAccountTokenProjection::default()
+        };
+        let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+        let projected = ProjectedVolumeSource { sources: Some(vec![source]), ..Default::default() };
+        let pod =
+            mk_pod(vec![Volume { name: "api".into(), projected: Some(projected), ..Volume::default() }]);
+        let container =
+            Container { volume_mounts: Some(vec![mk_mount("api", "/api")]), ..Container::default() };
+        let wishes = token_wishes(&pod, &container);
+        let wish = TokenWish { audience: String::new(), seconds: 3607 };
+        assert_eq!(wishes, [wish.clone()].into());
+        assert_eq!(token_wishes(&pod, &Container::default()), BTreeSet::new());
+        let mut sources = Sources::default();
+        assert!(mounts(&pod, &container, &sources, &Place::default()).is_err());
+        sources.tokens.insert(wish, "secret".into());
+        let result = mounts(&pod, &container, &sources, &Place::default()).unwrap();
+        let files = Files::from([(PathBuf::from("token"), b"secret".to_vec())]);
+        assert_eq!((result[0].content.clone(), result[0].access), (Content::Files(files), Access::ReadOnly));
     }
 
     #[test]

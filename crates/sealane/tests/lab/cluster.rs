@@ -81,6 +81,11 @@ impl<'a> Cluster<'a> {
         self.request("PATCH", path, patch).unwrap();
     }
 
+    /// Sends an object; the answer.
+    pub(crate) fn post(&self, path: &str, object: &Value) -> Value {
+        self.request("POST", path, object).unwrap()
+    }
+
     pub(crate) fn delete(&self, path: &str) {
         self.request("DELETE", path, &Value::Null).unwrap();
     }

@@ -132,12 +132,14 @@ fn a_new_image_restarts_the_container() {
     }
     let bed = Bed::new("image");
     let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    // The patch below names its container whole, so that nothing may be mounted in it.
     cluster.create(
         "
 apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: default}
 spec:
+  automountServiceAccountToken: false
   terminationGracePeriodSeconds: 1
   containers: [{name: c, image: 'example.com/web:1', ports: [{containerPort: 8080}]}]
 ",

@@ -6,6 +6,7 @@
     reason = "a test of a program: it starts it and looks at files"
 )]
 
+mod access;
 mod agents;
 mod bad_input;
 mod bed;

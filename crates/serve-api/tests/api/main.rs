@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod admission;
 mod crash;
 mod hostile;
 mod http_surface;
