@@ -220,6 +220,8 @@ fn checks_before_evaluation() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,60}") {
         if let Ok(expr) = parse(&text) {

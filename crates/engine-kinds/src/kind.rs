@@ -90,8 +90,22 @@ pub trait CustomForm: Send + Sync {
     /// The JSON pointer of a field that field selectors may use.
     fn selectable(&self, label: &str) -> Option<String>;
 
-    /// The schema as `OpenAPI` v3 shows it.
+    /// Where the scale of an object is; `None` for kinds without `/scale`.
+    fn scale(&self) -> Option<&ScalePaths>;
+
+    /// The schema as `OpenAPI` v3 shows it; it may refer to published ones.
     fn document(&self) -> Value;
+}
+
+/// JSON pointers to the scale of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// Wanted replicas.
+    pub spec_replicas: String,
+    /// Replicas there are.
+    pub status_replicas: String,
+    /// The selector as text; `None` when the kind has none.
+    pub selector: Option<String>,
 }
 
 /// A column of a table, without its cells.
@@ -231,6 +245,21 @@ impl Kind {
         match &self.form {
             Form::BuiltIn(row) => (row.validate)(object, old, findings),
             Form::Custom(form) => form.validate(object, old, findings),
+        }
+    }
+
+    /// Whether a definition brought the kind.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        matches!(self.form, Form::Custom(_))
+    }
+
+    /// Where the scale of a custom object is; built-in ones have it in `spec.replicas`.
+    #[must_use]
+    pub fn scale(&self) -> Option<&ScalePaths> {
+        match &self.form {
+            Form::BuiltIn(_) => None,
+            Form::Custom(form) => form.scale(),
         }
     }
 

@@ -17,10 +17,12 @@ mod status;
 mod validate;
 
 pub use age::{age_of, human_duration};
-pub use kind::{CustomForm, FieldValue, Form, Header, Kind, SCALE_SCHEMA, VERBS, plain_cells, plain_columns};
+pub use kind::{
+    CustomForm, FieldValue, Form, Header, Kind, SCALE_SCHEMA, ScalePaths, VERBS, plain_cells, plain_columns,
+};
 pub use kinds::built_in;
 pub use part::Part;
 pub use row::{Column, DeleteAnswer, Generation, NameRule, Row, Selectable, Spoken, Subresource, Text, View};
 pub use selector_text::selector_text;
 pub use status::{Cause, Details, Status, deleted};
-pub use validate::{Findings, new_object, update};
+pub use validate::{Findings, name_problems, new_object, update};

@@ -102,6 +102,8 @@ pub enum Generation {
     Spec,
     /// 1 at first, one more with each change outside `metadata` and `status`.
     Content,
+    /// 1 at first, one more with each change outside `metadata`.
+    Everything,
 }
 
 /// What a DELETE answers when the object is gone.

@@ -12,8 +12,9 @@ mod workload;
 
 use serde_json::Value;
 
-use crate::kind::Kind;
+use crate::kind::{Form, Kind};
 use crate::part::Part;
+use crate::row::NameRule;
 use crate::status::{Cause, Status};
 
 pub(crate) use endpoints::{endpoint_slice, endpoints};
@@ -33,6 +34,11 @@ pub struct Findings {
 impl Findings {
     fn add(&mut self, reason: &'static str, field: &str, message: String) {
         self.causes.push(Cause { reason, message, field: field.to_owned() });
+    }
+
+    /// A finding made elsewhere.
+    pub fn found(&mut self, cause: Cause) {
+        self.causes.push(cause);
     }
 
     /// A value that breaks a rule.
@@ -100,6 +106,17 @@ impl Findings {
     }
 }
 
+/// What is wrong with a name.
+#[must_use]
+pub fn name_problems(rule: NameRule, name: &str) -> Vec<String> {
+    match rule {
+        NameRule::Subdomain => names::subdomain(name),
+        NameRule::Label => names::label(name),
+        NameRule::Label1035 => names::label_1035(name),
+        NameRule::PathSegment => names::path_segment(name),
+    }
+}
+
 /// Checks a new object.
 pub fn new_object(kind: &Kind, object: &Value) -> Result<(), Status> {
     let mut findings = Findings::default();
@@ -115,6 +132,8 @@ pub fn update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Result<(), S
     meta::check_update(new, old, &mut findings);
     match part {
         Part::Main | Part::Scale => kind.validate(new, Some(old), &mut findings),
+        // The schema of a custom kind is about its status too.
+        Part::Status if matches!(kind.form, Form::Custom(_)) => kind.validate(new, Some(old), &mut findings),
         Part::Status if kind.plural == "services" => service::status(new, &mut findings),
         Part::Status | Part::Finalize | Part::EphemeralContainers => {}
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows the shape of objects and nothing of kinds, requests or storage. One tree of types ([`Type`]) drives all of it.
 
+mod custom;
 pub mod decode;
 mod fields;
 mod merge;
@@ -11,6 +12,7 @@ pub mod quantity;
 pub mod strategic;
 mod tree;
 
+pub use custom::custom_type;
 pub use fields::{Difference, FieldSet, compare};
 pub use merge::{merge, prune};
 pub use tree::{

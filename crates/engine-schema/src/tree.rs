@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
@@ -32,7 +32,7 @@ static TYPES: LazyLock<Types> = LazyLock::new(|| Types::build(&DOCUMENTS));
 pub enum Type {
     /// An object with known fields.
     Struct {
-        /// Index of the struct.
+        /// Which.
         id: StructId,
         /// Whether it is owned as a whole.
         atomic: bool,
@@ -91,9 +91,14 @@ pub enum Scalar {
     Quantity,
 }
 
-/// Index of a struct.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StructId(usize);
+/// A struct: one of the published schemas, or one that a definition brought.
+#[derive(Clone, Debug)]
+pub enum StructId {
+    /// Place among the published ones.
+    Published(usize),
+    /// Read from a definition.
+    Custom(Arc<Struct>),
+}
 
 /// An object type with known fields.
 #[derive(Debug)]
@@ -137,15 +142,18 @@ struct Types {
 
 impl StructId {
     /// The struct.
-    pub fn get(self) -> &'static Struct {
-        &TYPES.structs[self.0]
+    pub fn get(&self) -> &Struct {
+        match self {
+            Self::Published(index) => &TYPES.structs[*index],
+            Self::Custom(custom) => custom,
+        }
     }
 }
 
 /// The type of a named schema.
 pub fn type_of(name: &str) -> Type {
     let id = TYPES.by_name.get(name).unwrap_or_else(|| panic!("schema {name} is not in the schema file"));
-    Type::Struct { id: StructId(*id), atomic: false }
+    Type::Struct { id: StructId::Published(*id), atomic: false }
 }
 
 /// A field of a schema by its short name, such as `core.v1.Pod`; `None` when there is no such field.
@@ -228,7 +236,7 @@ fn parse_type(schema: &Value, documents: &Map<String, Value>, by_name: &BTreeMap
         let granular = text("x-kubernetes-map-type") == Some("granular");
         let document = &documents[name];
         return match by_name.get(name) {
-            Some(id) => Type::Struct { id: StructId(*id), atomic: atomic(document) && !granular },
+            Some(id) => Type::Struct { id: StructId::Published(*id), atomic: atomic(document) && !granular },
             None => parse_named(name, document, documents, by_name),
         };
     }
@@ -278,7 +286,7 @@ fn parse_named(
     }
 }
 
-fn parse_list_rule(schema: &Value) -> ListRule {
+pub(crate) fn parse_list_rule(schema: &Value) -> ListRule {
     match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
         Some("set") => ListRule::Set,
         Some("map") => ListRule::Map(

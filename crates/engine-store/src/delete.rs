@@ -30,6 +30,7 @@ impl Store {
         }
         let mut object = Value::clone(&old);
         set_policy_finalizers(&mut object, options)?;
+        hold_definition(kind, &mut object);
         let grace = grace_period(kind, &object, options);
         mark_deleted(env, kind, &mut object, grace);
         let dry_run = request.options.dry_run || !options.dry_run.is_empty();
@@ -52,6 +53,17 @@ impl Store {
         };
         Ok(Written { object: answer, created: false, warnings: Vec::new() })
     }
+}
+
+/// A definition stays until its objects are gone.
+fn hold_definition(kind: &Kind, object: &mut Value) {
+    if kind.plural != engine_extensions::PLURAL || object::is_deleting(object) {
+        return;
+    }
+    let held = object::finalizers(object).any(|name| name == engine_extensions::CLEANUP);
+    let mut finalizers: Vec<String> = object::finalizers(object).map(str::to_owned).collect();
+    finalizers.extend((!held).then(|| engine_extensions::CLEANUP.to_owned()));
+    set_metadata(object, "finalizers", Some(json!(finalizers)));
 }
 
 fn check_preconditions(request: &Request<'_>, options: &DeleteOptions, old: &Value) -> Result<(), Status> {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::key::Key;
+use crate::registry::KindId;
 use crate::store::{Store, StoreConfig};
 use crate::stored::Stored;
 use engine_kinds::{Kind, object};
@@ -101,29 +102,49 @@ impl Store {
     pub fn restore(config: StoreConfig, records: impl Iterator<Item = Record>) -> Result<Self, RestoreError> {
         let mut store = Self::new(config.clone());
         let mut revision = store.revision();
+        // Objects of custom kinds may come before the definitions that bring the kinds.
+        let mut waiting = Vec::new();
         for record in records {
-            let Record { group, resource, .. } = &record;
-            if resource.is_empty() {
-                revision = revision.max(record.revision);
+            revision = revision.max(record.revision);
+            if record.resource.is_empty() {
                 continue;
             }
-            let id = store.registry().of_resource(group, resource).ok_or_else(|| {
+            match store.registry().of_resource(&record.group, &record.resource) {
+                Some(id) => store.restore_one(id, record)?,
+                None => waiting.push(record),
+            }
+        }
+        for record in waiting {
+            let id = store.registry().of_resource(&record.group, &record.resource).ok_or_else(|| {
                 RestoreError::UnknownResource {
                     revision: record.revision,
-                    group: group.clone(),
-                    resource: resource.clone(),
+                    group: record.group.clone(),
+                    resource: record.resource.clone(),
                 }
             })?;
-            let key = Key::parse(&record.key);
-            if key.name().is_empty() {
-                return Err(RestoreError::NoName { revision: record.revision });
-            }
-            let stored = store.registry().stored(id);
-            store.place(stored, &key, record.object);
-            revision = revision.max(record.revision);
+            store.restore_one(id, record)?;
         }
         store.begin_history_after(revision);
         Ok(store)
+    }
+
+    fn restore_one(&mut self, id: KindId, record: Record) -> Result<(), RestoreError> {
+        let key = Key::parse(&record.key);
+        if key.name().is_empty() {
+            return Err(RestoreError::NoName { revision: record.revision });
+        }
+        let stored = self.registry().stored(id);
+        let is_definition =
+            record.resource == engine_extensions::PLURAL && record.group == engine_extensions::GROUP;
+        let definition = record.object.as_ref().filter(|_| is_definition).map(Stored::untyped);
+        let is_gone = is_definition && record.object.is_none();
+        self.place(stored, &key, record.object);
+        if let Some(definition) = definition {
+            self.serve_definition(&definition);
+        } else if is_gone {
+            self.forget_definition(key.name());
+        }
+        Ok(())
     }
 
     /// One record per object, and one that only carries the revision: what a journal can be replaced with.

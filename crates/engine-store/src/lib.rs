@@ -9,6 +9,7 @@ mod apply;
 mod body;
 mod bootstrap;
 mod collection;
+mod definitions;
 mod delete;
 mod journal;
 mod key;

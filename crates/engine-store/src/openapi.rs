@@ -55,13 +55,14 @@ impl Store {
     fn reachable(&self, names: &BTreeSet<String>) -> Map<String, Value> {
         let documents = engine_schema::documents();
         let mut found = self.custom_schemas(names);
-        let mut due: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut due: Vec<String> = names.iter().cloned().collect();
+        found.values().for_each(|document| collect_references(document, &mut due));
         while let Some(name) = due.pop() {
-            if found.contains_key(name) {
+            if found.contains_key(&name) {
                 continue;
             }
-            let Some(document) = documents.get(name) else { continue };
-            found.insert(name.to_owned(), document.clone());
+            let Some(document) = documents.get(&name) else { continue };
+            found.insert(name, document.clone());
             collect_references(document, &mut due);
         }
         for (name, schema) in &mut found {
@@ -73,7 +74,7 @@ impl Store {
         found
     }
 
-    /// The schemas among those named that users brought; they refer to no others.
+    /// The schemas among those named that definitions brought.
     fn custom_schemas(&self, names: &BTreeSet<String>) -> Map<String, Value> {
         let custom = self.kinds().iter().filter_map(|kind| match &kind.form {
             Form::Custom(form) if names.contains(&kind.schema()) => Some((kind.schema(), form.document())),
@@ -133,8 +134,11 @@ fn kind_paths(kind: &Kind, group_version: &str) -> Vec<(String, Value)> {
 
 fn item_path(kind: &Kind, schema: &str) -> Value {
     let mut patch = operation(kind, "patch", schema);
-    let body: BTreeMap<&str, Value> =
-        PATCHES.iter().map(|media| (*media, json!({"schema": {"type": "object"}}))).collect();
+    let body: BTreeMap<&str, Value> = PATCHES
+        .iter()
+        .filter(|media| !(kind.is_custom() && media.contains("strategic")))
+        .map(|media| (*media, json!({"schema": {"type": "object"}})))
+        .collect();
     patch["requestBody"] = json!({"content": body});
     json!({
         "get": operation(kind, "get", schema),
@@ -175,11 +179,11 @@ fn with_body(mut operation: Value, schema: &str) -> Value {
     operation
 }
 
-fn collect_references<'a>(value: &'a Value, due: &mut Vec<&'a str>) {
+fn collect_references(value: &Value, due: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
-                due.extend(reference.strip_prefix(REFERENCE));
+                due.extend(reference.strip_prefix(REFERENCE).map(str::to_owned));
             }
             map.values().for_each(|value| collect_references(value, due));
         }

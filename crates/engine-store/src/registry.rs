@@ -1,4 +1,4 @@
-//! The kinds a store serves: the built-in ones, and a place for more.
+//! The kinds a store serves: the built-in ones, and those that definitions bring.
 
 use std::sync::Arc;
 
@@ -10,9 +10,30 @@ use crate::request::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KindId(usize);
 
-/// Every kind served, built-in groups first.
+/// A kind in its place. A place is never given to another kind, so that watches can tell that theirs is gone.
+struct Slot {
+    kind: Arc<Kind>,
+    /// Where its objects are: its own place, except for views and further versions.
+    stored: KindId,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Served,
+    /// A version that is no longer served, of a resource that is.
+    Kept,
+    /// Its definition is gone.
+    Gone,
+}
+
+/// Every kind there is or was.
 pub(crate) struct Registry {
-    kinds: Vec<Arc<Kind>>,
+    slots: Vec<Slot>,
+    /// What is served, built-in groups first.
+    served: Vec<Arc<Kind>>,
+    /// Grows with every change.
+    generation: u64,
 }
 
 impl KindId {
@@ -25,17 +46,55 @@ impl KindId {
 impl Registry {
     /// The built-in kinds.
     pub(crate) fn new() -> Self {
-        Self { kinds: engine_kinds::built_in().map(Arc::new).collect() }
+        let definition = Kind::from(&engine_extensions::DEFINITION);
+        let kinds = engine_kinds::built_in().chain(std::iter::once(definition)).map(Arc::new);
+        let slots =
+            kinds.enumerate().map(|(index, kind)| Slot { kind, stored: KindId(index), state: State::Served });
+        let mut registry = Self { slots: slots.collect(), served: Vec::new(), generation: 0 };
+        let stored: Vec<KindId> = registry.slots.iter().map(|slot| registry.store_of(slot)).collect();
+        registry.slots.iter_mut().zip(stored).for_each(|(slot, stored)| slot.stored = stored);
+        registry.changed();
+        registry
     }
 
-    /// Every kind, in the order discovery lists groups.
+    fn store_of(&self, slot: &Slot) -> KindId {
+        match &slot.kind.view_of {
+            None => slot.stored,
+            Some(view) => self.of_resource(&view.group, &view.plural).expect("a view names a stored kind"),
+        }
+    }
+
+    fn changed(&mut self) {
+        self.generation += 1;
+        let served = self.slots.iter().filter(|slot| slot.state == State::Served);
+        self.served = served.map(|slot| Arc::clone(&slot.kind)).collect();
+    }
+
+    /// How often the kinds changed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How many places there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Every kind served, in the order discovery lists groups.
     pub(crate) fn all(&self) -> &[Arc<Kind>] {
-        &self.kinds
+        &self.served
     }
 
-    /// The kind of a resource.
+    /// Every kind there is or was, by its place.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Arc<Kind>> {
+        self.slots.iter().map(|slot| &slot.kind)
+    }
+
+    /// The kind of a resource, in any version.
     pub(crate) fn of_resource(&self, group: &str, plural: &str) -> Option<KindId> {
-        self.position(|kind| kind.plural == plural && kind.group == group)
+        self.position(|slot| {
+            slot.state != State::Gone && slot.kind.plural == plural && slot.kind.group == group
+        })
     }
 
     /// A kind that is always there.
@@ -45,26 +104,70 @@ impl Registry {
 
     /// The kind a target names; 404 when there is none.
     pub(crate) fn of_target(&self, target: &Target) -> Result<KindId, Status> {
-        self.position(|kind| {
-            kind.plural == target.resource && kind.group == target.group && kind.version == target.version
+        self.position(|slot| {
+            slot.state == State::Served
+                && slot.kind.plural == target.resource
+                && slot.kind.group == target.group
+                && slot.kind.version == target.version
         })
         .ok_or_else(Status::unknown_resource)
     }
 
-    fn position(&self, is_it: impl Fn(&Kind) -> bool) -> Option<KindId> {
-        self.kinds.iter().position(|kind| is_it(kind)).map(KindId)
+    fn position(&self, is_it: impl Fn(&Slot) -> bool) -> Option<KindId> {
+        self.slots.iter().position(is_it).map(KindId)
     }
 
     /// The kind in that place.
     pub(crate) fn kind(&self, id: KindId) -> &Arc<Kind> {
-        &self.kinds[id.0]
+        &self.slots[id.0].kind
     }
 
-    /// The place of the kind that stores the objects of this one: its own, except for views.
+    /// Whether the kind in that place is still served.
+    pub(crate) fn is_served(&self, id: KindId) -> bool {
+        self.slots[id.0].state == State::Served
+    }
+
+    /// The place of the kind that stores the objects of this one.
     pub(crate) fn stored(&self, id: KindId) -> KindId {
-        match &self.kind(id).view_of {
-            None => id,
-            Some(view) => self.of_resource(&view.group, &view.plural).expect("a view names a stored kind"),
+        self.slots[id.0].stored
+    }
+
+    /// Serves these versions of a resource, and no others.
+    pub(crate) fn serve(&mut self, group: &str, plural: &str, kinds: Vec<Kind>) {
+        let stored = self.of_resource(group, plural).map(|id| self.stored(id));
+        for slot in self.versions(group, plural) {
+            slot.state = State::Kept;
         }
+        let mut stored = stored;
+        for kind in kinds {
+            let version = kind.version.clone();
+            let kind = Arc::new(kind);
+            if let Some(slot) = self.versions(group, plural).find(|slot| slot.kind.version == version) {
+                slot.kind = kind;
+                slot.state = State::Served;
+                continue;
+            }
+            let own = KindId(self.slots.len());
+            let stored = *stored.get_or_insert(own);
+            self.slots.push(Slot { kind, stored, state: State::Served });
+        }
+        self.changed();
+    }
+
+    /// Serves a resource no longer; its places stay empty.
+    pub(crate) fn forget(&mut self, group: &str, plural: &str) {
+        for slot in self.versions(group, plural) {
+            slot.state = State::Gone;
+        }
+        self.changed();
+    }
+
+    fn versions<'a>(&'a mut self, group: &'a str, plural: &'a str) -> impl Iterator<Item = &'a mut Slot> {
+        self.slots.iter_mut().filter(move |slot| {
+            slot.state != State::Gone
+                && slot.kind.is_custom()
+                && slot.kind.plural == plural
+                && slot.kind.group == group
+        })
     }
 }

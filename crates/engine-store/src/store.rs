@@ -1,5 +1,6 @@
 //! The store itself: objects by kind and key, the revision, and the one place where changes are committed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub struct Store {
     revision: u64,
     allocations: Allocations,
     journal: Vec<Record>,
+    /// Definitions to look at again before the write is over, by name.
+    pub(crate) due: BTreeSet<String>,
 }
 
 /// A change on its way into the store.
@@ -54,9 +57,10 @@ impl Store {
     pub fn new(config: StoreConfig) -> Self {
         let allocations = Allocations::new(&config);
         let registry = Registry::new();
-        let objects = registry.all().iter().map(|_| Collection::default()).collect();
+        let objects = registry.places().map(|_| Collection::default()).collect();
         let (log, pins) = (Log::new(1, log::BUDGET), Pins::default());
-        Self { config, registry, objects, log, pins, revision: 1, allocations, journal: Vec::new() }
+        let (journal, due) = (Vec::new(), BTreeSet::new());
+        Self { config, registry, objects, log, pins, revision: 1, allocations, journal, due }
     }
 
     /// Forgets the log: the history begins after `revision`.
@@ -67,7 +71,7 @@ impl Store {
 
     /// Every object with the kind it is stored as.
     pub(crate) fn stored_objects(&self) -> impl Iterator<Item = (&Kind, &Key, &Stored)> {
-        let kinds = self.registry.all().iter().zip(&self.objects);
+        let kinds = self.registry.places().zip(&self.objects);
         kinds.flat_map(|(kind, objects)| objects.iter().map(|(key, object)| (&**kind, key, object)))
     }
 
@@ -109,7 +113,7 @@ impl Store {
         let Some(name) = target.subresource.as_deref() else { return Ok(object) };
         let subresource = kind.subresource(name).ok_or_else(Status::unknown_resource)?;
         match name {
-            "scale" => Ok(Shown::of_value(&scale::of(&object.value()))),
+            "scale" => Ok(Shown::of_value(&scale::of(kind, &object.value()))),
             _ if subresource.speaks.is_none() && subresource.verbs.contains(&"get") => Ok(object),
             _ => Err(Status::method_not_allowed()),
         }
@@ -126,6 +130,18 @@ impl Store {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Changes which kinds are served, and makes room for their objects.
+    pub(crate) fn change_kinds(&mut self, change: impl FnOnce(&mut Registry)) {
+        change(&mut self.registry);
+        self.objects.resize_with(self.registry.len(), Collection::default);
+    }
+
+    /// How often the kinds served have changed.
+    #[must_use]
+    pub fn kinds_generation(&self) -> u64 {
+        self.registry.generation()
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -145,8 +161,12 @@ impl Store {
         &self.objects[stored.index()]
     }
 
-    /// The object a target names, in its stored form.
+    /// The object a target names, in its stored form; of a custom kind in the version asked for.
     pub(crate) fn find(&self, id: KindId, target: &Target) -> Result<Arc<Value>, Status> {
+        let kind = self.registry.kind(id);
+        if kind.is_custom() {
+            return Ok(Arc::new(in_version(kind, self.find_stored(id, target)?)));
+        }
         let stored = self.registry.kind(self.registry.stored(id));
         Ok(Arc::new(self.find_stored(id, target)?.value(stored)))
     }
@@ -190,6 +210,7 @@ impl Store {
         if self.config.keep_journal {
             self.journal.push(Record::new(self.revision, self.registry.kind(stored), &key, current));
         }
+        self.mark_definition(stored, key.name(), deleted);
         self.log.push(stored, Change { revision: self.revision, key, before, after, deleted });
         self.pins.take_away_before(|kind| self.log.floor(kind));
         object
@@ -215,7 +236,18 @@ impl Store {
 /// A stored object in the form of a kind that shows it.
 pub(crate) fn shown_as(kind: &Kind, head: &Head, object: &Stored) -> Shown {
     match &kind.view_of {
+        None if kind.is_custom() => Shown::new(head, Stored::new(&in_version(kind, object))),
         None => Shown::new(head, object.clone()),
         Some(view) => Shown::new(head, Stored::new(&(view.from_stored)(&object.untyped()))),
     }
+}
+
+/// A custom object in a version: with its `apiVersion` (conversion `None`), without what its schema does not know, and
+/// with its defaults.
+fn in_version(kind: &Kind, object: &Stored) -> Value {
+    let mut seen = object.value(kind);
+    // Stored objects have good metadata, so nothing but unknown fields can be found, and they are dropped.
+    let _ = kind.decode(&mut seen);
+    kind.default(&mut seen);
+    seen
 }

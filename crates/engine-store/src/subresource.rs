@@ -44,23 +44,24 @@ impl Store {
         write: Write,
     ) -> Result<Written, Status> {
         let old = self.find(request.id, request.target)?;
+        let kind = request.stored_kind();
         let mut wanted = match write {
             Write::Update(body) => body,
             Write::Patch(PatchKind::Apply, patch) => {
-                patch::apply(PatchKind::Merge, &scale::of(&old), &patch, &type_of(SCALE_SCHEMA))?
+                patch::apply(PatchKind::Merge, &scale::of(kind, &old), &patch, &type_of(SCALE_SCHEMA))?
             }
-            Write::Patch(kind, patch) => {
+            Write::Patch(form, patch) => {
                 // A patch is conditional only on the version it sets itself.
-                let mut base = scale::of(&old);
+                let mut base = scale::of(kind, &old);
                 object::set_metadata(&mut base, "resourceVersion", None);
-                patch::apply(kind, &base, &patch, &type_of(SCALE_SCHEMA))?
+                patch::apply(form, &base, &patch, &type_of(SCALE_SCHEMA))?
             }
             _ => return Err(Status::method_not_allowed()),
         };
         body::check_spoken(SCALE_SCHEMA, &mut wanted)?;
-        let new = scale::write_back(&wanted, &old);
+        let new = scale::write_back(kind, &wanted, &old);
         let object = self.replace(env, request, &old, new, (Part::Scale, Writer::Update))?;
-        Ok(Written { object: scale::of(&object), created: false, warnings: Vec::new() })
+        Ok(Written { object: scale::of(kind, &object), created: false, warnings: Vec::new() })
     }
 
     /// `pods/binding`: gives the Pod its Node (upstream: `BindingREST.assignPod`).

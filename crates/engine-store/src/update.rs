@@ -241,6 +241,15 @@ fn raise_generation(kind: &Kind, old: &Value, new: &mut Value) {
             };
             content(old) != content(new)
         }
+        Generation::Everything => {
+            let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return };
+            let content = |map: &serde_json::Map<String, Value>| {
+                let mut map = map.clone();
+                map.remove("metadata");
+                map
+            };
+            content(old) != content(new)
+        }
     };
     if changed {
         let generation = object::integer(old, "/metadata/generation").unwrap_or(0) + 1;

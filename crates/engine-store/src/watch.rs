@@ -54,6 +54,7 @@ pub struct WatchEvent {
 
 /// A watch's place in the log.
 pub struct Cursor {
+    id: KindId,
     kind: Arc<Kind>,
     stored: KindId,
     namespace: Option<String>,
@@ -169,6 +170,7 @@ impl Store {
             || (asked.is_none() && options.send_initial_events.is_none());
         let position = if snapshot { self.revision() } else { asked.unwrap_or(self.revision()) };
         let mut cursor = Cursor {
+            id,
             stored: self.registry().stored(id),
             head: Head::of(&kind),
             kind,
@@ -206,6 +208,12 @@ impl Store {
         }
         cursor.position = self.revision();
         Ok(events)
+    }
+
+    /// Whether the kind of a watch is gone, so that nothing will follow what [`Store::next`] has left.
+    #[must_use]
+    pub fn is_over(&self, cursor: &Cursor) -> bool {
+        !self.registry().is_served(cursor.id)
     }
 
     /// A bookmark for where a watch stands; ask for it when [`Store::next`] has nothing more.

@@ -13,6 +13,10 @@ use crate::{admission, managed, names, service};
 use engine_kinds::object::{self, set_metadata};
 use engine_kinds::{Kind, Status};
 
+/// Custom kinds have no strategic merge patch (upstream: `negotiation.NewUnsupportedMediaTypeError`).
+const NOT_STRATEGIC: &str = "the body of the request was in an unknown format - accepted media types include: \
+                             application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
 /// A write with its kind found.
 pub(crate) struct Request<'a> {
     pub(crate) id: KindId,
@@ -28,7 +32,9 @@ impl<'a> Request<'a> {
         let registry = store.registry();
         let id = registry.of_target(target)?;
         let stored = registry.stored(id);
-        let (kind, stored_kind) = (Arc::clone(registry.kind(id)), Arc::clone(registry.kind(stored)));
+        let kind = Arc::clone(registry.kind(id));
+        // Versions of a custom kind differ in nothing but their schema, and the one that is asked for decides.
+        let stored_kind = Arc::clone(if kind.is_custom() { &kind } else { registry.kind(stored) });
         Ok(Self { id, kind, stored, stored_kind, target, options })
     }
 
@@ -96,11 +102,26 @@ impl Store {
         write: Write,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
+        let written = self.write_one(env, target, write, options);
+        self.settle_definitions(env.now);
+        written
+    }
+
+    fn write_one(
+        &mut self,
+        env: &mut Env<'_>,
+        target: &Target,
+        write: Write,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
         let request = Request::new(self, target, options)?;
         if request.kind().namespaced != target.namespace.is_some()
             && !matches!(write, Write::DeleteCollection { .. })
         {
             return Err(Status::method_not_allowed());
+        }
+        if let (true, Write::Patch(PatchKind::StrategicMerge, _)) = (request.kind().is_custom(), &write) {
+            return Err(Status::new(415, "UnsupportedMediaType", NOT_STRATEGIC));
         }
         match (target.subresource.as_deref(), target.name.is_some(), write) {
             (None, false, Write::Create(object)) => self.create(env, &request, object),
@@ -169,6 +190,7 @@ impl Store {
     ) -> Result<Value, Status> {
         let kind = request.stored_kind();
         self.check_home(request, object::name(&object))?;
+        self.check_definition(kind)?;
         begin_life(env, kind, &mut object);
         kind.default(&mut object);
         // Before admission and allocation: what the server adds belongs to nobody (upstream: `createHandler`).

@@ -53,6 +53,12 @@ fn compile(
         let below = if is_map { uncorrelated } else { uncorrelated.or(Some(path)) };
         compile(items, &format!("{path}.items"), false, below, problems);
     }
+    let additional = matches!(&schema.additional, Additional::Schema(field) if field.has_rules);
+    schema.has_rules = additional
+        || !schema.rules.is_empty()
+        || schema.items.as_ref().is_some_and(|items| items.has_rules)
+        || schema.properties.values().any(|field| field.has_rules)
+        || schema.logic.all_of.iter().any(|part| part.has_rules);
 }
 
 fn compile_rule(
@@ -113,25 +119,13 @@ fn pointed(text: &str, at: u32, why: &str) -> String {
 
 /// Every rule that an object, or a change of it, breaks.
 pub fn check_rules(schema: &Schema, object: &Json, old: Option<&Json>) -> Vec<Problem> {
-    if !has_rules(schema) {
+    if !schema.has_rules {
         return Vec::new();
     }
     let mut check = Check { left: COST_BUDGET, problems: Vec::new() };
     let root = Place { schema, path: String::new(), is_root: true };
     check.walk(&root, object, old, false);
     check.problems
-}
-
-fn has_rules(schema: &Schema) -> bool {
-    let additional = match &schema.additional {
-        Additional::Schema(field) => has_rules(field),
-        _ => false,
-    };
-    !schema.rules.is_empty()
-        || additional
-        || schema.items.as_deref().is_some_and(has_rules)
-        || schema.properties.values().any(has_rules)
-        || schema.logic.all_of.iter().any(has_rules)
 }
 
 struct Check {
@@ -160,7 +154,7 @@ impl Place<'_> {
 impl Check {
     /// `unchanged` says that what is above did not change, so that rules about the new state alone may stay broken.
     fn walk(&mut self, place: &Place<'_>, json: &Json, old: Option<&Json>, unchanged: bool) {
-        if json.is_null() || self.left == 0 || !has_rules(place.schema) {
+        if json.is_null() || self.left == 0 || !place.schema.has_rules {
             return;
         }
         let unchanged = unchanged || old == Some(json);
@@ -192,8 +186,6 @@ impl Check {
     }
 
     fn rules_of(&mut self, place: &Place<'_>, json: &Json, old: Option<&Json>, unchanged: bool) {
-        let with_meta = place.is_root.then(|| values::with_meta(place.schema));
-        let schema = with_meta.as_ref().unwrap_or(place.schema);
         let due = |rule: &&Rule| {
             if rule.is_transition { old.is_some() || rule.optional_old } else { !unchanged }
         };
@@ -201,6 +193,8 @@ impl Check {
         if rules.peek().is_none() {
             return;
         }
+        let with_meta = place.is_root.then(|| values::with_meta(place.schema));
+        let schema = with_meta.as_ref().unwrap_or(place.schema);
         let this = values::value(json, schema);
         let before = old.filter(|old| !old.is_null()).map(|old| values::value(old, schema));
         for rule in rules {

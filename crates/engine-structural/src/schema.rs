@@ -43,6 +43,8 @@ pub struct Schema {
     pub int_or_string: bool,
     /// `x-kubernetes-validations`.
     pub rules: Vec<Rule>,
+    /// Whether there are rules here or below; known once they are compiled.
+    pub(crate) has_rules: bool,
 }
 
 /// `type`.
@@ -198,6 +200,7 @@ impl Schema {
             embedded: flag("x-kubernetes-embedded-resource"),
             int_or_string: flag("x-kubernetes-int-or-string"),
             rules: list("x-kubernetes-validations").iter().map(Rule::parse).collect(),
+            has_rules: false,
         };
         // An integer or a text; upstream sets both types (`ConvertJSONSchemaProps`).
         if schema.int_or_string {

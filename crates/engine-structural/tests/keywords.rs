@@ -517,6 +517,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_object_is_pruned_defaulted_and_checked(object in any_json(), old in any_json()) {
         let schema = schema_of(&json!({

@@ -1,6 +1,6 @@
-//! The OpenAPI v3 documents, made once and named by their content.
+//! The OpenAPI v3 documents, named by their content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use engine_store::Store;
@@ -35,14 +35,19 @@ pub(crate) struct Documents {
 impl Documents {
     /// Makes them; takes a moment.
     pub(crate) fn new(store: &Store) -> Self {
-        let by_path: BTreeMap<String, Bytes> = store
-            .openapi_root()
-            .into_iter()
-            .filter_map(|path| {
-                let document = store.openapi_v3(&path)?;
-                Some((path, answer::to_bytes(&document)))
-            })
-            .collect();
+        Self::of(store.openapi_root().into_iter().filter_map(|path| made(store, path)).collect())
+    }
+
+    /// These, and those of the group-versions that have custom kinds.
+    pub(crate) fn with_custom(&self, store: &Store) -> Self {
+        let mut by_path = self.by_path.clone();
+        let custom = store.kinds().iter().filter(|kind| kind.is_custom());
+        let paths: BTreeSet<String> = custom.map(|kind| format!("apis/{}", kind.api_version())).collect();
+        by_path.extend(paths.into_iter().filter_map(|path| made(store, path)));
+        Self::of(by_path)
+    }
+
+    fn of(by_path: BTreeMap<String, Bytes>) -> Self {
         let paths: Map<String, Value> = by_path
             .iter()
             .map(|(path, body)| {
@@ -57,4 +62,9 @@ impl Documents {
     pub(crate) fn get(&self, path: &str) -> Option<Bytes> {
         self.by_path.get(path).cloned()
     }
+}
+
+fn made(store: &Store, path: String) -> Option<(String, Bytes)> {
+    let document = store.openapi_v3(&path)?;
+    Some((path, answer::to_bytes(&document)))
 }

@@ -30,9 +30,11 @@ pub(crate) struct Shared {
     /// The newest revision that watches may show.
     revision: watch::Sender<u64>,
     disk: Option<Disk>,
-    /// What the documents are made from; they depend on the kinds, not on the objects.
+    /// What the documents of the built-in kinds are made from; they depend on the kinds, not on the objects.
     config: StoreConfig,
-    documents: OnceLock<Arc<Documents>>,
+    built_in: OnceLock<Documents>,
+    /// The documents of all kinds, and the generation of kinds they are of.
+    documents: Mutex<Option<(u64, Arc<Documents>)>>,
     pub(crate) runtime: Arc<dyn PodRuntime>,
     /// Roles and bindings, read; nothing once they have changed.
     rbac: Mutex<Option<Arc<Rbac>>>,
@@ -67,9 +69,9 @@ impl Shared {
         if let Some(disk) = &disk {
             disk.keep(records, store.revision());
         }
-        let documents = OnceLock::new();
+        let (built_in, documents) = (OnceLock::new(), Mutex::new(None));
         let (store, rbac, admission) = (Mutex::new(store), Mutex::new(None), Mutex::new(None));
-        Ok(Self { store, revision, disk, config, documents, runtime, rbac, admission, keys })
+        Ok(Self { store, revision, disk, config, built_in, documents, runtime, rbac, admission, keys })
     }
 
     /// Roles and bindings as they are now.
@@ -102,10 +104,22 @@ impl Shared {
         self.rbac.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The OpenAPI documents; made on first use, without holding up the store.
+    /// The OpenAPI documents; those of built-in kinds are made on first use, without holding up the store, those of
+    /// custom kinds whenever a definition changed them.
     pub(crate) fn documents(&self) -> Arc<Documents> {
-        let make = || Arc::new(Documents::new(&Store::new(self.config.clone())));
-        Arc::clone(self.documents.get_or_init(make))
+        let built_in = self.built_in.get_or_init(|| Documents::new(&Store::new(self.config.clone())));
+        let mut latest = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = self.store();
+        let generation = store.kinds_generation();
+        if let Some((made_at, documents)) = &*latest
+            && *made_at == generation
+        {
+            return Arc::clone(documents);
+        }
+        let documents = Arc::new(built_in.with_custom(&store));
+        drop(store);
+        *latest = Some((generation, Arc::clone(&documents)));
+        documents
     }
 
     /// The store, for as long as it takes to look something up; never held across an await.

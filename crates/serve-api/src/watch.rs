@@ -97,8 +97,13 @@ impl Feed {
                 return None;
             }
             self.changes.borrow_and_update();
-            let next = self.shared.store().next(&mut self.cursor, BATCH);
+            let (next, is_over) = {
+                let store = self.shared.store();
+                (store.next(&mut self.cursor, BATCH), store.is_over(&self.cursor))
+            };
             match next {
+                // The kind is gone: the client finds that out when it lists again.
+                Ok(events) if events.is_empty() && is_over => return None,
                 Ok(events) if events.is_empty() => {}
                 Ok(events) => return Some(self.printer.lines(&self.shared, &events)),
                 Err(status) => {

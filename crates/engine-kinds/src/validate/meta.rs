@@ -6,7 +6,6 @@ use super::Findings;
 use super::names;
 use crate::kind::Kind;
 use crate::object::{finalizers, is_deleting, list, map, name, text};
-use crate::row::NameRule;
 
 /// All annotations of an object together.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -33,13 +32,7 @@ fn check_name(kind: &Kind, name: &str, findings: &mut Findings) {
     if name.is_empty() {
         return findings.required("metadata.name", "name or generateName is required");
     }
-    let wrong = match kind.names {
-        NameRule::Subdomain => names::subdomain(name),
-        NameRule::Label => names::label(name),
-        NameRule::Label1035 => names::label_1035(name),
-        NameRule::PathSegment => names::path_segment(name),
-    };
-    for why in wrong {
+    for why in super::name_problems(kind.names, name) {
         findings.invalid("metadata.name", &json!(name), &why);
     }
 }

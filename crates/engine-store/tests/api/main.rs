@@ -7,6 +7,7 @@ extern crate sealane_engine_store as engine_store;
 mod apply;
 mod bodies;
 mod crud;
+mod definitions;
 mod deletion;
 mod harness;
 mod lists;

@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod crash;
+mod custom;
 mod hostile;
 mod http_surface;
 mod kube_rs;
