@@ -1,8 +1,9 @@
 //! Watch streams: one JSON line per event, for as long as the client asked or the server runs.
 //!
-//! A stream holds a cursor into the store's log and at most one batch of events; a client that reads
-//! slower than the log turns over is told to list again.
+//! A stream holds a cursor into the store's log, at most one batch of events that it shares with the log, and one
+//! chunk of text; a client that reads slower than the log turns over is told to list again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::shell;
 
 /// Events handed over at a time.
 const BATCH: usize = 64;
+/// Text made at a time, but for the one event that passes it: what a client that does not read costs.
+const CHUNK: usize = 64 * 1024;
 /// How often an idle stream says where it stands (apiserver `bookmarkFrequency`).
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long before its end a stream says so once more (apiserver cacher, "bookmark before timeout").
@@ -61,6 +64,7 @@ pub(crate) async fn watch(
     let feed = Feed {
         shared: Arc::clone(shared),
         cursor,
+        events: VecDeque::new(),
         changes,
         closing,
         printer: Printer { target: target.clone(), form, include, columns_sent: false },
@@ -81,6 +85,8 @@ fn bookmark_time(now: Instant, end: Instant) -> Option<Instant> {
 struct Feed {
     shared: Arc<Shared>,
     cursor: Cursor,
+    /// Events handed over and not yet written out.
+    events: VecDeque<WatchEvent>,
     changes: watch::Receiver<u64>,
     closing: CancellationToken,
     printer: Printer,
@@ -96,6 +102,9 @@ impl Feed {
             if self.failed || self.closing.is_cancelled() || Instant::now() >= self.end {
                 return None;
             }
+            if !self.events.is_empty() {
+                return Some(self.printer.lines(&self.shared, &mut self.events));
+            }
             self.changes.borrow_and_update();
             let (next, is_over) = {
                 let store = self.shared.store();
@@ -105,7 +114,10 @@ impl Feed {
                 // The kind is gone: the client finds that out when it lists again.
                 Ok(events) if events.is_empty() && is_over => return None,
                 Ok(events) if events.is_empty() => {}
-                Ok(events) => return Some(self.printer.lines(&self.shared, &events)),
+                Ok(events) => {
+                    self.events = events.into();
+                    continue;
+                }
                 Err(status) => {
                     self.failed = true;
                     return Some(error_line(&status));
@@ -118,7 +130,7 @@ impl Feed {
                 () = sleep_until(bookmark_at), if self.bookmark_at.is_some() => {
                     self.bookmark_at = bookmark_time(Instant::now(), self.end);
                     let bookmark = self.shared.store().bookmark(&self.cursor);
-                    return Some(self.printer.lines(&self.shared, &[bookmark]));
+                    return Some(self.printer.lines(&self.shared, &mut [bookmark].into()));
                 }
                 changed = self.changes.changed() => changed.ok()?,
             }
@@ -135,12 +147,15 @@ struct Printer {
 }
 
 impl Printer {
-    fn lines(&mut self, shared: &Shared, events: &[WatchEvent]) -> Bytes {
+    /// The lines of the first events, as many as make a chunk.
+    fn lines(&mut self, shared: &Shared, events: &mut VecDeque<WatchEvent>) -> Bytes {
         let mut lines = BytesMut::new();
-        for event in events {
+        while lines.len() < CHUNK
+            && let Some(event) = events.pop_front()
+        {
             let kind = event.kind.as_str();
             match self.form {
-                Form::Table => line(&mut lines, kind, &[&self.table(shared, event).to_string()]),
+                Form::Table => line(&mut lines, kind, &[&self.table(shared, &event).to_string()]),
                 Form::Metadata => {
                     line(&mut lines, kind, &present::partial_metadata(event.object.metadata()));
                 }

@@ -1,9 +1,12 @@
 //! What was acknowledged is there after the server died.
 
+use std::sync::Arc;
+
 use engine_store::{DeleteOptions, Write};
+use sealane_serve_api::{ApiServer, ApiServerConfig, Credentials, NoPods};
 use serde_json::json;
 
-use crate::world::{World, target};
+use crate::world::{World, store_config, target};
 
 #[test]
 fn acknowledged_writes_survive_a_crash() {
@@ -39,5 +42,39 @@ fn acknowledged_writes_survive_a_crash() {
         events.text
     );
     drop((restored, world));
+    let _ = std::fs::remove_dir_all(&base);
+}
+
+#[test]
+fn a_damaged_database_is_an_error_that_names_it() {
+    let base = std::env::temp_dir().join(format!("sealane-api-damaged-{}", std::process::id()));
+    let file = base.join("objects.redb");
+    let mut world = World::start_in(Some(&base));
+    for number in 0..20 {
+        let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"n": number.to_string()}});
+        world.write(&target("", "configmaps", None, None), Write::Create(map));
+    }
+    world.stop();
+    drop(world);
+    let whole = std::fs::read(&file).unwrap();
+    let noise: Vec<u8> = (0..4096_u32).map(|number| u8::try_from(number * 7 % 251).unwrap()).collect();
+    for damaged in
+        [noise.clone(), [&noise[..], &whole[noise.len()..]].concat(), whole[..whole.len() / 3].to_vec()]
+    {
+        std::fs::write(&file, &damaged).unwrap();
+        let server = ApiServer::new(ApiServerConfig {
+            listeners: Vec::new(),
+            credentials: Credentials::generate().unwrap(),
+            data_dir: Some(base.clone()),
+            runtime: Arc::new(NoPods),
+            store: store_config(),
+        });
+        let error = server.err().expect("what is damaged is not taken for data");
+        assert!(error.to_string().contains("objects.redb"), "{error}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    let restored = World::start_in(Some(&base));
+    assert!(restored.handle.read(&target("", "configmaps", Some("m19"), None)).is_ok());
+    drop(restored);
     let _ = std::fs::remove_dir_all(&base);
 }
