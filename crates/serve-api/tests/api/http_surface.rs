@@ -153,7 +153,7 @@ fn what_cannot_be_understood_is_refused_in_the_apis_words() {
     http.get(&format!("{PODS}?limit=x")).is_status(400, "BadRequest");
     http.get(&format!("{PODS}?watch=1&resourceVersion=x")).is_status(422, "Invalid");
     for part in ["portforward", "attach"] {
-        http.get(&format!("{PODS}/x/{part}")).is_status(501, "NotImplemented");
+        http.get(&format!("{PODS}/x/{part}")).is_status(404, "NotFound");
     }
 }
 
