@@ -40,6 +40,7 @@ fn kinds() -> Vec<Kind> {
         namespaced::<core::v1::Secret>(),
         namespaced::<core::v1::Service>(),
         namespaced::<core::v1::ServiceAccount>(),
+        namespaced::<apps::v1::ControllerRevision>(),
         namespaced::<apps::v1::DaemonSet>(),
         namespaced::<apps::v1::Deployment>(),
         namespaced::<apps::v1::ReplicaSet>(),

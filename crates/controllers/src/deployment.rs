@@ -1,25 +1,55 @@
-//! Deployment: one ReplicaSet per version of the template, and the rollout from one to the next.
+//! Deployment: one ReplicaSet per version of the template, and the rollout from one to the next
+//! (upstream: `pkg/controller/deployment`).
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus, ReplicaSet, ReplicaSetSpec,
-};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+mod status;
 
-use crate::owner::{controller_of, controller_reference, is_controlled_by, is_deleting};
-use crate::rollout::{Counts, Limits, recreate, rolling};
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::by_controller::ByController;
+use crate::letters::letters;
+use crate::owner::{controller_reference, is_deleting};
+use crate::pod_state::is_finished;
+use crate::rollout::{Counts, Limits, recreate, rolling, shared};
 use crate::selection::{lower_selector, selects};
-use crate::world::{Described, World, Write, to_value};
+use crate::template::note;
+use crate::world::{Severity, World, Write, deletion_of, name_of, to_value};
+use status::status_write;
 
 const HASH_LABEL: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
-/// Letters of generated names: no vowels, no look-alikes (`apimachinery/pkg/util/rand`).
-const SAFE_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const COMPONENT: &str = "deployment-controller";
+/// Letters of a hash in names and labels.
+const HASH_LETTERS: usize = 10;
+/// Annotations that say something of the Deployment or of one ReplicaSet only (`annotationsToSkip`).
+const NOT_HANDED_DOWN: &[&str] = &[
+    "kubectl.kubernetes.io/last-applied-configuration",
+    REVISION,
+    "deployment.kubernetes.io/revision-history",
+    "deployment.kubernetes.io/desired-replicas",
+    "deployment.kubernetes.io/max-replicas",
+    "deprecated.deployment.rollback.to",
+];
 
 pub(crate) fn reconcile(world: &World, now: Timestamp) -> Vec<Write> {
+    if world.deployments.is_empty() {
+        return Vec::new();
+    }
+    let held =
+        Held { sets: ByController::of(&world.replica_sets), pods: ByController::of(&world.pods), world };
     let live = world.deployments.values().filter(|deployment| !is_deleting(&deployment.metadata));
-    live.flat_map(|deployment| reconcile_one(world, deployment, now)).collect()
+    live.flat_map(|deployment| reconcile_one(&held, deployment, now)).collect()
+}
+
+/// What Deployments may control, by controller.
+struct Held<'a> {
+    sets: ByController<'a, ReplicaSet>,
+    pods: ByController<'a, Pod>,
+    world: &'a World,
 }
 
 /// A Deployment's ReplicaSets, split by whether they have its present template.
@@ -28,35 +58,28 @@ struct Versions<'a> {
     older: Vec<&'a ReplicaSet>,
 }
 
-fn reconcile_one(world: &World, deployment: &Deployment, now: Timestamp) -> Vec<Write> {
+fn reconcile_one(held: &Held<'_>, deployment: &Deployment, now: Timestamp) -> Vec<Write> {
     let Some(spec) = &deployment.spec else { return Vec::new() };
-    let adoptions = adoptions(world, deployment, spec);
+    let adoptions = adoptions(held, deployment, spec);
     if !adoptions.is_empty() {
         return adoptions;
     }
-    let versions = versions(world, deployment, spec);
+    let versions = versions(held, deployment, spec);
     let mut writes = if spec.paused == Some(true) {
-        Vec::new()
+        scale_only(deployment, spec, &versions)
     } else {
-        let mut writes = rollout(deployment, spec, &versions);
+        let mut writes = rollout(held, deployment, spec, &versions);
         writes.extend(history(spec, &versions));
         writes
     };
-    if writes.is_empty() && spec.paused == Some(true) {
-        writes.extend(scale_only(spec, &versions));
-    }
     writes.extend(status_write(deployment, spec, &versions, now));
     writes
 }
 
-fn adoptions(world: &World, deployment: &Deployment, spec: &DeploymentSpec) -> Vec<Write> {
+fn adoptions(held: &Held<'_>, deployment: &Deployment, spec: &DeploymentSpec) -> Vec<Write> {
     let Some(selector) = lower_selector(&spec.selector) else { return Vec::new() };
-    let orphans = world.replica_sets.values().filter(|set| {
-        set.metadata.namespace == deployment.metadata.namespace
-            && controller_of(&set.metadata).is_none()
-            && !is_deleting(&set.metadata)
-            && selects(&selector, &set.metadata)
-    });
+    let free = held.sets.free_beside(&deployment.metadata);
+    let orphans = free.filter(|set| !is_deleting(&set.metadata) && selects(&selector, &set.metadata));
     orphans
         .map(|set| {
             let mut set = set.clone();
@@ -66,10 +89,8 @@ fn adoptions(world: &World, deployment: &Deployment, spec: &DeploymentSpec) -> V
         .collect()
 }
 
-fn versions<'a>(world: &'a World, deployment: &Deployment, spec: &DeploymentSpec) -> Versions<'a> {
-    let uid = deployment.metadata.uid.as_deref();
-    let mut owned: Vec<_> =
-        world.replica_sets.values().filter(|set| is_controlled_by(&set.metadata, uid)).collect();
+fn versions<'a>(held: &Held<'a>, deployment: &Deployment, spec: &DeploymentSpec) -> Versions<'a> {
+    let mut owned: Vec<_> = held.sets.of_owner(&deployment.metadata).collect();
     owned.sort_by_key(|set| set.metadata.creation_timestamp.as_ref().map(|time| time.0));
     let newest = owned.iter().copied().find(|set| has_template(set, &spec.template));
     let older =
@@ -90,49 +111,68 @@ fn without_hash(mut template: PodTemplateSpec) -> PodTemplateSpec {
     template
 }
 
-fn rollout(deployment: &Deployment, spec: &DeploymentSpec, versions: &Versions<'_>) -> Vec<Write> {
-    let replicas = spec.replicas.unwrap_or(1);
-    let strategy = spec.strategy.as_ref();
+fn rollout(
+    held: &Held<'_>,
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    versions: &Versions<'_>,
+) -> Vec<Write> {
     let newest = versions.newest.map(counts).unwrap_or_default();
-    let older: Vec<_> = versions.older.iter().map(|set| counts(set)).collect();
-    let (next_newest, next_older) =
-        if strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate") {
-            recreate(replicas, newest, &older)
-        } else {
-            let rolling_update = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
-            let limits = Limits::resolve(
-                rolling_update.and_then(|update| update.max_surge.as_ref()),
-                rolling_update.and_then(|update| update.max_unavailable.as_ref()),
-                replicas,
-            );
-            rolling(replicas, limits, newest, &older)
-        };
+    let (next_newest, next_older) = next_counts(held, spec, versions, newest);
     let mut writes = Vec::new();
     match versions.newest {
-        None => writes.push(new_replica_set(deployment, spec, versions, next_newest)),
+        None => writes.extend(new_replica_set(held, deployment, spec, (versions, next_newest))),
         Some(set) => {
             let revision = next_revision(versions).max(revision_of(&set.metadata));
-            let changed = with_revision(set, revision);
-            writes.extend(resized(changed.as_ref().unwrap_or(set), next_newest, changed.is_some()));
+            let changed = brought_up_to_date(deployment, spec, set, revision);
+            let set = changed.as_ref().unwrap_or(set);
+            writes.extend(resized(deployment, set, next_newest, changed.is_some()));
             writes.extend(revision_write(deployment, revision));
         }
     }
-    let resizes = versions.older.iter().zip(next_older).filter_map(|(set, next)| resized(set, next, false));
-    writes.extend(resizes);
+    for (set, next) in versions.older.iter().zip(next_older) {
+        writes.extend(resized(deployment, set, next, false));
+    }
     writes
 }
 
-/// While paused, a Deployment still follows `spec.replicas` with its only ReplicaSet.
-fn scale_only(spec: &DeploymentSpec, versions: &Versions<'_>) -> Option<Write> {
+/// The next `spec.replicas` of the newest and of the older ReplicaSets.
+fn next_counts(
+    held: &Held<'_>,
+    spec: &DeploymentSpec,
+    versions: &Versions<'_>,
+    newest: Counts,
+) -> (i32, Vec<i32>) {
+    let replicas = spec.replicas.unwrap_or(1);
+    let strategy = spec.strategy.as_ref();
+    let mut older: Vec<_> = versions.older.iter().map(|set| counts(set)).collect();
+    if strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate") {
+        for (set, counts) in versions.older.iter().zip(&mut older) {
+            // Pods on their way out still run, though their ReplicaSet counts them no more.
+            let running = held.pods.of_owner(&set.metadata).filter(|pod| !is_finished(pod)).count();
+            counts.existing = counts.existing.max(i32::try_from(running).unwrap_or(i32::MAX));
+        }
+        return recreate(replicas, newest, &older);
+    }
+    let rolling_update = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
+    let limits = Limits::resolve(
+        rolling_update.and_then(|update| update.max_surge.as_ref()),
+        rolling_update.and_then(|update| update.max_unavailable.as_ref()),
+        replicas,
+    );
+    rolling(replicas, limits, newest, &older)
+}
+
+/// While paused, a Deployment still follows `spec.replicas`, with the ReplicaSets it has.
+fn scale_only(deployment: &Deployment, spec: &DeploymentSpec, versions: &Versions<'_>) -> Vec<Write> {
     let active = versions.older.iter().copied().chain(versions.newest).filter(|set| counts(set).wanted > 0);
     let mut active = active.collect::<Vec<_>>();
     if active.is_empty() {
         active.extend(versions.newest);
     }
-    match active.as_slice() {
-        [only] => resized(only, spec.replicas.unwrap_or(1), false),
-        _ => None,
-    }
+    let sizes: Vec<_> = active.iter().map(|set| counts(set).wanted).collect();
+    let next = shared(spec.replicas.unwrap_or(1), &sizes);
+    active.into_iter().zip(next).flat_map(|(set, next)| resized(deployment, set, next, false)).collect()
 }
 
 fn counts(set: &ReplicaSet) -> Counts {
@@ -144,32 +184,43 @@ fn counts(set: &ReplicaSet) -> Counts {
     }
 }
 
-fn resized(set: &ReplicaSet, replicas: i32, changed_otherwise: bool) -> Option<Write> {
-    if counts(set).wanted == replicas && !changed_otherwise {
-        return None;
+fn resized(deployment: &Deployment, set: &ReplicaSet, replicas: i32, changed_otherwise: bool) -> Vec<Write> {
+    let before = counts(set).wanted;
+    if before == replicas && !changed_otherwise {
+        return Vec::new();
     }
-    let mut set = set.clone();
-    set.spec.get_or_insert_default().replicas = Some(replicas);
-    Some(Write::Replace(to_value(&set)))
+    let mut next = set.clone();
+    next.spec.get_or_insert_default().replicas = Some(replicas);
+    let mut writes = vec![Write::Replace(to_value(&next))];
+    writes.extend((before != replicas).then(|| told_scaling(deployment, set, before, replicas)));
+    writes
 }
 
+fn told_scaling(deployment: &Deployment, set: &ReplicaSet, before: i32, after: i32) -> Write {
+    let direction = if after > before { "up" } else { "down" };
+    let name = set.metadata.name.as_deref().unwrap_or_default();
+    let text = format!("Scaled {direction} replica set {name} from {before} to {after}");
+    note(deployment, COMPONENT, (Severity::Normal, "ScalingReplicaSet"), text)
+}
+
+/// The first ReplicaSet of a template; or, when its name belongs to something else, a count that gives it another.
 fn new_replica_set(
+    held: &Held<'_>,
     deployment: &Deployment,
     spec: &DeploymentSpec,
-    versions: &Versions<'_>,
-    replicas: i32,
-) -> Write {
-    let hash = template_hash(&spec.template);
+    (versions, replicas): (&Versions<'_>, i32),
+) -> Vec<Write> {
+    let collisions = deployment.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
+    let hash = template_hash(&spec.template, collisions);
     let mut template = spec.template.clone();
     let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
     labels.insert(HASH_LABEL.to_owned(), hash.clone());
     let labels = labels.clone();
     let mut selector = spec.selector.clone();
     selector.match_labels.get_or_insert_default().insert(HASH_LABEL.to_owned(), hash.clone());
-    let mut annotations = deployment.metadata.annotations.clone().unwrap_or_default();
-    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    let mut annotations = handed_down(deployment);
     annotations.insert(REVISION.to_owned(), next_revision(versions).to_string());
-    Write::Create(to_value(&ReplicaSet {
+    let set = ReplicaSet {
         metadata: ObjectMeta {
             name: Some(format!("{}-{hash}", deployment.metadata.name.as_deref().unwrap_or_default())),
             namespace: deployment.metadata.namespace.clone(),
@@ -185,22 +236,27 @@ fn new_replica_set(
             template: Some(template),
         }),
         status: None,
-    }))
+    };
+    if held.world.replica_sets.contains_key(&name_of(&set.metadata)) {
+        let mut deployment = deployment.clone();
+        deployment.status.get_or_insert_default().collision_count = Some(collisions + 1);
+        return vec![Write::ReplaceStatus(to_value(&deployment))];
+    }
+    let mut writes = vec![Write::Create(to_value(&set))];
+    writes.extend((replicas > 0).then(|| told_scaling(deployment, &set, 0, replicas)));
+    writes
 }
 
-/// Ten letters that are the same for equal templates (FNV-1a over the canonical JSON).
-fn template_hash(template: &PodTemplateSpec) -> String {
+/// Annotations of a Deployment that its newest ReplicaSet has too, such as the cause of a change.
+fn handed_down(deployment: &Deployment) -> BTreeMap<String, String> {
+    let annotations = deployment.metadata.annotations.clone().unwrap_or_default();
+    annotations.into_iter().filter(|(key, _)| !NOT_HANDED_DOWN.contains(&key.as_str())).collect()
+}
+
+/// Letters that are the same for equal templates.
+fn template_hash(template: &PodTemplateSpec, collisions: i32) -> String {
     let text = to_value(template).to_string();
-    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let letters = SAFE_LETTERS.len() as u64;
-    let mut letter = || {
-        let index = usize::try_from(hash % letters).expect("an index below 27");
-        hash /= letters;
-        char::from(SAFE_LETTERS[index])
-    };
-    (0..10).map(|_| letter()).collect()
+    letters(&if collisions == 0 { text } else { format!("{text} {collisions}") }, HASH_LETTERS)
 }
 
 fn revision_of(meta: &ObjectMeta) -> u64 {
@@ -213,13 +269,23 @@ fn next_revision(versions: &Versions<'_>) -> u64 {
     versions.older.iter().map(|set| revision_of(&set.metadata)).max().unwrap_or(0) + 1
 }
 
-fn with_revision(set: &ReplicaSet, revision: u64) -> Option<ReplicaSet> {
-    if revision_of(&set.metadata) == revision {
-        return None;
+/// The ReplicaSet with what it has from the Deployment besides the template; none when it has that already.
+fn brought_up_to_date(
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    set: &ReplicaSet,
+    revision: u64,
+) -> Option<ReplicaSet> {
+    let mut next = set.clone();
+    let annotations = next.metadata.annotations.get_or_insert_default();
+    annotations.extend(handed_down(deployment));
+    annotations.insert(REVISION.to_owned(), revision.to_string());
+    let seconds = |seconds: Option<i32>| seconds.unwrap_or(0);
+    let next_spec = next.spec.get_or_insert_default();
+    if seconds(next_spec.min_ready_seconds) != seconds(spec.min_ready_seconds) {
+        next_spec.min_ready_seconds = spec.min_ready_seconds;
     }
-    let mut set = set.clone();
-    set.metadata.annotations.get_or_insert_default().insert(REVISION.to_owned(), revision.to_string());
-    Some(set)
+    (next != *set).then_some(next)
 }
 
 fn revision_write(deployment: &Deployment, revision: u64) -> Option<Write> {
@@ -238,178 +304,7 @@ fn history(spec: &DeploymentSpec, versions: &Versions<'_>) -> Vec<Write> {
         versions.older.iter().filter(|set| counts(set).wanted == 0 && counts(set).existing == 0).collect();
     empty.sort_by_key(|set| revision_of(&set.metadata));
     let surplus = empty.len().saturating_sub(limit);
-    let describe = |set: &&&ReplicaSet| {
-        Described { api_version: "apps/v1", kind: "ReplicaSet", meta: &set.metadata }.deletion()
-    };
-    empty.iter().take(surplus).map(describe).collect()
-}
-
-fn status_write(
-    deployment: &Deployment,
-    spec: &DeploymentSpec,
-    versions: &Versions<'_>,
-    now: Timestamp,
-) -> Option<Write> {
-    let old = deployment.status.clone().unwrap_or_default();
-    let all = || versions.older.iter().copied().chain(versions.newest);
-    let sum = |field: &dyn Fn(&ReplicaSet) -> i32| all().map(field).sum::<i32>();
-    let replicas = sum(&|set| counts(set).existing);
-    let available = sum(&|set| counts(set).available);
-    let wanted = sum(&|set| counts(set).wanted);
-    let ready = sum(&|set| set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0));
-    let mut status = DeploymentStatus {
-        replicas: non_zero(replicas),
-        updated_replicas: non_zero(versions.newest.map_or(0, |set| counts(set).existing)),
-        ready_replicas: non_zero(ready),
-        available_replicas: non_zero(available),
-        unavailable_replicas: non_zero((wanted - available).max(0)),
-        observed_generation: deployment.metadata.generation,
-        ..old.clone()
-    };
-    let conditions = vec![
-        available_condition(spec, available),
-        progressing_condition(deployment, spec, versions, &status, now),
-    ];
-    status.conditions =
-        Some(merged(old.conditions.clone().unwrap_or_default(), conditions, &old, &status, now));
-    let same = status == DeploymentStatus { conditions: status.conditions.clone(), ..normal(old.clone()) }
-        && status.conditions == old.conditions;
-    if same {
-        return None;
-    }
-    let mut changed = deployment.clone();
-    changed.status = Some(status);
-    Some(Write::ReplaceStatus(to_value(&changed)))
-}
-
-fn non_zero(number: i32) -> Option<i32> {
-    (number != 0).then_some(number)
-}
-
-/// Zero and absent counts are the same.
-fn normal(mut status: DeploymentStatus) -> DeploymentStatus {
-    let counts = [
-        &mut status.replicas,
-        &mut status.updated_replicas,
-        &mut status.ready_replicas,
-        &mut status.available_replicas,
-        &mut status.unavailable_replicas,
-    ];
-    for count in counts {
-        *count = count.and_then(non_zero);
-    }
-    status
-}
-
-fn condition(type_: &str, status: &str, reason: &str, message: String) -> DeploymentCondition {
-    DeploymentCondition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
-        reason: Some(reason.to_owned()),
-        message: Some(message),
-        ..DeploymentCondition::default()
-    }
-}
-
-fn available_condition(spec: &DeploymentSpec, available: i32) -> DeploymentCondition {
-    let replicas = spec.replicas.unwrap_or(1);
-    let rolling_update = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
-    let limits = Limits::resolve(
-        rolling_update.and_then(|update| update.max_surge.as_ref()),
-        rolling_update.and_then(|update| update.max_unavailable.as_ref()),
-        replicas,
-    );
-    let recreates = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate");
-    let max_unavailable = if recreates { 0 } else { limits.max_unavailable };
-    if available >= replicas - max_unavailable {
-        let message = "Deployment has minimum availability.".to_owned();
-        condition("Available", "True", "MinimumReplicasAvailable", message)
-    } else {
-        let message = "Deployment does not have minimum availability.".to_owned();
-        condition("Available", "False", "MinimumReplicasUnavailable", message)
-    }
-}
-
-fn progressing_condition(
-    deployment: &Deployment,
-    spec: &DeploymentSpec,
-    versions: &Versions<'_>,
-    status: &DeploymentStatus,
-    now: Timestamp,
-) -> DeploymentCondition {
-    let deployment_name = deployment.metadata.name.as_deref().unwrap_or_default();
-    let set_name = versions.newest.and_then(|set| set.metadata.name.clone());
-    let subject = match &set_name {
-        Some(name) => format!("ReplicaSet \"{name}\""),
-        None => format!("Deployment \"{deployment_name}\""),
-    };
-    let replicas = spec.replicas.unwrap_or(1);
-    let complete = status.updated_replicas.unwrap_or(0) == replicas
-        && status.replicas.unwrap_or(0) == replicas
-        && status.available_replicas.unwrap_or(0) == replicas;
-    if complete && set_name.is_some() {
-        let message = format!("{subject} has successfully progressed.");
-        return condition("Progressing", "True", "NewReplicaSetAvailable", message);
-    }
-    let earlier = deployment.status.as_ref().and_then(|status| {
-        status.conditions.as_ref()?.iter().find(|condition| condition.type_ == "Progressing")
-    });
-    let deadline = SignedDuration::from_secs(spec.progress_deadline_seconds.unwrap_or(600).into());
-    let last_update = earlier.and_then(|condition| condition.last_update_time.as_ref()).map(|time| time.0);
-    let moved = deployment.status.as_ref().is_none_or(|old| has_progressed(old, status));
-    let was_rolling =
-        earlier.is_some_and(|condition| condition.reason.as_deref() != Some("NewReplicaSetAvailable"));
-    let late = last_update.is_some_and(|last_update| now.duration_since(last_update) > deadline);
-    if was_rolling && !moved && late {
-        let message = format!("{subject} has timed out progressing.");
-        return condition("Progressing", "False", "ProgressDeadlineExceeded", message);
-    }
-    if set_name.is_none() {
-        let message = format!("Created new replica set for Deployment \"{deployment_name}\"");
-        return condition("Progressing", "True", "NewReplicaSetCreated", message);
-    }
-    condition("Progressing", "True", "ReplicaSetUpdated", format!("{subject} is progressing."))
-}
-
-fn has_progressed(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
-    let number = |count: Option<i32>| count.unwrap_or(0);
-    let old_pods = |status: &DeploymentStatus| number(status.replicas) - number(status.updated_replicas);
-    number(new.updated_replicas) > number(old.updated_replicas)
-        || old_pods(new) < old_pods(old)
-        || number(new.ready_replicas) > number(old.ready_replicas)
-        || number(new.available_replicas) > number(old.available_replicas)
-}
-
-/// Keeps the times of conditions that did not change, and conditions that are not ours.
-fn merged(
-    old: Vec<DeploymentCondition>,
-    new: Vec<DeploymentCondition>,
-    old_status: &DeploymentStatus,
-    new_status: &DeploymentStatus,
-    now: Timestamp,
-) -> Vec<DeploymentCondition> {
-    let mut conditions = old;
-    for mut condition in new {
-        let earlier = conditions.iter_mut().find(|earlier| earlier.type_ == condition.type_);
-        let Some(earlier) = earlier else {
-            condition.last_transition_time = Some(Time(now));
-            condition.last_update_time = Some(Time(now));
-            conditions.push(condition);
-            continue;
-        };
-        let same = earlier.status == condition.status && earlier.reason == condition.reason;
-        let progressed = condition.reason.as_deref() == Some("ReplicaSetUpdated")
-            && has_progressed(old_status, new_status);
-        if same && !progressed {
-            continue;
-        }
-        let turned = earlier.status != condition.status;
-        condition.last_transition_time =
-            if turned { Some(Time(now)) } else { earlier.last_transition_time.clone() };
-        condition.last_update_time = Some(Time(now));
-        *earlier = condition;
-    }
-    conditions
+    empty.iter().take(surplus).map(|set| deletion_of(**set)).collect()
 }
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use types::{IpFamily, LabelSelector, NamespacedName};
 
+use crate::by_label::ByLabel;
 use crate::owner::{controller_reference, is_controlled_by, is_deleting};
 use crate::pod_state::{is_finished, is_ready};
-use crate::selection::selects;
-use crate::world::{Described, World, Write, to_value};
+use crate::world::{World, Write, deletion_of, to_value};
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -33,15 +33,17 @@ pub(crate) fn reconcile(world: &World, _now: Timestamp) -> Vec<Write> {
         let namespace = slice.metadata.namespace.clone().unwrap_or_default();
         slices.entry(NamespacedName::new(namespace, service)).or_default().push(slice);
     }
+    let pods = ByLabel::of(&world.pods);
     let mut writes = Vec::new();
     for (name, service) in &world.services {
-        writes.extend(reconcile_one(world, service, &slices.remove(name).unwrap_or_default()));
+        let existing = slices.remove(name).unwrap_or_default();
+        writes.extend(reconcile_one(world, &pods, service, &existing));
     }
     // Slices of Services that are gone fall to garbage collection, which knows them by owner.
     writes
 }
 
-fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+pub(crate) fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     meta.labels.as_ref()?.get(key).map(String::as_str)
 }
 
@@ -54,9 +56,14 @@ pub(crate) struct SlicePort {
     pub(crate) app_protocol: Option<String>,
 }
 
-type Group = (IpFamily, Vec<SlicePort>);
+pub(crate) type Group = (IpFamily, Vec<SlicePort>);
 
-fn reconcile_one(world: &World, service: &Service, existing: &[&EndpointSlice]) -> Vec<Write> {
+fn reconcile_one(
+    world: &World,
+    pods: &ByLabel<'_, Pod>,
+    service: &Service,
+    existing: &[&EndpointSlice],
+) -> Vec<Write> {
     let Some(spec) = &service.spec else { return Vec::new() };
     if is_deleting(&service.metadata) || !is_selecting(spec) {
         return Vec::new();
@@ -64,7 +71,7 @@ fn reconcile_one(world: &World, service: &Service, existing: &[&EndpointSlice]) 
     let (owned, strangers): (Vec<&EndpointSlice>, Vec<&EndpointSlice>) =
         existing.iter().partition(|slice| is_controlled_by(&slice.metadata, service.metadata.uid.as_deref()));
     let mut writes: Vec<_> = strangers.into_iter().map(deletion).collect();
-    let mut groups = wanted_groups(world, service, spec);
+    let mut groups = wanted_groups(world, pods, service, spec);
     for family in families(spec) {
         if !groups.keys().any(|(of, _)| *of == family) {
             // ES7: exactly one placeholder, so that watchers see the Service has none.
@@ -91,21 +98,21 @@ pub(crate) fn is_selecting(spec: &ServiceSpec) -> bool {
 }
 
 /// Pods that match a Service's selector, have an address and have not ended (ES2).
-pub(crate) fn members<'a>(world: &'a World, service: &Service, spec: &ServiceSpec) -> Vec<&'a Pod> {
+pub(crate) fn members<'a>(
+    world: &World,
+    pods: &ByLabel<'a, Pod>,
+    service: &Service,
+    spec: &ServiceSpec,
+) -> Vec<&'a Pod> {
     let selector = LabelSelector::from_map(&spec.selector.clone().unwrap_or_default());
-    let in_namespace = |pod: &&Pod| pod.metadata.namespace == service.metadata.namespace;
     let publishes_all = spec.publish_not_ready_addresses == Some(true);
-    let has_node = |pod: &&Pod| {
+    let has_node = |pod: &Pod| {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
         publishes_all || node.is_none_or(|node| world.nodes.contains_key(&NamespacedName::new("", node)))
     };
-    world
-        .pods
-        .values()
-        .filter(in_namespace)
-        .filter(|pod| selects(&selector, &pod.metadata) && !is_finished(pod) && !addresses(pod).is_empty())
-        .filter(has_node)
-        .collect()
+    let mut members = pods.selected(service.metadata.namespace.as_deref().unwrap_or_default(), &selector);
+    members.retain(|pod| !is_finished(pod) && !addresses(pod).is_empty() && has_node(pod));
+    members
 }
 
 /// `status.podIPs`, or the single `status.podIP`.
@@ -124,10 +131,15 @@ fn families(spec: &ServiceSpec) -> BTreeSet<IpFamily> {
     if families.is_empty() { BTreeSet::from([IpFamily::V4]) } else { families }
 }
 
-fn wanted_groups(world: &World, service: &Service, spec: &ServiceSpec) -> BTreeMap<Group, Vec<Endpoint>> {
+fn wanted_groups(
+    world: &World,
+    pods: &ByLabel<'_, Pod>,
+    service: &Service,
+    spec: &ServiceSpec,
+) -> BTreeMap<Group, Vec<Endpoint>> {
     let mut groups: BTreeMap<Group, Vec<Endpoint>> = BTreeMap::new();
     let families = families(spec);
-    for pod in members(world, service, spec) {
+    for pod in members(world, pods, service, spec) {
         let ports = ports_of(spec, pod);
         for address in addresses(pod) {
             let Ok(parsed) = address.parse() else { continue };
@@ -228,7 +240,7 @@ fn hints(spec: &ServiceSpec, zone: Option<&str>, node: Option<&str>) -> Option<E
     }
 }
 
-fn group_of(slice: &EndpointSlice) -> Option<Group> {
+pub(crate) fn group_of(slice: &EndpointSlice) -> Option<Group> {
     let family = match slice.address_type.as_str() {
         "IPv4" => IpFamily::V4,
         "IPv6" => IpFamily::V6,
@@ -338,8 +350,8 @@ fn labels(service: &Service) -> types::Labels {
     labels
 }
 
-fn deletion(slice: &EndpointSlice) -> Write {
-    Described { api_version: "discovery.k8s.io/v1", kind: "EndpointSlice", meta: &slice.metadata }.deletion()
+pub(crate) fn deletion(slice: &EndpointSlice) -> Write {
+    deletion_of(slice)
 }
 
 #[cfg(test)]

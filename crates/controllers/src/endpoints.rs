@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::by_label::ByLabel;
 use crate::endpoint_slices::{SlicePort, addresses, is_selecting, members, pod_reference, ports_of};
 use crate::owner::{controller_reference, is_deleting};
 use crate::pod_state::is_ready;
@@ -18,15 +19,16 @@ const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 const MAX_ADDRESSES: usize = 1000;
 
 pub(crate) fn reconcile(world: &World, _now: Timestamp) -> Vec<Write> {
-    world.services.values().filter_map(|service| reconcile_one(world, service)).collect()
+    let pods = ByLabel::of(&world.pods);
+    world.services.values().filter_map(|service| reconcile_one(world, &pods, service)).collect()
 }
 
-fn reconcile_one(world: &World, service: &Service) -> Option<Write> {
+fn reconcile_one(world: &World, pods: &ByLabel<'_, Pod>, service: &Service) -> Option<Write> {
     let spec = service.spec.as_ref()?;
     if is_deleting(&service.metadata) || !is_selecting(spec) {
         return None;
     }
-    let (subsets, truncated) = subsets(world, service, spec);
+    let (subsets, truncated) = subsets(world, pods, service, spec);
     let existing = world.endpoints.get(&name_of(&service.metadata));
     let mut endpoints = existing.cloned().unwrap_or_else(|| new_endpoints(service));
     endpoints.subsets = (!subsets.is_empty()).then_some(subsets);
@@ -60,10 +62,15 @@ fn new_endpoints(service: &Service) -> Endpoints {
 }
 
 /// Pods grouped by the ports they serve; ready ones apart from the others.
-fn subsets(world: &World, service: &Service, spec: &ServiceSpec) -> (Vec<EndpointSubset>, bool) {
+fn subsets(
+    world: &World,
+    pods: &ByLabel<'_, Pod>,
+    service: &Service,
+    spec: &ServiceSpec,
+) -> (Vec<EndpointSubset>, bool) {
     let mut groups: BTreeMap<Vec<SlicePort>, EndpointSubset> = BTreeMap::new();
     let mut count = 0;
-    for pod in members(world, service, spec) {
+    for pod in members(world, pods, service, spec) {
         let terminating = is_deleting(&pod.metadata);
         let ready = spec.publish_not_ready_addresses == Some(true) || (is_ready(pod) && !terminating);
         if terminating && !ready {
@@ -141,6 +148,7 @@ mod tests {
         world.put(service);
         world.put(mk_pod("shop", "web-1"));
         let service = world.services.values().next().unwrap();
-        assert_eq!(subsets(&world, service, service.spec.as_ref().unwrap()), (Vec::new(), false));
+        let pods = ByLabel::of(&world.pods);
+        assert_eq!(subsets(&world, &pods, service, service.spec.as_ref().unwrap()), (Vec::new(), false));
     }
 }

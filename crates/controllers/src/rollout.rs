@@ -40,12 +40,14 @@ impl Limits {
     }
 }
 
-enum Rounding {
+/// How a share of Pods becomes a number of Pods.
+pub(crate) enum Rounding {
     Up,
     Down,
 }
 
-fn resolve(value: Option<&IntOrString>, total: i32, rounding: Rounding) -> i32 {
+/// A number, or a percentage of `total`; 25 % where there is none.
+pub(crate) fn resolve(value: Option<&IntOrString>, total: i32, rounding: Rounding) -> i32 {
     match value {
         Some(IntOrString::Int(number)) => *number,
         Some(IntOrString::String(text)) => {
@@ -104,6 +106,21 @@ pub(crate) fn recreate(replicas: i32, newest: Counts, older: &[Counts]) -> (i32,
     (if old_gone { replicas } else { newest.wanted.min(replicas) }, vec![0; older.len()])
 }
 
+/// `replicas` shared out in the proportions that ReplicaSets have now; what rounding leaves over goes to the last one.
+pub(crate) fn shared(replicas: i32, sizes: &[i32]) -> Vec<i32> {
+    let total: i64 = sizes.iter().map(|size| i64::from(*size)).sum();
+    let part = |size: &i32| {
+        let part = i64::from(*size) * i64::from(replicas) / total.max(1);
+        i32::try_from(part).unwrap_or(i32::MAX)
+    };
+    let mut parts: Vec<i32> = sizes.iter().map(part).collect();
+    let rest = replicas - parts.iter().sum::<i32>();
+    if let Some(last) = parts.last_mut() {
+        *last += rest;
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,5 +166,13 @@ mod tests {
         let terminating = Counts { wanted: 0, available: 0, existing: 2 };
         assert_eq!(recreate(3, counts(0, 0), &[terminating]), (0, vec![0]));
         assert_eq!(recreate(3, counts(0, 0), &[counts(0, 0)]), (3, vec![0]));
+    }
+
+    #[test]
+    fn a_paused_rollout_keeps_its_proportions() {
+        assert_eq!(shared(10, &[3, 2]), [6, 4]);
+        assert_eq!(shared(4, &[0]), [4]);
+        assert_eq!(shared(0, &[3, 2]), [0, 0]);
+        assert_eq!(shared(5, &[3, 2]), [3, 2]);
     }
 }

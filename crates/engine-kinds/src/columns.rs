@@ -10,6 +10,11 @@ use crate::selector_text::selector_text;
 
 mod network;
 mod pods;
+mod storage;
+mod workloads;
+
+pub(crate) use storage::{VOLUME, VOLUME_CLAIM};
+pub(crate) use workloads::{CONTROLLER_REVISION, CRON_JOB, DAEMON_SET, DISRUPTION_BUDGET, JOB, STATEFUL_SET};
 
 const NAME: Column = Column {
     name: "Name",

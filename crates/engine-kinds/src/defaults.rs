@@ -1,12 +1,16 @@
 //! Defaults of each kind (upstream: `pkg/apis/*/v1/defaults.go`); they run on every write.
 
 mod pod;
+mod workloads;
 
 use serde_json::{Map, Value, json};
 
 use crate::object::{default_to, map_mut, text};
 
 pub(crate) use pod::pod;
+pub(crate) use workloads::{
+    cron_job, daemon_set, disruption_budget, job, stateful_set, volume, volume_claim,
+};
 
 /// A mutable list of objects under a key; nothing when absent.
 fn members<'a>(

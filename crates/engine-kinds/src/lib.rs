@@ -5,10 +5,12 @@
 
 mod age;
 mod columns;
+mod cron_schedule;
 mod defaults;
 mod events;
 mod kind;
 mod kinds;
+mod label_selector;
 pub mod object;
 mod part;
 mod row;
@@ -17,10 +19,12 @@ mod status;
 mod validate;
 
 pub use age::{age_of, human_duration};
+pub use cron_schedule::CronSchedule;
 pub use kind::{
     CustomForm, FieldValue, Form, Header, Kind, SCALE_SCHEMA, ScalePaths, VERBS, plain_cells, plain_columns,
 };
 pub use kinds::built_in;
+pub use label_selector::selects;
 pub use part::Part;
 pub use row::{Column, DeleteAnswer, Generation, NameRule, Row, Selectable, Spoken, Subresource, Text, View};
 pub use selector_text::selector_text;

@@ -1,7 +1,9 @@
 //! Validation: findings with field paths and the texts of upstream, and the order in which rules run.
 
+mod disruption;
 mod endpoints;
 mod ingress;
+mod job;
 mod meta;
 mod names;
 mod network_policy;
@@ -17,13 +19,15 @@ use crate::part::Part;
 use crate::row::NameRule;
 use crate::status::{Cause, Status};
 
+pub(crate) use disruption::disruption_budget;
 pub(crate) use endpoints::{endpoint_slice, endpoints};
 pub(crate) use ingress::{ingress, ingress_class};
+pub(crate) use job::{cron_job, job};
 pub(crate) use network_policy::network_policy;
 pub(crate) use plain::{config_map, lease, secret};
 pub(crate) use pod::pod;
 pub(crate) use service::service;
-pub(crate) use workload::{deployment, replica_set};
+pub(crate) use workload::{daemon_set, deployment, replica_set, stateful_set};
 
 /// Rules broken so far (upstream: apimachinery `pkg/util/validation/field`).
 #[derive(Debug, Default)]

@@ -21,6 +21,7 @@ const STEPS: &[(&str, Step)] = &[
     ("DefaultTolerationSeconds", Step { resource: "pods", admit: default_tolerations }),
     ("Priority", Step { resource: "pods", admit: priority }),
     ("PodStatus", Step { resource: "pods", admit: pod_status }),
+    ("JobSelector", Step { resource: "jobs", admit: job_selector }),
     ("DefaultIngressClass", Step { resource: "ingresses", admit: default_ingress_class }),
 ];
 
@@ -123,6 +124,35 @@ fn qos_class(pod: &Value) -> &'static str {
         (true, true) => "Guaranteed",
         (true, false) => "Burstable",
     }
+}
+
+/// A Job's Pods carry its uid, and it selects them by that (upstream: `generateSelector` in `registry/batch/job`).
+fn job_selector(_: &Store, _: &mut Env<'_>, job: &mut Value) -> Result<(), Status> {
+    const BY_UID: &str = "batch.kubernetes.io/controller-uid";
+    if job.pointer("/spec/manualSelector").is_some_and(|manual| *manual == true) {
+        return Ok(());
+    }
+    let (uid, name) = (object::uid(job).to_owned(), object::name(job).to_owned());
+    let labels = map_mut(map_mut_at(job, &["spec", "template", "metadata"]), "labels");
+    for (key, value) in [
+        (BY_UID, &uid),
+        ("controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("job-name", &name),
+    ] {
+        labels.insert(key.to_owned(), value.as_str().into());
+    }
+    // One that a user brings stays, so that validation can say what is wrong with it.
+    default_to(map_mut(job, "spec"), "selector", json!({ "matchLabels": { BY_UID: uid } }));
+    Ok(())
+}
+
+/// The value under these keys, each made a map if it is none.
+fn map_mut_at<'a>(object: &'a mut Value, keys: &[&str]) -> &'a mut Value {
+    keys.iter().fold(object, |inner, key| {
+        map_mut(inner, key);
+        &mut inner[*key]
+    })
 }
 
 /// An Ingress that names no class gets the default one; of several the newest, then the first by name.

@@ -11,6 +11,7 @@ mod bootstrap;
 mod collection;
 mod definitions;
 mod delete;
+mod eviction;
 mod journal;
 mod key;
 mod list;

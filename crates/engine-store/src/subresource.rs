@@ -96,7 +96,7 @@ impl Store {
         Ok(Written { object, created: true, warnings: Vec::new() })
     }
 
-    /// `pods/eviction`: a delete, since nothing computes disruption budgets here.
+    /// `pods/eviction`: a delete that disruption budgets may hold back.
     fn evict(&mut self, env: &mut Env<'_>, request: &Request<'_>, write: Write) -> Result<Written, Status> {
         let Write::Create(mut eviction) = write else { return Err(Status::method_not_allowed()) };
         body::check_spoken(&request.kind().spoken_schema("eviction"), &mut eviction)?;
@@ -105,6 +105,9 @@ impl Store {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
         let options = DeleteOptions::parse(eviction.get("deleteOptions").unwrap_or(&Value::Null))?;
+        let pod = self.find(request.id, request.target)?;
+        let dry_run = request.options.dry_run || !options.dry_run.is_empty();
+        self.spend_budget(env, &pod, dry_run)?;
         self.delete(env, request, &options)?;
         let object =
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});

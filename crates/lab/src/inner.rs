@@ -172,6 +172,7 @@ fn kubelets(
         logs: state.container_logs(),
         netns_dir: state.netns(""),
         pods,
+        storage: settings.data_dir.as_deref().unwrap_or(state.root()).join("volumes"),
         sources: HeldSources::default(),
     });
     let context = |(node, netns): &(LabNode, Arc<Netns>)| {

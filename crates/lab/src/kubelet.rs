@@ -33,7 +33,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::Metadata;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use tokio::sync::watch as channel;
 use types::{NamespacedName, NodeName};
@@ -47,11 +47,15 @@ pub async fn run(client: Client, shared: Arc<Shared>, nodes: Vec<Arc<NodeContext
     let mut config_maps = pin!(watch::objects::<ConfigMap>(&client, Selection::default()));
     let mut secrets = pin!(watch::objects::<Secret>(&client, Selection::default()));
     let mut services = pin!(watch::objects::<Service>(&client, Selection::default()));
+    let mut claims = pin!(watch::objects::<PersistentVolumeClaim>(&client, Selection::default()));
+    let mut volumes = pin!(watch::objects::<PersistentVolume>(&client, Selection::default()));
     let mut pods = pin!(watch::objects::<Pod>(&client, Selection::default()));
     // Containers refer to these: none starts before they are known.
     take(config_maps.as_mut(), &shared, |all| &mut all.config_maps).await;
     take(secrets.as_mut(), &shared, |all| &mut all.secrets).await;
     take(services.as_mut(), &shared, |all| &mut all.services).await;
+    take(claims.as_mut(), &shared, |all| &mut all.claims).await;
+    take_volumes(volumes.as_mut(), &shared).await;
     let nodes = nodes.into_iter().map(|node| (node.name.clone(), node)).collect();
     let mut here = Here { nodes, workers: BTreeMap::new() };
     loop {
@@ -59,6 +63,8 @@ pub async fn run(client: Client, shared: Arc<Shared>, nodes: Vec<Arc<NodeContext
             () = take(config_maps.as_mut(), &shared, |all| &mut all.config_maps) => {}
             () = take(secrets.as_mut(), &shared, |all| &mut all.secrets) => {}
             () = take(services.as_mut(), &shared, |all| &mut all.services) => {}
+            () = take(claims.as_mut(), &shared, |all| &mut all.claims) => {}
+            () = take_volumes(volumes.as_mut(), &shared) => {}
             batch = pods.next() => match batch {
                 Some(batch) => here.take(batch),
                 None => return,
@@ -74,6 +80,35 @@ async fn take<K: Metadata<Ty = ObjectMeta>>(
     of: fn(&mut AllSources) -> &mut BTreeMap<NamespacedName, K>,
 ) {
     let Some(batch) = stream.next().await else { return std::future::pending().await };
+    fold(batch, shared, of);
+}
+
+/// Folds the next batch of volumes; what a volume of the lab held goes with it.
+async fn take_volumes(
+    mut stream: impl Stream<Item = ObjectBatch<PersistentVolume>> + Unpin,
+    shared: &Shared,
+) {
+    let Some(batch) = stream.next().await else { return std::future::pending().await };
+    if let ObjectBatch::Remove(volume) = &batch
+        && let Some(source) = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref())
+        && source.driver == controllers::LAB_STORAGE
+    {
+        let directory = shared.storage.join(&source.volume_handle);
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(directory = %directory.display(), %error, "a volume could not be removed");
+            }
+            _ => {}
+        }
+    }
+    fold(batch, shared, |all| &mut all.volumes);
+}
+
+fn fold<K: Metadata<Ty = ObjectMeta>>(
+    batch: ObjectBatch<K>,
+    shared: &Shared,
+    of: fn(&mut AllSources) -> &mut BTreeMap<NamespacedName, K>,
+) {
     let mut all = shared.sources.locked();
     let held = of(&mut all);
     match batch {

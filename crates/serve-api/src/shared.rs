@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine_access::{RBAC_GROUP, Rbac, User};
 use engine_admission::Admission;
-use engine_store::{Env, Status, Store, StoreConfig, Target, Write, WriteOptions, Written};
+use engine_store::{Env, Kind, Status, Store, StoreConfig, Target, Write, WriteOptions, Written};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -220,6 +220,12 @@ pub struct ApiHandle {
 impl ApiHandle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// Every kind that is served now.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<Arc<Kind>> {
+        self.shared.store().kinds().to_vec()
     }
 
     /// One object.

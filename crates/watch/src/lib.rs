@@ -10,10 +10,12 @@ mod changes;
 mod connect;
 mod identity;
 mod kinds;
+mod metadata;
 mod objects;
 
 pub use changes::{Batch, changes, list_all};
 pub use connect::{Access, Error, connect};
 pub use identity::{Identity, identity};
 pub use kube::Client;
+pub use metadata::{Named, metadata};
 pub use objects::{ObjectBatch, Selection, Watched, objects};

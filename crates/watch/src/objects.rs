@@ -158,7 +158,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Collects the pieces of a list until it is complete, so that nobody ever sees half of one.
-struct Relist<K>(Option<Vec<K>>);
+pub(crate) struct Relist<K>(Option<Vec<K>>);
 
 impl<K> Default for Relist<K> {
     fn default() -> Self {
@@ -167,7 +167,7 @@ impl<K> Default for Relist<K> {
 }
 
 impl<K: ResourceExt> Relist<K> {
-    fn fold(&mut self, event: Event<K>) -> Option<ObjectBatch<K>> {
+    pub(crate) fn fold(&mut self, event: Event<K>) -> Option<ObjectBatch<K>> {
         match event {
             Event::Init => {
                 self.0 = Some(Vec::new());
@@ -187,18 +187,18 @@ impl<K: ResourceExt> Relist<K> {
 /// Doubling pauses. They start over with the first batch, not with the first event: a watcher announces each new
 /// attempt to list with an event.
 #[derive(Default)]
-struct Pauses {
+pub(crate) struct Pauses {
     failures: u32,
 }
 
 impl Pauses {
-    fn draw(&mut self) -> Duration {
+    pub(crate) fn draw(&mut self) -> Duration {
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         pause
     }
 
-    fn start_over(&mut self) {
+    pub(crate) fn start_over(&mut self) {
         self.failures = 0;
     }
 }

@@ -53,7 +53,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("ruleset", &["types", "plan"]),
     ("compile", &["types", "model", "plan", "engine-ipam"]),
     ("explain", &["types", "plan", "engine-policy", "engine-dns", "engine-http"]),
-    ("controllers", &["types", "model"]),
+    ("controllers", &["types", "model", "engine-schema", "engine-kinds"]),
     (
         "testkit",
         &[

@@ -18,6 +18,7 @@ fn settle(world: &mut World, writes: Vec<Write>) {
             Write::Replace(object) | Write::ReplaceStatus(object) if object["kind"] == "Deployment" => {
                 world.put(serde_json::from_value::<Deployment>(object).unwrap());
             }
+            Write::Note(_) => {}
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -95,4 +96,70 @@ fn scaling_changes_the_newest_set_only() {
     world.put(deployment);
     run(&mut world);
     assert_eq!(world.replica_sets.values().map(|set| counts(set).wanted).collect::<Vec<_>>(), [4]);
+}
+
+#[test]
+fn recreate_waits_until_the_old_pods_are_really_gone() {
+    let mut world = World::default();
+    let mut deployment = mk_deployment("shop", "web", 1);
+    deployment.spec.as_mut().unwrap().strategy =
+        serde_json::from_value(json!({ "type": "Recreate" })).unwrap();
+    world.put(deployment.clone());
+    run(&mut world);
+    let old = world.replica_sets.values().next().unwrap().clone();
+    let mut leaving = crate::test_world::mk_pod("shop", "web-1");
+    leaving.metadata.owner_references = Some(vec![controller_reference(&old)]);
+    leaving.metadata.deletion_timestamp = Some(crate::stamp::stamp(at(0)));
+    world.put(leaving.clone());
+    let mut deployment = world.deployments.values().next().unwrap().clone();
+    deployment.spec.as_mut().unwrap().template.spec.as_mut().unwrap().containers[0].image =
+        Some("web:2".to_owned());
+    world.put(deployment);
+    run(&mut world);
+    let newest = |world: &World| {
+        let sets = world.replica_sets.values();
+        sets.max_by_key(|set| revision_of(&set.metadata)).map(|set| counts(set).wanted)
+    };
+    assert_eq!(newest(&world), Some(0), "the old Pod still runs");
+    world.remove(leaving);
+    run(&mut world);
+    assert_eq!(newest(&world), Some(1));
+}
+
+#[test]
+fn a_name_that_is_taken_is_gone_around() {
+    let mut world = World::default();
+    world.put(mk_deployment("shop", "web", 1));
+    run(&mut world);
+    let taken = world.replica_sets.values().next().unwrap().metadata.name.clone();
+    let mut world = World::default();
+    world.put(mk_deployment("shop", "web", 1));
+    let mut foreign = crate::test_world::mk_replica_set("shop", taken.as_deref().unwrap(), 1);
+    foreign.metadata.owner_references =
+        Some(vec![serde_json::from_value(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "name": "other", "uid": "other", "controller": true,
+        }))
+        .unwrap()]);
+    world.put(foreign);
+    run(&mut world);
+    assert_eq!(world.deployments.values().next().unwrap().status.as_ref().unwrap().collision_count, Some(1));
+    assert_eq!(world.replica_sets.len(), 2);
+}
+
+#[test]
+fn a_paused_deployment_says_so_and_keeps_its_template() {
+    let mut world = World::default();
+    world.put(mk_deployment("shop", "web", 2));
+    run(&mut world);
+    let mut deployment = world.deployments.values().next().unwrap().clone();
+    let spec = deployment.spec.as_mut().unwrap();
+    spec.paused = Some(true);
+    spec.template.spec.as_mut().unwrap().containers[0].image = Some("web:2".to_owned());
+    world.put(deployment);
+    run(&mut world);
+    assert_eq!(world.replica_sets.len(), 1);
+    let status = world.deployments.values().next().unwrap().status.clone().unwrap();
+    let reasons: Vec<_> =
+        status.conditions.iter().flatten().filter_map(|held| held.reason.as_deref()).collect();
+    assert!(reasons.contains(&"DeploymentPaused"), "{reasons:?}");
 }

@@ -154,7 +154,11 @@ pub(super) const KINDS: &[&Row] = &[
         subresources: &[STATUS],
         delete_answer: DeleteAnswer::Object,
         schema: "io.k8s.api.core.v1.PersistentVolumeClaim",
-        warning: Some("PersistentVolumeClaims are stored, but nothing binds them to volumes here"),
+        columns: columns::VOLUME_CLAIM,
+        defaults: defaults::volume_claim,
+        warning: Some(
+            "PersistentVolumeClaims get a directory of the lab, without regard to size, class and access modes",
+        ),
         ..BASE
     },
     &Row {
@@ -166,7 +170,11 @@ pub(super) const KINDS: &[&Row] = &[
         subresources: &[STATUS],
         delete_answer: DeleteAnswer::Object,
         schema: "io.k8s.api.core.v1.PersistentVolume",
-        warning: Some("PersistentVolumes are stored, but nothing provides their storage here"),
+        columns: columns::VOLUME,
+        defaults: defaults::volume,
+        warning: Some(
+            "PersistentVolumes other than hostPath get a directory of the lab instead of the storage they name",
+        ),
         ..BASE
     },
     &Row {

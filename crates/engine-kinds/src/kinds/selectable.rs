@@ -38,6 +38,10 @@ pub(super) const REPLICA_SET: &[Selectable] = &[Selectable {
     label: "status.replicas",
     value: |set| set.pointer("/status/replicas").map_or_else(|| "0".to_owned(), Value::to_string),
 }];
+pub(super) const JOB: &[Selectable] = &[Selectable {
+    label: "status.successful",
+    value: |job| job.pointer("/status/succeeded").map_or_else(|| "0".to_owned(), Value::to_string),
+}];
 pub(super) const EVENT: &[Selectable] = &[
     field!("involvedObject.kind", "/involvedObject/kind"),
     field!("involvedObject.namespace", "/involvedObject/namespace"),

@@ -3,7 +3,10 @@
 //! Where a user relies on the effect, the row carries a warning.
 
 use super::{BASE, STATUS};
+use crate::columns;
+use crate::defaults;
 use crate::row::{Generation, Row};
+use crate::validate;
 
 const WEBHOOK: &str = "webhook configurations are stored, but no webhook is called here";
 
@@ -17,7 +20,9 @@ pub(super) const KINDS: &[&Row] = &[
         subresources: &[STATUS],
         generation: Generation::Spec,
         schema: "io.k8s.api.policy.v1.PodDisruptionBudget",
-        warning: Some("PodDisruptionBudgets are stored, but evictions are not held back here"),
+        columns: columns::DISRUPTION_BUDGET,
+        defaults: defaults::disruption_budget,
+        validate: validate::disruption_budget,
         ..BASE
     },
     &Row {
@@ -31,19 +36,6 @@ pub(super) const KINDS: &[&Row] = &[
         subresources: &[STATUS],
         schema: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
         warning: Some("HorizontalPodAutoscalers are stored, but nothing scales by them here"),
-        ..BASE
-    },
-    &Row {
-        group: "batch",
-        kind: "CronJob",
-        plural: "cronjobs",
-        singular: "cronjob",
-        short_names: &["cj"],
-        categories: &["all"],
-        subresources: &[STATUS],
-        generation: Generation::Spec,
-        schema: "io.k8s.api.batch.v1.CronJob",
-        warning: Some("CronJobs are stored, but nothing starts their Jobs here"),
         ..BASE
     },
     &Row {
@@ -64,7 +56,7 @@ pub(super) const KINDS: &[&Row] = &[
         short_names: &["sc"],
         namespaced: false,
         schema: "io.k8s.api.storage.v1.StorageClass",
-        warning: Some("StorageClasses are stored, but nothing provisions volumes here"),
+        warning: Some("StorageClasses are stored, but every claim gets the lab's own storage here"),
         ..BASE
     },
     &Row {

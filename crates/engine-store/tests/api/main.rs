@@ -16,3 +16,4 @@ mod properties;
 mod services;
 mod validation;
 mod watches;
+mod workloads;

@@ -149,10 +149,11 @@ impl PodContext {
     /// What the container may refer to. A new Namespace gets its account and authority within moments: the Pods that
     /// were made with it wait for those.
     async fn sources(&self, container: &Container) -> Sources {
+        let shared = &self.node.shared;
         let wishes = volumes::token_wishes(&self.pod, container);
         let deadline = tokio::time::Instant::now() + NEW_NAMESPACE_LIMIT;
         loop {
-            let mut sources = self.node.shared.sources.of_namespace(self.namespace());
+            let mut sources = shared.sources.of_namespace(self.namespace(), &shared.storage);
             for wish in &wishes {
                 match self.token(wish).await {
                     Ok(token) => drop(sources.tokens.insert(wish.clone(), token)),

@@ -1,9 +1,11 @@
 //! A container's environment variables, as the kubelet puts them together.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, EnvFromSource, EnvVarSource, ObjectFieldSelector, Pod, Secret, Service,
+    ConfigMap, Container, EnvFromSource, EnvVarSource, ObjectFieldSelector, PersistentVolume,
+    PersistentVolumeClaim, Pod, Secret, Service,
 };
 
 use super::volumes::TokenWish;
@@ -22,6 +24,10 @@ pub struct Sources {
     pub services: Vec<Service>,
     /// Tokens of the Pod's service account.
     pub tokens: BTreeMap<TokenWish, String>,
+    /// PersistentVolumeClaims by name, each with the volume it is bound to.
+    pub claims: BTreeMap<String, (PersistentVolumeClaim, Option<PersistentVolume>)>,
+    /// Where the lab keeps what claims hold.
+    pub storage: PathBuf,
 }
 
 /// What is known of the Pod besides its object.

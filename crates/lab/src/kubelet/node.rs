@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apply_kube::{EventKind, EventNote, Events, Subject, Writer};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
 use netns::Netns;
 use types::{NamespacedName, NodeName, ObjectRef};
 
@@ -47,11 +47,13 @@ pub struct Shared {
     pub netns_dir: PathBuf,
     /// The Pods that are here.
     pub pods: Arc<Pods>,
+    /// Where the lab keeps what PersistentVolumeClaims hold.
+    pub storage: PathBuf,
     /// Objects that containers refer to.
     pub sources: HeldSources,
 }
 
-/// ConfigMaps, Secrets and Services of all Namespaces.
+/// ConfigMaps, Secrets, Services, claims and volumes of all Namespaces.
 #[derive(Debug, Default)]
 pub struct HeldSources {
     held: Mutex<AllSources>,
@@ -66,6 +68,10 @@ pub struct AllSources {
     pub secrets: BTreeMap<NamespacedName, Secret>,
     /// Services.
     pub services: BTreeMap<NamespacedName, Service>,
+    /// PersistentVolumeClaims.
+    pub claims: BTreeMap<NamespacedName, PersistentVolumeClaim>,
+    /// PersistentVolumes.
+    pub volumes: BTreeMap<NamespacedName, PersistentVolume>,
 }
 
 impl HeldSources {
@@ -76,7 +82,7 @@ impl HeldSources {
 
     /// What a Pod of this Namespace may refer to.
     #[must_use]
-    pub fn of_namespace(&self, namespace: &str) -> Sources {
+    pub fn of_namespace(&self, namespace: &str, storage: &Path) -> Sources {
         fn within<K: Clone>(all: &BTreeMap<NamespacedName, K>, namespace: &str) -> BTreeMap<String, K> {
             let own = all.iter().filter(|(name, _)| name.namespace == namespace);
             own.map(|(name, object)| (name.name.clone(), object.clone())).collect()
@@ -87,7 +93,14 @@ impl HeldSources {
         if let Some(service) = held.services.get(&master) {
             services.insert(master.name.clone(), service.clone());
         }
+        let bound = |claim: &PersistentVolumeClaim| {
+            let name = claim.spec.as_ref()?.volume_name.clone()?;
+            held.volumes.get(&NamespacedName::new("", name)).cloned()
+        };
+        let claims = within(&held.claims, namespace).into_iter();
         Sources {
+            claims: claims.map(|(name, claim)| (name, (claim.clone(), bound(&claim)))).collect(),
+            storage: storage.to_owned(),
             config_maps: within(&held.config_maps, namespace),
             secrets: within(&held.secrets, namespace),
             services: services.into_values().collect(),

@@ -71,6 +71,11 @@ pub fn with_mounts(root: &Arc<OwnedFd>, mounts: &[Mount]) -> Result<OwnedFd, Lab
         // What is on this machine is copied before the Pod's view hides it.
         let copy = |mount: &Mount| match &mount.content {
             Content::Host(path) => Tree::copy(&path.join(&mount.sub_path)).map(Some),
+            Content::Kept(path) => {
+                let path = path.join(&mount.sub_path);
+                make_dir(&path)?;
+                Tree::copy(&path).map(Some)
+            }
             _ => Ok(None),
         };
         let copies = mounts.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
@@ -224,7 +229,7 @@ fn mount_volume(mount: &Mount, copied: Option<Tree>) -> Result<(), LabError> {
             }
             Tree::copy(&source)?
         }
-        (Content::Empty | Content::Host(_), None) => {
+        (Content::Empty | Content::Host(_) | Content::Kept(_), None) => {
             make_dir(&source)?;
             Tree::copy(&source)?
         }

@@ -22,6 +22,8 @@ pub enum Content {
     Files(Files),
     /// A directory or file of this machine.
     Host(PathBuf),
+    /// A directory of the lab that outlives the Pod; made when it is first used.
+    Kept(PathBuf),
 }
 
 /// One mount of a container.
@@ -95,7 +97,9 @@ pub fn mounts(
             .iter()
             .find(|volume| volume.name == wished.name)
             .ok_or_else(|| format!("volume \"{}\" not found", wished.name))?;
+        let claim = volume.persistent_volume_claim.as_ref();
         let read_only = wished.read_only == Some(true)
+            || claim.is_some_and(|claim| claim.read_only == Some(true))
             || volume.config_map.is_some()
             || volume.secret.is_some()
             || volume.projected.is_some();
@@ -126,6 +130,9 @@ fn content(volume: &Volume, pod: &Pod, sources: &Sources, place: &Place) -> Resu
     if let Some(host) = &volume.host_path {
         return Ok(Content::Host(PathBuf::from(&host.path)));
     }
+    if let Some(wished) = &volume.persistent_volume_claim {
+        return claimed(&wished.claim_name, sources);
+    }
     if let Some(wished) = &volume.config_map {
         let found = sources.config_maps.get(&wished.name).map(config_map_files);
         let files = chosen(
@@ -154,10 +161,24 @@ fn content(volume: &Volume, pod: &Pod, sources: &Sources, place: &Place) -> Resu
         return Ok(Content::Files(files));
     }
     Err(format!(
-        "volume \"{}\" is of a kind that the lab does not have; it has emptyDir, hostPath, configMap, secret, \
-         downwardAPI and projected",
+        "volume \"{}\" is of a kind that the lab does not have; it has emptyDir, hostPath, persistentVolumeClaim, \
+         configMap, secret, downwardAPI and projected",
         volume.name
     ))
+}
+
+/// What a claim is bound to: a directory of this machine where the volume names one, else one of the lab's own.
+fn claimed(name: &str, sources: &Sources) -> Result<Content, ConfigError> {
+    let (claim, volume) =
+        sources.claims.get(name).ok_or_else(|| format!("persistentvolumeclaim \"{name}\" not found"))?;
+    let Some(volume) = volume else {
+        return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
+    };
+    let spec = volume.spec.clone().unwrap_or_default();
+    if let Some(host) = spec.host_path {
+        return Ok(Content::Host(PathBuf::from(host.path)));
+    }
+    Ok(Content::Kept(sources.storage.join(claim.metadata.uid.as_deref().unwrap_or_default())))
 }
 
 fn projected(
@@ -306,6 +327,23 @@ mod tests {
         let result = mounts(&pod, &container, &sources, &Place::default()).unwrap();
         let files = Files::from([(PathBuf::from("token"), b"secret".to_vec())]);
         assert_eq!((result[0].content.clone(), result[0].access), (Content::Files(files), Access::ReadOnly));
+    }
+
+    #[test]
+    fn a_claim_is_a_directory_that_stays_or_the_one_its_volume_names() {
+        use serde_json::json;
+        let claim = json!({ "metadata": { "name": "data", "uid": "7" }, "spec": { "volumeName": "pv" } });
+        let claim = serde_json::from_value(claim).unwrap();
+        let volume =
+            |spec| serde_json::from_value(json!({ "metadata": { "name": "pv" }, "spec": spec })).unwrap();
+        let mut sources = Sources { storage: "/lab/volumes".into(), ..Sources::default() };
+        assert!(claimed("data", &sources).unwrap_err().contains("not found"));
+        sources.claims.insert("data".to_owned(), (claim, None));
+        assert!(claimed("data", &sources).unwrap_err().contains("unbound"));
+        sources.claims.get_mut("data").unwrap().1 = Some(volume(json!({})));
+        assert_eq!(claimed("data", &sources), Ok(Content::Kept("/lab/volumes/7".into())));
+        sources.claims.get_mut("data").unwrap().1 = Some(volume(json!({ "hostPath": { "path": "/srv" } })));
+        assert_eq!(claimed("data", &sources), Ok(Content::Host("/srv".into())));
     }
 
     #[test]

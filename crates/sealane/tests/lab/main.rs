@@ -21,3 +21,4 @@ mod paths;
 mod persistence;
 mod tour;
 mod traffic;
+mod workloads;

@@ -1,0 +1,167 @@
+//! StatefulSets, DaemonSets, Jobs and disruption budgets: defaults, rules, selectors, evictions.
+
+use engine_store::PatchKind;
+use serde_json::{Value, json};
+
+use crate::harness::{PODS, World, mk_pod};
+
+const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
+const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";
+const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+
+fn mk_workload(spec: &Value) -> Value {
+    let mut object = json!({ "metadata": { "name": "x" }, "spec": {
+        "selector": { "matchLabels": { "app": "x" } },
+        "template": {
+            "metadata": { "labels": { "app": "x" } },
+            "spec": { "containers": [{ "name": "c", "image": "x" }] },
+        },
+    }});
+    for (key, value) in spec.as_object().unwrap() {
+        object["spec"][key] = value.clone();
+    }
+    object
+}
+
+fn mk_job(spec: &Value) -> Value {
+    let mut job = mk_workload(spec);
+    job["spec"].as_object_mut().unwrap().remove("selector");
+    job["spec"]["template"]["spec"]["restartPolicy"] = json!("Never");
+    job
+}
+
+#[track_caller]
+fn refused(path: &str, object: Value, wanted: &str) {
+    let status = World::new().post(path, object).unwrap_err();
+    assert_eq!(status.code, 422, "{status}");
+    assert!(status.message.contains(wanted), "{}", status.message);
+}
+
+#[test]
+fn stateful_sets_have_defaults_and_most_of_the_spec_is_fixed() {
+    let mut world = World::new();
+    let made = world.post(STATEFUL_SETS, mk_workload(&json!({ "serviceName": "x" }))).unwrap();
+    assert_eq!(made["spec"]["podManagementPolicy"], "OrderedReady");
+    assert_eq!(
+        made["spec"]["updateStrategy"],
+        json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } })
+    );
+    assert_eq!(made["spec"]["replicas"], 1);
+    let path = format!("{STATEFUL_SETS}/x");
+    let scaled = world.patch(&path, PatchKind::Merge, json!({ "spec": { "replicas": 3 } })).unwrap();
+    assert_eq!(scaled["metadata"]["generation"], 2);
+    let patch = json!({ "spec": { "serviceName": "y" } });
+    let status = world.patch(&path, PatchKind::Merge, patch).unwrap_err();
+    assert!(
+        status.message.contains("spec: Forbidden: updates to statefulset spec for fields other than"),
+        "{status}"
+    );
+    let scale = world.get(&format!("{path}/scale")).unwrap();
+    assert_eq!((&scale["spec"]["replicas"], &scale["status"]["selector"]), (&json!(3), &json!("app=x")));
+    let claims = json!([{ "metadata": { "name": "data" }, "spec": { "accessModes": ["ReadWriteOnce"] } }]);
+    let mut mounting = mk_workload(&json!({ "volumeClaimTemplates": claims }));
+    mounting["metadata"]["name"] = json!("y");
+    mounting["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+        json!([{ "name": "data", "mountPath": "/data" }]);
+    world.post(STATEFUL_SETS, mounting).unwrap();
+    refused(
+        STATEFUL_SETS,
+        mk_workload(&json!({ "podManagementPolicy": "Sideways" })),
+        "spec.podManagementPolicy: Invalid value: \"Sideways\": must be 'OrderedReady' or 'Parallel'",
+    );
+    refused(
+        STATEFUL_SETS,
+        mk_workload(&json!({ "ordinals": { "start": -1 } })),
+        "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
+    );
+}
+
+#[test]
+fn daemon_sets_surge_or_go_without_but_not_both_or_neither() {
+    let made = World::new().post(DAEMON_SETS, mk_workload(&json!({}))).unwrap();
+    let rolling = json!({ "maxUnavailable": 1, "maxSurge": 0 });
+    assert_eq!(made["spec"]["updateStrategy"]["rollingUpdate"], rolling);
+    let strategy = |unavailable: Value, surge: Value| {
+        let rolling = json!({ "maxUnavailable": unavailable, "maxSurge": surge });
+        mk_workload(&json!({ "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": rolling } }))
+    };
+    refused(DAEMON_SETS, strategy(json!(1), json!("10%")), "may not be set when maxUnavailable is non-zero");
+    refused(DAEMON_SETS, strategy(json!(0), json!(0)), "cannot be 0 when maxSurge is 0");
+    let mut empty = mk_workload(&json!({}));
+    empty["spec"]["selector"] = json!({});
+    refused(DAEMON_SETS, empty, "empty selector is invalid for daemonset");
+}
+
+#[test]
+fn jobs_select_their_pods_by_uid_and_refuse_what_is_not_served() {
+    let mut world = World::new();
+    let made = world.post(JOBS, mk_job(&json!({}))).unwrap();
+    let uid = made["metadata"]["uid"].clone();
+    assert_eq!(made["spec"]["selector"]["matchLabels"], json!({ "batch.kubernetes.io/controller-uid": uid }));
+    let labels = &made["spec"]["template"]["metadata"]["labels"];
+    assert_eq!((&labels["job-name"], &labels["controller-uid"]), (&json!("x"), &uid));
+    assert_eq!((&made["spec"]["completions"], &made["spec"]["backoffLimit"]), (&json!(1), &json!(6)));
+    let path = format!("{JOBS}/x");
+    let status = world.patch(&path, PatchKind::Merge, json!({ "spec": { "completions": 2 } })).unwrap_err();
+    assert!(status.message.contains("spec.completions: Invalid value: 2: field is immutable"), "{status}");
+    world.patch(&path, PatchKind::Merge, json!({ "spec": { "suspend": true } })).unwrap();
+
+    let mut always = mk_job(&json!({}));
+    always["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    let wanted = "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"";
+    refused(JOBS, always, wanted);
+    let policy = mk_job(&json!({ "podFailurePolicy": { "rules": [] } }));
+    refused(JOBS, policy, "spec.podFailurePolicy: Forbidden: is not served by this API");
+    let indexed = mk_job(&json!({ "completionMode": "Indexed", "parallelism": 2 }));
+    refused(JOBS, indexed, "spec.completions: Required value: when completion mode is Indexed");
+}
+
+#[test]
+fn evictions_spend_the_budget_and_are_held_back_without_one() {
+    let mut world = World::new();
+    for name in ["a", "b"] {
+        let mut pod = mk_pod(name);
+        pod["metadata"]["labels"] = json!({ "app": "x" });
+        world.post(PODS, pod).unwrap();
+        let ready = json!([{ "type": "Ready", "status": "True" }]);
+        let status = json!({ "status": { "phase": "Running", "conditions": ready } });
+        world.patch(&format!("{PODS}/{name}/status"), PatchKind::Merge, status).unwrap();
+    }
+    let selector = json!({ "matchLabels": { "app": "x" } });
+    let budget = json!({ "metadata": { "name": "x" }, "spec": { "minAvailable": 1, "selector": selector } });
+    world.post(BUDGETS, budget).unwrap();
+    let evict = |world: &mut World, name: &str| {
+        let eviction = json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": name } });
+        world.post(&format!("{PODS}/{name}/eviction"), eviction)
+    };
+    let early = evict(&mut world, "a").unwrap_err();
+    assert!(
+        early.to_value()["details"]["causes"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("still being processed")
+    );
+    let counted = json!({ "status": {
+        "observedGeneration": 1, "currentHealthy": 2, "desiredHealthy": 1, "disruptionsAllowed": 1, "expectedPods": 2,
+    }});
+    world.patch(&format!("{BUDGETS}/x/status"), PatchKind::Merge, counted).unwrap();
+    evict(&mut world, "a").unwrap();
+    let status = world.get(&format!("{BUDGETS}/x")).unwrap()["status"].clone();
+    assert_eq!(status["disruptionsAllowed"], 0);
+    assert!(status["disruptedPods"]["a"].is_string(), "{status}");
+    let refused = evict(&mut world, "b").unwrap_err();
+    assert_eq!((refused.code, refused.reason), (429, "TooManyRequests"));
+    assert_eq!(refused.message, "Cannot evict pod as it would violate the pod's disruption budget.");
+    let cause = &refused.to_value()["details"]["causes"][0];
+    assert_eq!(cause["reason"], "DisruptionBudget");
+    assert_eq!(cause["message"], "The disruption budget x needs 1 healthy pods and has 2 currently");
+}
+
+#[test]
+fn a_budget_counts_from_one_side_only() {
+    let both = json!({ "metadata": { "name": "x" }, "spec": { "minAvailable": 1, "maxUnavailable": 1 } });
+    refused(BUDGETS, both, "minAvailable and maxUnavailable cannot be both set");
+    let share = json!({ "metadata": { "name": "x" }, "spec": { "minAvailable": "half" } });
+    refused(BUDGETS, share, "a valid percent string must be a numeric string followed by an ending '%'");
+}
