@@ -53,6 +53,13 @@ pub(crate) fn attributes(verb: &str, target: &Target) -> Attributes {
     })
 }
 
+/// The one name a field selector leaves, which counts as the name asked for (apiserver `RequestInfoFactory`).
+pub(crate) fn selected_name(selector: &str) -> Option<&str> {
+    let name = selector.split(',').find_map(|term| term.strip_prefix("metadata.name="))?;
+    let name = name.strip_prefix('=').unwrap_or(name);
+    Some(name).filter(|name| !name.is_empty() && !name.contains(['/', '%', '\\']))
+}
+
 /// Reads roles and bindings from the store.
 pub(crate) fn read(store: &Store) -> Rbac {
     let lists =
@@ -156,5 +163,24 @@ fn target(plural: &str, name: Option<&str>) -> Target {
         resource: plural.to_owned(),
         name: name.map(str::to_owned),
         ..Target::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_that_leaves_one_name_names_it() {
+        for (selector, name) in [
+            ("metadata.name=a", Some("a")),
+            ("metadata.name==a", Some("a")),
+            ("spec.nodeName=x,metadata.name=a", Some("a")),
+            ("metadata.name!=a", None),
+            ("metadata.name=", None),
+            ("spec.nodeName=metadata.name", None),
+        ] {
+            assert_eq!(selected_name(selector), name, "{selector}");
+        }
     }
 }

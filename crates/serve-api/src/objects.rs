@@ -81,7 +81,11 @@ fn verb(asked: &Asked, target: &Target) -> Result<&'static str, Status> {
 
 /// 403 unless the user may do it.
 fn authorize(service: &Service, asked: &Asked, verb: &str, target: &Target) -> Result<(), Status> {
-    service.shared.authorize(&asked.identity, &access::attributes(verb, target))
+    let mut wanted = target.clone();
+    if target.name.is_none() && matches!(verb, "list" | "watch" | "deletecollection") {
+        wanted.name = asked.query.get("fieldSelector").and_then(access::selected_name).map(str::to_owned);
+    }
+    service.shared.authorize(&asked.identity, &access::attributes(verb, &wanted))
 }
 
 fn get(service: &Service, target: &Target, asked: &Asked) -> Result<Answer, Status> {

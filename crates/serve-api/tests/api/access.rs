@@ -70,6 +70,26 @@ fn a_binding_opens_and_its_absence_closes() {
 }
 
 #[test]
+fn a_rule_for_one_name_lets_list_and_watch_that_one() {
+    let world = world_with_bot(None);
+    let http = Http::new(&world);
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["one"], "verbs": ["list"]}]);
+    let rbac = |resource: &str| target("rbac.authorization.k8s.io", resource, None, None);
+    world.write(&rbac("roles"), Write::Create(json!({"metadata": {"name": "one"}, "rules": rules})));
+    let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "one"});
+    let jane = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"});
+    let binding = json!({"metadata": {"name": "one"}, "roleRef": role, "subjects": [jane]});
+    world.write(&rbac("rolebindings"), Write::Create(binding));
+    let list = |selector: &str| {
+        let path = format!("/api/v1/namespaces/default/configmaps{selector}");
+        http.get_with(&path, &[("impersonate-user", "jane")])
+    };
+    assert_eq!(list("?fieldSelector=metadata.name%3Done").code, 200);
+    list("?fieldSelector=metadata.name%3Dtwo").is_status(403, "Forbidden");
+    list("").is_status(403, "Forbidden");
+}
+
+#[test]
 fn acting_as_somebody_else_needs_permission() {
     let world = world_with_bot(None);
     let http = Http::new(&world);
