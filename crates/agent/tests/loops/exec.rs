@@ -5,7 +5,9 @@ use std::io::Cursor;
 use apply_kube::{Error, Exec, ExitStatus, Streams, Terminal, TerminalSize, Writer, exec};
 use futures_util::future::BoxFuture;
 use serde_json::json;
-use serve_api::{ExecRequest, ExecSession, LogRequest, LogStream, PodRuntime, RuntimeError};
+use serve_api::{
+    AttachRequest, ByteStream, ExecRequest, ExecSession, LogRequest, LogStream, PodRuntime, RuntimeError,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use types::{NamespacedName, PodName};
@@ -52,6 +54,20 @@ impl PodRuntime for UpperPods {
                 exit: Box::pin(async { exit.await.unwrap_or(137) }),
             })
         })
+    }
+
+    fn attach(
+        &self,
+        pod: NamespacedName,
+        _: AttachRequest,
+    ) -> BoxFuture<'static, Result<ExecSession, RuntimeError>> {
+        Box::pin(async move { Err(RuntimeError::NotFound(format!("{pod} runs nothing to attach to"))) })
+    }
+
+    fn dial(&self, pod: NamespacedName, port: u16) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
+        Box::pin(
+            async move { Err(RuntimeError::Refused(format!("{pod} listens on no port, not on {port}"))) },
+        )
     }
 }
 

@@ -58,12 +58,11 @@ impl Started {
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        let mut bytes = self.0.stdout.as_mut().unwrap().bytes();
-        while !line.ends_with('\n') {
-            match bytes.next() {
-                Some(byte) => line.push(byte.unwrap().into()),
-                None => break,
-            }
+        let stdout = self.0.stdout.as_mut().unwrap();
+        // What comes after the line is left for the next look.
+        let mut byte = [0];
+        while !line.ends_with('\n') && stdout.read(&mut byte).unwrap() == 1 {
+            line.push(byte[0].into());
         }
         line
     }
