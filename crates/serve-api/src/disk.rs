@@ -32,6 +32,9 @@ const RESTART_GAP: u64 = 100_000;
 const LOCK_LIMIT: Duration = Duration::from_secs(3);
 const LOCK_LOOK: Duration = Duration::from_millis(20);
 
+/// Memory for pages of the database, in bytes. Objects are read at the start only, so more would hold them twice.
+const CACHE: usize = 16 * 1024 * 1024;
+
 /// The database and the thread that writes it.
 pub(crate) struct Disk {
     batches: Option<Sender<Batch>>,
@@ -116,7 +119,7 @@ impl Drop for Disk {
 fn open_when_free(path: &Path) -> Result<Database, DatabaseError> {
     let deadline = Instant::now() + LOCK_LIMIT;
     loop {
-        match Database::create(path) {
+        match Database::builder().set_cache_size(CACHE).create(path) {
             Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < deadline => {
                 std::thread::sleep(LOCK_LOOK);
             }
