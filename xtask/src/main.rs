@@ -1,11 +1,11 @@
-//! The project's verbs: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
+//! The project's verbs: `cargo xtask test`, `cargo xtask clients`, `cargo xtask tidy`, `cargo xtask bench`.
 #![allow(
     clippy::disallowed_methods,
     reason = "a tool for developers: it runs cargo and reads the source tree"
 )]
 
 mod bench;
-mod kubectl;
+mod clients;
 mod test;
 mod tidy;
 
@@ -16,6 +16,7 @@ usage: cargo xtask <verb>
 
   test               formatting, lints, tidy and all tests of all rungs; the last line counts them
   test pure          only the tests of the pure crates: no namespaces, no network, no programs
+  clients            fetch kubectl, helm and other clients for the tests into target/tools; `test` does so by itself
   tidy               the rules of the repository: imports, purity, names, sizes
   tidy --report      the same, and how much code stands above the purity line
   bench api          figures of the API server, next to a real kube-apiserver where Go can build one;
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["test"] => test::everything(),
         ["test", "pure"] => test::pure(),
+        ["clients"] => {
+            clients::provide();
+            Ok(())
+        }
         ["tidy"] => tidy::command(),
         ["tidy", "--report"] => tidy::command().and_then(|()| tidy::report()),
         ["bench", "api", rest @ ..] => bench::api(rest),

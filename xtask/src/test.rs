@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{kubectl, tidy};
+use crate::{clients, tidy};
 
 /// A test that could not run prints this, its name and the reason.
 const SKIP_MARK: &str = "sealane-skip: ";
@@ -37,7 +37,7 @@ pub(crate) fn everything() -> Result<()> {
         println!("tidy: {problem}");
     }
     tally.count("tidy", problems.is_empty());
-    kubectl::provide();
+    clients::provide();
     // The lab's tests start the real binary; building it first keeps its compile time out of their deadlines.
     tally.check("build", cargo(&["build", "--quiet", "--workspace", "--all-targets"]))?;
     tally.run(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"])?;

@@ -14,6 +14,7 @@ const MERGED: &[(&str, &str, &str)] = &[
     ("admissionregistration.v1.ValidatingAdmissionPolicySpec", "variables", "name"),
     ("admissionregistration.v1.ValidatingWebhook", "matchConditions", "name"),
     ("admissionregistration.v1.ValidatingWebhookConfiguration", "webhooks", "name"),
+    ("apiextensions.v1.JSONSchemaProps", "x-kubernetes-validations", "rule"),
     ("apps.v1.DaemonSetStatus", "conditions", "type"),
     ("apps.v1.DeploymentStatus", "conditions", "type"),
     ("apps.v1.ReplicaSetStatus", "conditions", "type"),

