@@ -4,4 +4,5 @@
 
 pub mod channel;
 pub mod command;
+pub mod proxy;
 pub mod spdy;

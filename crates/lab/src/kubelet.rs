@@ -8,6 +8,7 @@ pub mod console;
 pub mod container;
 pub mod decide;
 pub mod environment;
+pub mod ephemeral;
 pub mod files;
 pub mod image_map;
 pub mod logs;

@@ -1,6 +1,6 @@
 //! Answers: bodies, JSON documents, errors in the API's own form, warnings, entity tags.
 
-use std::convert::Infallible;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,13 +18,18 @@ use sha1::{Digest, Sha1};
 use crate::negotiate::JSON;
 
 /// The body of every answer.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 /// An answer.
 pub(crate) type Answer = Response<Body>;
 
+/// A body that is at hand.
+pub(crate) fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
 /// An answer with a body that is at hand.
 pub(crate) fn full(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()).boxed_unsync());
+    let mut answer = Response::new(whole(body.into()));
     *answer.status_mut() = code;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
@@ -42,7 +47,7 @@ pub(crate) fn stream(
     chunks: impl Stream<Item = Bytes> + Send + 'static,
 ) -> Answer {
     use futures_util::StreamExt as _;
-    let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    let frames = chunks.map(|chunk| Ok::<_, io::Error>(Frame::data(chunk)));
     let mut answer = Response::new(StreamBody::new(frames).boxed_unsync());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));

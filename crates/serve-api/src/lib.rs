@@ -23,6 +23,7 @@ mod objects;
 mod openapi;
 mod pods;
 mod present;
+mod proxy;
 mod query;
 mod review;
 mod route;

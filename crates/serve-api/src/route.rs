@@ -39,6 +39,13 @@ pub(crate) enum Route {
     IssuerKeys,
     /// A collection, an object, or a part of one.
     Object(Target),
+    /// What a Pod, Service or Node answers: `/api/v1/namespaces/N/services/S/proxy/...`.
+    Proxy {
+        /// The part `proxy` of the object.
+        target: Target,
+        /// How many parts of the path lead to it; what follows is for the destination.
+        segments: usize,
+    },
     /// The old form of a watch: `/api/v1/watch/...`.
     OldWatch(Target),
     /// Nothing we know.
@@ -60,6 +67,11 @@ impl Route {
             ["api", version] => Self::Resources { group: String::new(), version: (*version).to_owned() },
             ["apis", group, version] => {
                 Self::Resources { group: (*group).to_owned(), version: (*version).to_owned() }
+            }
+            ["api", "v1", rest @ ..] if proxied(rest).is_some() => {
+                let parts = proxied(rest).unwrap_or_default();
+                target("", "v1", &rest[..parts])
+                    .map_or(Self::Unknown, |target| Self::Proxy { target, segments: parts + 2 })
             }
             ["api", version, rest @ ..] => Self::below("", version, rest),
             ["apis", group, version, rest @ ..] => Self::below(group, version, rest),
@@ -83,6 +95,15 @@ impl Route {
     /// Whether it is answered without knowing who asks.
     pub(crate) fn is_public(&self) -> bool {
         matches!(self, Self::Version | Self::Health)
+    }
+}
+
+/// How many parts of what follows group and version lead to a proxy, if it is one.
+fn proxied(rest: &[&str]) -> Option<usize> {
+    match rest {
+        ["namespaces", _, "pods" | "services", _, "proxy", ..] => Some(5),
+        ["nodes", _, "proxy", ..] => Some(3),
+        _ => None,
     }
 }
 
@@ -145,11 +166,27 @@ mod tests {
     }
 
     #[test]
+    fn proxies() {
+        for (path, expected) in [
+            ("/api/v1/namespaces/a/services/http:b:80/proxy/x/y/z", Some((7, "http:b:80"))),
+            ("/api/v1/namespaces/a/pods/b/proxy", Some((7, "b"))),
+            ("/api/v1/nodes/n:10250/proxy/", Some((5, "n:10250"))),
+            ("/api/v1/namespaces/a/configmaps/b/proxy", None),
+        ] {
+            let found = match Route::parse(path) {
+                Route::Proxy { target, segments } => Some((segments, target.name.unwrap())),
+                _ => None,
+            };
+            assert_eq!(found.as_ref().map(|(count, name)| (*count, name.as_str())), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn documents() {
         assert_eq!(Route::parse("/apis/"), Route::Groups);
         assert_eq!(Route::parse("/readyz/ping"), Route::Health);
         assert_eq!(Route::parse("/openapi/v3/apis/apps/v1"), Route::OpenApiDocument("apis/apps/v1".into()));
-        for unknown in ["/", "/metrics", "/api/v1/namespaces/a/services/b/proxy/x", "/openapi"] {
+        for unknown in ["/", "/metrics", "/openapi"] {
             assert_eq!(Route::parse(unknown), Route::Unknown, "{unknown}");
         }
     }

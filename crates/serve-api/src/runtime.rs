@@ -3,6 +3,8 @@
 //! The server has checked that the Pod exists and that the container belongs to it before it asks;
 //! whether the container runs is for the runtime to say.
 
+use std::net::SocketAddr;
+
 use engine_streams::command;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,6 +53,9 @@ pub trait PodRuntime: Send + Sync {
 
     /// Connects to a port on the localhost of a Pod; the connection closes when it is dropped.
     fn dial(&self, pod: NamespacedName, port: u16) -> BoxFuture<'static, Result<ByteStream, RuntimeError>>;
+
+    /// Connects to an address as the Pods and Nodes of the cluster are reached from the API server.
+    fn reach(&self, address: SocketAddr) -> BoxFuture<'static, Result<ByteStream, RuntimeError>>;
 }
 
 /// Which part of a container's output is wanted.
@@ -192,5 +197,9 @@ impl PodRuntime for NoPods {
 
     fn dial(&self, pod: NamespacedName, _port: u16) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
         Box::pin(async move { not_here(&pod) })
+    }
+
+    fn reach(&self, address: SocketAddr) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
+        Box::pin(async move { Err(RuntimeError::NotFound(format!("no runtime here reaches {address}"))) })
     }
 }

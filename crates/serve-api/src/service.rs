@@ -20,6 +20,7 @@ use crate::issuer::Issuer;
 use crate::negotiate::{self, DISCOVERY, Form, JSON};
 use crate::objects;
 use crate::openapi;
+use crate::proxy;
 use crate::query::Query;
 use crate::route::Route;
 use crate::shared::Shared;
@@ -80,7 +81,7 @@ impl Service {
         let (head, body) = request.into_parts();
         let identity = self.shared.authenticate(&head.headers, certificate.as_deref())?;
         let identity = self.shared.impersonated(identity, &head.headers)?;
-        if !matches!(route, Route::Object(_) | Route::OldWatch(_)) {
+        if !matches!(route, Route::Object(_) | Route::OldWatch(_) | Route::Proxy { .. }) {
             let verb = head.method.as_str().to_lowercase();
             let path = head.uri.path().to_owned();
             self.shared.authorize(&identity, &Attributes::Path { verb, path })?;
@@ -92,6 +93,7 @@ impl Service {
         let asked = Asked { identity, query, head, body };
         match route {
             Route::Object(target) => objects::answer(self, target, asked).await,
+            Route::Proxy { target, segments } => proxy::proxy(self, &target, segments, asked).await,
             Route::OldWatch(target) => objects::watch(self, &target, &asked).await,
             Route::Unknown => Err(Status::unknown_resource()),
             Route::OpenApiRoot | Route::OpenApiDocument(_) if asked.head.method == Method::GET => {

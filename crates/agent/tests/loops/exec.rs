@@ -69,6 +69,13 @@ impl PodRuntime for UpperPods {
             async move { Err(RuntimeError::Refused(format!("{pod} listens on no port, not on {port}"))) },
         )
     }
+
+    fn reach(
+        &self,
+        address: std::net::SocketAddr,
+    ) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
+        Box::pin(async move { Err(RuntimeError::NotFound(format!("nothing here reaches {address}"))) })
+    }
 }
 
 async fn upper(

@@ -6,6 +6,9 @@ use crate::defaults;
 use crate::row::{DeleteAnswer, Generation, NameRule, Row, Subresource};
 use crate::validate;
 
+/// A proxied request may have any method (`k8s.io/kubernetes/pkg/registry/core/pod/rest` `proxyMethods`).
+const PROXIED: &[&str] = &["create", "delete", "get", "patch", "update"];
+
 pub(super) const KINDS: &[&Row] = &[
     &Row {
         kind: "Namespace",
@@ -28,7 +31,7 @@ pub(super) const KINDS: &[&Row] = &[
         short_names: &["no"],
         namespaced: false,
         status_on_create: true,
-        subresources: &[STATUS],
+        subresources: &[spoken("proxy", "", "NodeProxyOptions", PROXIED), STATUS],
         selectable: selectable::NODE,
         columns: columns::NODE,
         schema: "io.k8s.api.core.v1.Node",
@@ -50,6 +53,7 @@ pub(super) const KINDS: &[&Row] = &[
             spoken("exec", "", "PodExecOptions", &["create", "get"]),
             Subresource { name: "log", speaks: None, verbs: &["get"] },
             spoken("portforward", "", "PodPortForwardOptions", &["create", "get"]),
+            spoken("proxy", "", "PodProxyOptions", PROXIED),
         ],
         generation: Generation::Spec,
         delete_answer: DeleteAnswer::Object,
@@ -66,7 +70,7 @@ pub(super) const KINDS: &[&Row] = &[
         singular: "service",
         short_names: &["svc"],
         categories: &["all"],
-        subresources: &[STATUS],
+        subresources: &[spoken("proxy", "", "ServiceProxyOptions", PROXIED), STATUS],
         create_on_update: true,
         delete_answer: DeleteAnswer::Object,
         names: NameRule::Label1035,

@@ -123,7 +123,11 @@ pub async fn localhost(port: u16, inside: &Netns) -> Result<TcpStream, String> {
     })
 }
 
-async fn connect(to: SocketAddr, from: &Netns) -> std::io::Result<TcpStream> {
+/// Connects from inside a namespace.
+///
+/// # Errors
+/// When nothing takes the connection.
+pub async fn connect(to: SocketAddr, from: &Netns) -> std::io::Result<TcpStream> {
     let family = if to.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
     let made = netns::run_in(from, || socket2::Socket::new(family, socket2::Type::STREAM, None));
     let socket = made.map_err(std::io::Error::other)??;

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
+use super::ephemeral;
 use super::observed::{Observed, Phase, Run, Sandbox, Stop};
 use super::probes::ProbeKind;
 
@@ -187,6 +188,9 @@ fn bring_up(decision: &mut Decision, spec: &PodSpec, observed: &Observed, now: T
     }
     for container in &spec.containers {
         keep(decision, spec, container, observed.runs.get(&container.name), now);
+    }
+    for container in &ephemeral::containers(spec) {
+        keep(decision, &ephemeral::rules(), container, observed.runs.get(&container.name), now);
     }
 }
 

@@ -1,9 +1,11 @@
 //! The Pods that are here, as those who ask for logs or run commands see them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use netns::Netns;
 use serve_api::RuntimeError;
 use types::PodName;
 
@@ -80,6 +82,14 @@ impl Pods {
         let found = self.locked().get(name).map(Arc::clone);
         found
             .ok_or_else(|| RuntimeError::NotFound(format!("pod {name} is not running on a node of this lab")))
+    }
+
+    /// The network namespace of the node on which a Pod has this address.
+    pub fn node_of(&self, address: IpAddr) -> Option<Arc<Netns>> {
+        self.locked().values().find_map(|pod| {
+            let (sandbox, _) = pod.sandbox.get()?;
+            sandbox.addresses().contains(&address).then(|| Arc::clone(sandbox.node()))
+        })
     }
 
     fn locked(&self) -> MutexGuard<'_, BTreeMap<PodName, Arc<HeldPod>>> {

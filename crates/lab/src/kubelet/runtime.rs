@@ -1,5 +1,6 @@
 //! Answers the API server's questions about Pods: their logs, and programs run inside them.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use serve_api::{
     AttachRequest, ByteStream, ExecRequest, ExecSession, LogRequest, LogStream, PodRuntime, RuntimeError,
     TerminalSize,
 };
+use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use types::NamespacedName;
@@ -113,6 +115,22 @@ impl PodRuntime for Runtime {
                 .get()
                 .ok_or_else(|| RuntimeError::NotReady("the Pod has no network yet".to_owned()))?;
             let stream = check::localhost(port, sandbox.netns()).await.map_err(RuntimeError::Refused)?;
+            Ok(Box::new(stream) as ByteStream)
+        }
+        .boxed()
+    }
+
+    fn reach(&self, address: SocketAddr) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
+        // A Pod is reached from its node, as its probes are: policies that isolate it let them in.
+        let from = self.pods.node_of(address.ip());
+        async move {
+            let stream = match from {
+                Some(node) => check::connect(address, &node).await,
+                // Nodes are reached from outside, where the API server is.
+                None => TcpStream::connect(address).await,
+            };
+            let stream =
+                stream.map_err(|error| RuntimeError::Refused(format!("dial tcp {address}: {error}")))?;
             Ok(Box::new(stream) as ByteStream)
         }
         .boxed()

@@ -133,6 +133,12 @@ impl Sandbox {
         &self.netns
     }
 
+    /// The network namespace of its node.
+    #[must_use]
+    pub fn node(&self) -> &Arc<Netns> {
+        &self.spec.node
+    }
+
     /// The mount namespace of the Pod, made when it is first asked for: stand-ins never need one.
     ///
     /// # Errors

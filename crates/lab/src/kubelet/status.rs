@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::decide::{Outcome, is_sidecar, outcome, restart_at};
+use super::ephemeral;
 use super::observed::{Ended, Observed, Phase, Run, Sandbox};
 
 /// The status the Pod should have; equal to the present one when nothing changed.
@@ -33,6 +34,7 @@ pub fn pod_status(pod: &Pod, observed: &Observed, host: IpAddr, now: Timestamp) 
             .init_containers
             .as_ref()
             .map(|containers| container_statuses(spec, containers, observed)),
+        ephemeral_container_statuses: ephemeral_statuses(spec, observed),
         ..before.clone()
     };
     status.conditions = Some(conditions(pod, spec, observed, finished, now));
@@ -75,6 +77,14 @@ fn is_initialized(spec: &PodSpec, observed: &Observed) -> bool {
 
 fn container_statuses(spec: &PodSpec, containers: &[Container], observed: &Observed) -> Vec<ContainerStatus> {
     containers.iter().map(|container| container_status(spec, container, observed)).collect()
+}
+
+/// They are never ready: nobody sends them traffic.
+fn ephemeral_statuses(spec: &PodSpec, observed: &Observed) -> Option<Vec<ContainerStatus>> {
+    let containers = ephemeral::containers(spec);
+    let statuses = container_statuses(&ephemeral::rules(), &containers, observed).into_iter();
+    let statuses = statuses.map(|status| ContainerStatus { ready: false, started: None, ..status });
+    (!containers.is_empty()).then(|| statuses.collect())
 }
 
 fn container_status(spec: &PodSpec, container: &Container, observed: &Observed) -> ContainerStatus {

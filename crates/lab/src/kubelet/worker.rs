@@ -12,6 +12,7 @@ use types::NamespacedName;
 
 use super::container::{PodContext, Running};
 use super::decide::{Action, StopReason, decide};
+use super::ephemeral;
 use super::files;
 use super::node::NodeContext;
 use super::observed::{Event, Observed};
@@ -118,7 +119,8 @@ impl Worker {
     fn container(&self, name: &str) -> Option<Container> {
         let spec = self.context.pod.spec.as_ref()?;
         let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
-        all.find(|container| container.name == name).cloned()
+        let found = all.find(|container| container.name == name).cloned();
+        found.or_else(|| ephemeral::containers(spec).into_iter().find(|container| container.name == name))
     }
 
     fn start_sandbox(&self) {

@@ -1,4 +1,5 @@
-//! An unmodified kubectl talks to programs and ports inside Pods: exec, attach, cp, port-forward, over every carrier.
+//! An unmodified kubectl talks to programs and ports inside Pods: exec, attach, cp, port-forward, over every carrier,
+//! and reaches Pods and Services through the API.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,6 +15,16 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: default, labels: {app: web}}
 spec: {containers: [{name: web, image: 'web:1', ports: [{name: http, containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {selector: {app: web}, ports: [{name: main, port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: idle, namespace: default}
+spec: {selector: {app: none}, ports: [{port: 80}]}
 ---
 apiVersion: v1
 kind: Pod
@@ -96,11 +107,11 @@ fn with_terminal(kubectl: &Kubectl, line: &str, websockets: &str, typed: &str) -
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn get(port: u16, host: &str) -> String {
+fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
-        .write_all(format!("GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -145,6 +156,11 @@ fn exec_attach_and_cp_work_in_every_pod() {
     let ran = kubectl.run_with(run, "a word\n");
     assert!(ran.out.contains("said a word"), "{ran:?}");
     assert_eq!(ran.code, Some(4), "{ran:?}");
+    let debug = "debug web -i -q --image=busybox --container=debugger -- sh -c 'read line; echo said $line at $(hostname)'";
+    let ran = kubectl.run_with(debug, "a word\n");
+    assert!(ran.out.contains("said a word at web"), "{ran:?}");
+    let ended = "get pod web -o jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}";
+    cluster.wait("the debugger's end is told", || (kubectl.ok(ended) == "0").then_some(()));
     // A stand-in says on its console what it is asked.
     let mut visitor = Started::new(&kubectl, "attach web", "true");
     let address = kubectl.ok("get pod web -o jsonpath={.status.podIP}");
@@ -194,8 +210,26 @@ fn ports_of_every_pod_are_forwarded() {
         BufReader::new(forward.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
         let port = said.split(':').nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap();
         for _ in 0..3 {
-            let answer = get(port, "web");
+            let answer = get(port, "/x");
             assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"pod\":"), "{carrier}: {answer}");
         }
     }
+    for name in ["pods/web", "pods/http:web:http", "services/web:80", "services/http:web:main"] {
+        let said = kubectl.ok(&format!("get --raw /api/v1/namespaces/default/{name}/proxy/x?y=1"));
+        assert!(
+            said.contains("\"pod\": \"web\"")
+                && said.contains("\"path\": \"/x\"")
+                && said.contains("\"query\": \"y=1\""),
+            "{name}: {said}"
+        );
+    }
+    let idle = "get --raw /api/v1/namespaces/default/services/idle:80/proxy/";
+    kubectl.run(idle).fails("no endpoints available for service");
+
+    let mut proxy = Started::new(&kubectl, "proxy --port=0", "true");
+    let said = proxy.line();
+    let port = said.trim().rsplit(':').next().and_then(|port| port.parse().ok()).unwrap();
+    let path = "/api/v1/namespaces/default/services/http:web:80/proxy/x";
+    let answer = get(port, path);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"pod\": \"web\""), "{answer}");
 }

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use engine_store::Status;
 use http::header::{
     CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -10,7 +11,6 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Empty};
 use sha1::{Digest, Sha1};
 
 use crate::answer::{self, Answer};
@@ -94,7 +94,7 @@ pub(super) fn spdy(
 
 /// 101 with the name of what follows.
 fn switching(to: &'static str) -> Answer {
-    let mut answer = Response::new(Empty::new().boxed_unsync());
+    let mut answer = Response::new(answer::whole(Bytes::new()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     answer.headers_mut().insert(UPGRADE, HeaderValue::from_static(to));

@@ -98,7 +98,9 @@ fn client(world: &World, kubeconfig: &str) -> Client {
     world.tokio.block_on(async {
         let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
         let options = kube::config::KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        // Every answer is looked at, also those that kube-rs would ask for once more.
+        config.default_retry = false;
         Client::try_from(config).unwrap()
     })
 }
@@ -152,8 +154,11 @@ fn what_cannot_be_understood_is_refused_in_the_apis_words() {
     http.get(&format!("{PODS}?labelSelector=a%20b")).is_status(400, "BadRequest");
     http.get(&format!("{PODS}?limit=x")).is_status(400, "BadRequest");
     http.get(&format!("{PODS}?watch=1&resourceVersion=x")).is_status(422, "Invalid");
-    for part in ["portforward", "attach"] {
+    world.running_pod("here", json!({}));
+    for part in ["portforward", "attach?stdin=1", "exec?stdout=1&command=a"] {
         http.get(&format!("{PODS}/x/{part}")).is_status(404, "NotFound");
+        let status = http.get(&format!("{PODS}/here/{part}")).is_status(400, "BadRequest");
+        assert_eq!(status["message"], "Upgrade request required", "{part}");
     }
 }
 

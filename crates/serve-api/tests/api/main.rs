@@ -15,6 +15,7 @@ mod kube_rs;
 mod kubectl;
 mod pretence;
 mod protobuf;
+mod proxy;
 mod restart;
 mod streams;
 mod world;

@@ -1,5 +1,6 @@
 //! A runtime that only pretends to run Pods.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -171,6 +172,18 @@ impl PodRuntime for Pretence {
             Ok(Box::new(client) as ByteStream)
         })
     }
+
+    /// Every address answers on port 8080; what it answers depends on the path.
+    fn reach(&self, address: SocketAddr) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
+        Box::pin(async move {
+            if address.port() != 8080 {
+                return Err(RuntimeError::Refused(format!("dial tcp {address}: connection refused")));
+            }
+            let (client, server) = tokio::io::duplex(1024);
+            tokio::spawn(answer_by_path(server));
+            Ok(Box::new(client) as ByteStream)
+        })
+    }
 }
 
 /// Reads to the end of what the client sends, and only then says how much it was: both sides close separately.
@@ -181,15 +194,39 @@ async fn count(mut client: DuplexStream, _conversation: Conversation) {
 
 /// Answers one request with its own head and closes.
 async fn answer_http(mut client: DuplexStream, pod: NamespacedName, _conversation: Conversation) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match client.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => return,
-        }
-    }
-    let body = format!("I am {pod}\n{}", String::from_utf8_lossy(&head));
+    let Some(head) = read_head(&mut client).await else { return };
+    let body = format!("I am {pod}\n{}", head);
     let answer =
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let _ = client.write_all(answer.as_bytes()).await;
+}
+
+async fn read_head(client: &mut DuplexStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+async fn answer_by_path(mut client: DuplexStream) {
+    let Some(head) = read_head(&mut client).await else { return };
+    let length = |body: &str| format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let answer = match head.split(' ').nth(1).unwrap() {
+        "/moved" => format!("HTTP/1.1 302 Found\r\nLocation: /there?a=1\r\n{}", length("")),
+        "/page" => {
+            let page = "<a href=\"/there\">there</a>";
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n{}", length(page))
+        }
+        "/talk" => {
+            let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+            client.write_all(switch.as_bytes()).await.unwrap();
+            let (mut from, mut to) = tokio::io::split(client);
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+            let _ = to.shutdown().await;
+            return;
+        }
+        _ => format!("HTTP/1.1 418 I'm a teapot\r\nX-Kept: yes\r\n{}", length(&head)),
+    };
     let _ = client.write_all(answer.as_bytes()).await;
 }
