@@ -58,8 +58,8 @@ fn wants_token(pod: &Value, account: &Value) -> bool {
 
 /// Adds the volume, and mounts it in every container that has nothing at its place.
 fn mount_token(env: &mut Env<'_>, pod: &mut Value) {
-    let existing = list(pod, "/spec/volumes").iter().map(|volume| text(volume, "/name"));
-    let existing = existing.filter(|name| name.starts_with(VOLUME)).next_back().map(str::to_owned);
+    let mut existing = list(pod, "/spec/volumes").iter().map(|volume| text(volume, "/name"));
+    let existing = existing.rfind(|name| name.starts_with(VOLUME)).map(str::to_owned);
     let volume = existing.clone().unwrap_or_else(|| names::generate(VOLUME, env));
     let mut used = false;
     for field in ["containers", "initContainers"] {

@@ -70,10 +70,7 @@ impl PodRuntime for UpperPods {
         )
     }
 
-    fn reach(
-        &self,
-        address: std::net::SocketAddr,
-    ) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
+    fn reach(&self, address: std::net::SocketAddr) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
         Box::pin(async move { Err(RuntimeError::NotFound(format!("nothing here reaches {address}"))) })
     }
 }

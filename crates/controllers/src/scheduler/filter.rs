@@ -121,7 +121,7 @@ fn refused_by_node(spec: &PodSpec, state: &NodeState<'_>) -> Option<&'static str
     (!is_selected(spec, state.node)).then_some("node(s) didn't match Pod's node affinity/selector")
 }
 
-fn occupied<'a>(domains: BTreeMap<&'a str, usize>) -> BTreeSet<&'a str> {
+fn occupied(domains: BTreeMap<&str, usize>) -> BTreeSet<&str> {
     domains.into_iter().filter(|(_, count)| *count > 0).map(|(domain, _)| domain).collect()
 }
 
