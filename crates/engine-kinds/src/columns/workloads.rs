@@ -49,6 +49,35 @@ pub(crate) const JOB: &[Column] = &[
     SELECTOR,
 ];
 
+/// Nothing is measured here, so the current side of each target is unknown (upstream: `formatHPAMetrics`).
+pub(crate) const POD_AUTOSCALER: &[Column] = &[
+    NAME,
+    column("Reference", |scaler, _| {
+        let part = |field: &str| text(scaler, &format!("/spec/scaleTargetRef/{field}"));
+        format!("{}/{}", part("kind"), part("name")).into()
+    }),
+    column("Targets", |scaler, _| scaling_targets(scaler).into()),
+    number("MinPods", |scaler, _| integer(scaler, "/spec/minReplicas").unwrap_or(1).into()),
+    number("MaxPods", |scaler, _| integer_or_zero(scaler, "/spec/maxReplicas")),
+    number("Replicas", |scaler, _| integer_or_zero(scaler, "/status/currentReplicas")),
+    AGE,
+];
+
+fn scaling_targets(scaler: &Value) -> String {
+    let targets = list(scaler, "/spec/metrics").iter().map(|metric| {
+        let wanted = match integer(metric, "/resource/target/averageUtilization") {
+            Some(percent) => format!("{percent}%"),
+            None => text(metric, "/resource/target/averageValue").to_owned(),
+        };
+        match text(metric, "/resource/name") {
+            "" => "<unknown>".to_owned(),
+            resource => format!("{resource}: <unknown>/{wanted}"),
+        }
+    });
+    let targets: Vec<String> = targets.collect();
+    if targets.is_empty() { "<none>".to_owned() } else { targets.join(", ") }
+}
+
 pub(crate) const CRON_JOB: &[Column] = &[
     NAME,
     column("Schedule", |job, _| json!(text(job, "/spec/schedule"))),

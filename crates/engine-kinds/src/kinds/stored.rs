@@ -34,6 +34,7 @@ pub(super) const KINDS: &[&Row] = &[
         short_names: &["hpa"],
         categories: &["all"],
         subresources: &[STATUS],
+        columns: columns::POD_AUTOSCALER,
         schema: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
         warning: Some("HorizontalPodAutoscalers are stored, but nothing scales by them here"),
         ..BASE

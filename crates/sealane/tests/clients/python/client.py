@@ -73,9 +73,18 @@ def patches(core):
     steps = [{"op": "add", "path": "/metadata/annotations", "value": {"x": "y"}}]
     patched = apps.patch_namespaced_deployment("patches", NAMESPACE, steps)
     assert patched.metadata.annotations["x"] == "y"
-    scale = apps.read_namespaced_deployment_scale("patches", NAMESPACE)
-    scale.spec.replicas = 1
-    assert apps.replace_namespaced_deployment_scale("patches", NAMESPACE, scale).spec.replicas == 1
+
+    def scale_up():
+        # The controller writes the status meanwhile: a version that is not the newest is refused, as it should be.
+        scale = apps.read_namespaced_deployment_scale("patches", NAMESPACE)
+        scale.spec.replicas = 1
+        try:
+            return apps.replace_namespaced_deployment_scale("patches", NAMESPACE, scale).spec.replicas == 1
+        except ApiException as error:
+            assert error.status == 409, error
+            return False
+
+    until("the Deployment is scaled", scale_up)
     refused(422, lambda: apps.patch_namespaced_deployment("patches", NAMESPACE, {"spec": {"replicas": -1}}))
     apps.delete_namespaced_deployment("patches", NAMESPACE, propagation_policy="Foreground")
     until("the Deployment is gone", lambda: not apps.list_namespaced_deployment(NAMESPACE, field_selector="metadata.name=patches").items)
