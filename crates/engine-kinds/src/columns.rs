@@ -14,7 +14,9 @@ mod storage;
 mod workloads;
 
 pub(crate) use storage::{VOLUME, VOLUME_CLAIM};
-pub(crate) use workloads::{CONTROLLER_REVISION, CRON_JOB, DAEMON_SET, DISRUPTION_BUDGET, JOB, POD_AUTOSCALER, STATEFUL_SET};
+pub(crate) use workloads::{
+    CONTROLLER_REVISION, CRON_JOB, DAEMON_SET, DISRUPTION_BUDGET, JOB, POD_AUTOSCALER, STATEFUL_SET,
+};
 
 const NAME: Column = Column {
     name: "Name",

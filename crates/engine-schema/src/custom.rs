@@ -93,13 +93,13 @@ mod tests {
             FieldSet::of(&object, &ty).paths(),
             [
                 ".metadata.labels.x",
-                ".spec.labels.k",
                 ".spec.plain",
+                ".spec.whole",
+                ".spec.labels.k",
                 ".spec.ports[port=1]",
                 ".spec.ports[port=1].name",
                 ".spec.ports[port=1].port",
                 ".spec.tags[=\"t\"]",
-                ".spec.whole",
             ]
         );
         let mut changed = object.clone();
