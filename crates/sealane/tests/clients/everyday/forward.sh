@@ -1,4 +1,5 @@
 # Forwards a free local port to $1, port $2, and asks there.
+: > forwarded.txt
 kubectl port-forward "$1" ":$2" > forwarded.txt 2>&1 &
 pid=$!
 tries=0

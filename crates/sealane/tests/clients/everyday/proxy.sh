@@ -1,4 +1,5 @@
 # Serves the API on a free local port and asks there for $1.
+: > proxied.txt
 kubectl proxy --port=0 > proxied.txt 2>&1 &
 pid=$!
 tries=0
