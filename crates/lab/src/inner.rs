@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use apply_kube::{Events, Writer};
+use engine_kubelet::files::Resolver;
+use kubelet::{HeldSources, NodeContext, Pods, Runtime, Shared, Storage};
 use netns::{Netns, bring_up_loopback};
 use serve_api::{ApiHandle, ApiServer, ApiServerConfig, Credentials, kubeconfig, kubeconfig_of};
 use tokio::io::AsyncReadExt;
@@ -15,15 +17,10 @@ use watch::Access;
 
 use crate::address::{self, LabNode};
 use crate::front::{Handover, Message};
-use crate::kubelet::files::Resolver;
-use crate::kubelet::image_map::ImageMap;
-use crate::kubelet::node::{HeldSources, NodeContext, Shared};
-use crate::kubelet::pods::Pods;
-use crate::kubelet::runtime::Runtime;
 use crate::settings::LabSettings;
 use crate::sockets::HostSockets;
 use crate::state::StateDir;
-use crate::{bootstrap, control, kubelet, nodes, publish, relay, rights, underlay, world};
+use crate::{bootstrap, control, nodes, publish, relay, rights, underlay, world};
 
 /// What came from the process in front.
 pub(crate) struct Inherited {
@@ -154,10 +151,7 @@ fn kubelets(
     writer: &Writer,
     pods: Arc<Pods>,
 ) -> anyhow::Result<Vec<Arc<NodeContext>>> {
-    let images = match &settings.image_map {
-        Some(path) => ImageMap::load(path)?,
-        None => ImageMap::built_in(),
-    };
+    let images = kubelet::image_map(settings.image_map.as_deref())?;
     let resolver = Resolver {
         cluster_dns: address::CLUSTER_DNS.into(),
         cluster_domain: address::CLUSTER_DOMAIN.to_owned(),
@@ -172,7 +166,10 @@ fn kubelets(
         logs: state.container_logs(),
         netns_dir: state.netns(""),
         pods,
-        storage: settings.data_dir.as_deref().unwrap_or(state.root()).join("volumes"),
+        storage: Storage {
+            driver: controllers::LAB_STORAGE,
+            directory: settings.data_dir.as_deref().unwrap_or(state.root()).join("volumes"),
+        },
         sources: HeldSources::default(),
     });
     let context = |(node, netns): &(LabNode, Arc<Netns>)| {

@@ -2,7 +2,7 @@
 //!
 //! [`RunningLab::start`] runs in the host's namespaces: it opens the loopback sockets and starts the lab's own process
 //! ([`world_main`]) in namespaces of its own, where everything else happens: the API server (`inner`), one agent
-//! process for each node (`nodes`), the kubelets with their Pods (`kubelet`, `standin`), controllers (`control`).
+//! process for each node (`nodes`), the kubelets with their Pods (the crate `kubelet`), controllers (`control`).
 //! When the process in front ends, however it ends, the kernel takes all of it down.
 
 #![allow(
@@ -17,7 +17,6 @@ mod down;
 mod error;
 mod front;
 mod inner;
-pub mod kubelet;
 mod nodes;
 mod outside;
 mod publish;
@@ -26,7 +25,6 @@ mod resolve;
 mod rights;
 pub mod settings;
 mod sockets;
-pub mod standin;
 pub mod state;
 mod underlay;
 mod world;

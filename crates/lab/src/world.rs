@@ -11,7 +11,6 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::front::{Handover, Message};
 use crate::inner::{self, Inherited};
-use crate::kubelet::sandbox::with_causes;
 use crate::sockets::inherited;
 
 /// Runs the hidden subcommand; the argument is what [`crate::RunningLab::start`] passed.
@@ -30,7 +29,7 @@ pub fn world_main(handover: &str) -> ExitCode {
     // The tie to the parent makes `kill -9` of it end everything here.
     let world = World::new().with_pids().with_host_name().with_ipc().dying_with_parent();
     if let Err(error) = world.enter() {
-        tell(&life, &Message::Failed(with_causes(&error)));
+        tell(&life, &Message::Failed(format!("{:#}", anyhow::Error::new(error))));
         return ExitCode::FAILURE;
     }
     // From here on this is process 1. It only collects the dead; a child does the work and may wait for its own.

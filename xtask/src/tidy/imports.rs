@@ -27,6 +27,7 @@ pub(crate) const PURE_CRATES: &[&str] = &[
     "engine-kinds",
     "engine-extensions",
     "engine-store",
+    "engine-kubelet",
     "engine-streams",
     "explain",
     "controllers",
@@ -44,6 +45,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("engine-structural", &["engine-cel"]),
     ("engine-schema", &[]),
     ("engine-kinds", &["types", "engine-schema"]),
+    ("engine-kubelet", &["types"]),
     ("engine-streams", &[]),
     ("engine-extensions", &["engine-schema", "engine-kinds", "engine-structural"]),
     ("engine-store", &["types", "engine-schema", "engine-kinds", "engine-extensions"]),
@@ -104,7 +106,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "serve-admin",
         ],
     ),
-    // The lab drives the controllers and runs Pods, so it reads and writes the API like any other client.
+    // A kubelet is a client of the API, and answers the API server's questions about Pods (`serve-api`'s `PodRuntime`).
+    ("kubelet", &["types", "netns", "watch", "apply-kube", "serve-api", "engine-kubelet"]),
+    // The lab drives the controllers, so it reads and writes the API like any other client.
     (
         "lab",
         &[
@@ -120,6 +124,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "cni",
             "serve-api",
             "engine-store",
+            "engine-kubelet",
+            "kubelet",
         ],
     ),
 ];

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide::{Action, StopReason};
-use super::probes::{ProbeKind, Probes};
+use crate::decide::{Action, StopReason};
+use crate::probes::{ProbeKind, Probes};
 
 /// Everything known of one Pod on this machine.
 #[derive(Clone, Debug, PartialEq)]

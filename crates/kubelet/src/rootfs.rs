@@ -10,17 +10,17 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine_kubelet::volumes::{Access, Content, Mount};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::tree::Tree;
-use super::volumes::{Access, Content, Mount};
-use crate::LabError;
+use crate::KubeletError;
+use crate::tree::Tree;
 
 /// Directory of the Pod's own things, on its tmpfs.
 const OWN: &str = "/.sealane";
 /// Where this program is found inside every Pod.
-pub const PROGRAM_DIR: &str = "/.sealane/bin";
+pub(crate) const PROGRAM_DIR: &str = "/.sealane/bin";
 /// Directories that stay writable: device files, and kernel interfaces with rules of their own.
 const LEFT_ALONE: &[&str] = &["dev", "proc", "sys"];
 /// The directory that every Pod has of its own; the new root is put together underneath, since nothing of the
@@ -42,7 +42,7 @@ pub struct OwnFiles {
 ///
 /// # Errors
 /// When the kernel refuses a mount.
-pub fn make(files: &OwnFiles) -> Result<OwnedFd, LabError> {
+pub(crate) fn make(files: &OwnFiles) -> Result<OwnedFd, KubeletError> {
     let files = files.clone();
     on_thread(move || {
         leave_shared_namespace()?;
@@ -65,7 +65,7 @@ pub fn make(files: &OwnFiles) -> Result<OwnedFd, LabError> {
 ///
 /// # Errors
 /// When a mount cannot be made.
-pub fn with_mounts(root: &Arc<OwnedFd>, mounts: &[Mount]) -> Result<OwnedFd, LabError> {
+pub(crate) fn with_mounts(root: &Arc<OwnedFd>, mounts: &[Mount]) -> Result<OwnedFd, KubeletError> {
     let (root, mounts) = (Arc::clone(root), mounts.to_vec());
     on_thread(move || {
         // What is on this machine is copied before the Pod's view hides it.
@@ -81,7 +81,7 @@ pub fn with_mounts(root: &Arc<OwnedFd>, mounts: &[Mount]) -> Result<OwnedFd, Lab
         let copies = mounts.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
         unshare(CloneFlags::CLONE_FS)
             .and_then(|()| setns(&*root, CloneFlags::CLONE_NEWNS))
-            .map_err(|error| LabError::system("enter a Pod's mount namespace", error))?;
+            .map_err(|error| KubeletError::system("enter a Pod's mount namespace", error))?;
         leave_shared_namespace()?;
         for (mount, copied) in mounts.iter().zip(copies) {
             mount_volume(mount, copied)?;
@@ -93,23 +93,23 @@ pub fn with_mounts(root: &Arc<OwnedFd>, mounts: &[Mount]) -> Result<OwnedFd, Lab
 /// A namespace cannot be joined by a thread that shares its working directory with others, so every piece of work
 /// here is done by a thread that ends afterwards.
 fn on_thread<T: Send + 'static>(
-    action: impl FnOnce() -> Result<T, LabError> + Send + 'static,
-) -> Result<T, LabError> {
+    action: impl FnOnce() -> Result<T, KubeletError> + Send + 'static,
+) -> Result<T, KubeletError> {
     std::thread::spawn(action).join().expect("the thread returns its failures")
 }
 
-fn leave_shared_namespace() -> Result<(), LabError> {
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|error| LabError::system("make a mount namespace", error))
+fn leave_shared_namespace() -> Result<(), KubeletError> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|error| KubeletError::system("make a mount namespace", error))
 }
 
 /// The calling thread's namespace of this kind, as a descriptor.
-pub(crate) fn own_namespace(kind: &str) -> Result<OwnedFd, LabError> {
+pub(crate) fn own_namespace(kind: &str) -> Result<OwnedFd, KubeletError> {
     let path = format!("/proc/thread-self/ns/{kind}");
-    File::open(&path).map(OwnedFd::from).map_err(|error| LabError::file("open", path, error))
+    File::open(&path).map(OwnedFd::from).map_err(|error| KubeletError::file("open", path, error))
 }
 
 /// Replaces `/` by a tmpfs that shows the same directories, read-only.
-fn enter_new_root() -> Result<(), LabError> {
+fn enter_new_root() -> Result<(), KubeletError> {
     let base = Path::new(PRIVATE);
     let names = read_names(Path::new("/"))?;
     mount_tmpfs(base)?;
@@ -123,24 +123,28 @@ fn enter_new_root() -> Result<(), LabError> {
         .and_then(|()| nix::unistd::pivot_root(".", "."))
         .and_then(|()| umount2(".", MntFlags::MNT_DETACH))
         .and_then(|()| nix::unistd::chdir("/"))
-        .map_err(|error| LabError::system("change the root directory of a Pod", error))?;
+        .map_err(|error| KubeletError::system("change the root directory of a Pod", error))?;
     make_dir(base)?;
     fs::set_permissions(base, fs::Permissions::from_mode(0o1777))
-        .map_err(|error| LabError::file("open up", base, error))
+        .map_err(|error| KubeletError::file("open up", base, error))
 }
 
-fn mount_tmpfs(at: &Path) -> Result<(), LabError> {
+fn mount_tmpfs(at: &Path) -> Result<(), KubeletError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("sealane"), at, Some("tmpfs"), flags, Some("mode=0755"))
-        .map_err(|error| LabError::file("mount a tmpfs on", at, error))
+        .map_err(|error| KubeletError::file("mount a tmpfs on", at, error))
 }
 
 /// Shows one entry of a directory under another path; what cannot be shown is left out.
-fn show(from: &Path, to: &Path, treat: impl Fn(Tree) -> Result<Tree, LabError>) -> Result<(), LabError> {
+fn show(
+    from: &Path,
+    to: &Path,
+    treat: impl Fn(Tree) -> Result<Tree, KubeletError>,
+) -> Result<(), KubeletError> {
     let Ok(metadata) = fs::symlink_metadata(from) else { return Ok(()) };
     if metadata.is_symlink() {
-        let target = fs::read_link(from).map_err(|error| LabError::file("read", from, error))?;
-        return symlink(target, to).map_err(|error| LabError::file("create", to, error));
+        let target = fs::read_link(from).map_err(|error| KubeletError::file("read", from, error))?;
+        return symlink(target, to).map_err(|error| KubeletError::file("create", to, error));
     }
     if metadata.is_dir() {
         make_dir(to)?
@@ -151,13 +155,13 @@ fn show(from: &Path, to: &Path, treat: impl Fn(Tree) -> Result<Tree, LabError>) 
 }
 
 /// Puts a tmpfs over a directory that shows what was there, so that names can be added.
-fn shadow(directory: &Path, except: Option<&OsStr>) -> Result<(), LabError> {
+fn shadow(directory: &Path, except: Option<&OsStr>) -> Result<(), KubeletError> {
     let mut kept: Vec<(OsString, Kept)> = Vec::new();
     for name in read_names(directory)?.into_iter().filter(|name| Some(name.as_os_str()) != except) {
         let path = directory.join(&name);
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         let keep = if metadata.is_symlink() {
-            Kept::Link(fs::read_link(&path).map_err(|error| LabError::file("read", &path, error))?)
+            Kept::Link(fs::read_link(&path).map_err(|error| KubeletError::file("read", &path, error))?)
         } else {
             Kept::Tree(Tree::copy(&path)?, metadata.is_dir())
         };
@@ -168,7 +172,7 @@ fn shadow(directory: &Path, except: Option<&OsStr>) -> Result<(), LabError> {
         let to = directory.join(name);
         match keep {
             Kept::Link(target) => {
-                symlink(target, &to).map_err(|error| LabError::file("create", &to, error))?
+                symlink(target, &to).map_err(|error| KubeletError::file("create", &to, error))?
             }
             Kept::Tree(tree, is_dir) => {
                 if is_dir {
@@ -188,24 +192,24 @@ enum Kept {
     Tree(Tree, bool),
 }
 
-fn read_names(directory: &Path) -> Result<Vec<OsString>, LabError> {
-    let entries = fs::read_dir(directory).map_err(|error| LabError::file("read", directory, error))?;
+fn read_names(directory: &Path) -> Result<Vec<OsString>, KubeletError> {
+    let entries = fs::read_dir(directory).map_err(|error| KubeletError::file("read", directory, error))?;
     Ok(entries.flatten().map(|entry| entry.file_name()).collect())
 }
 
-fn make_dir(path: &Path) -> Result<(), LabError> {
-    fs::create_dir_all(path).map_err(|error| LabError::file("create", path, error))
+fn make_dir(path: &Path) -> Result<(), KubeletError> {
+    fs::create_dir_all(path).map_err(|error| KubeletError::file("create", path, error))
 }
 
-fn make_file(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
+fn make_file(path: &Path, bytes: &[u8]) -> Result<(), KubeletError> {
     if let Some(parent) = path.parent() {
         make_dir(parent)?;
     }
-    fs::write(path, bytes).map_err(|error| LabError::file("create", path, error))
+    fs::write(path, bytes).map_err(|error| KubeletError::file("create", path, error))
 }
 
 /// Puts a file of the Pod's own over one of the machine's, which may be missing or a link to nowhere.
-fn put_file(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
+fn put_file(path: &Path, bytes: &[u8]) -> Result<(), KubeletError> {
     let own = Path::new(OWN).join("files").join(path.file_name().unwrap_or_default());
     make_file(&own, bytes)?;
     if !path.is_file() {
@@ -217,7 +221,7 @@ fn put_file(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
     Tree::copy(&own)?.attach(path)
 }
 
-fn mount_volume(mount: &Mount, copied: Option<Tree>) -> Result<(), LabError> {
+fn mount_volume(mount: &Mount, copied: Option<Tree>) -> Result<(), KubeletError> {
     let volume = Path::new(OWN).join("volumes").join(&mount.volume);
     let source = volume.join(&mount.sub_path);
     let tree = match (&mount.content, copied) {
@@ -241,7 +245,9 @@ fn mount_volume(mount: &Mount, copied: Option<Tree>) -> Result<(), LabError> {
         let parent = mount.at.parent().unwrap_or(Path::new("/"));
         make_target_dir(parent)?;
         if let Err(error) = fs::write(&mount.at, b"") {
-            is_read_only(&error).then_some(()).ok_or_else(|| LabError::file("create", &mount.at, error))?;
+            is_read_only(&error)
+                .then_some(())
+                .ok_or_else(|| KubeletError::file("create", &mount.at, error))?;
             shadow(parent, mount.at.file_name())?;
             make_file(&mount.at, b"")?;
         }
@@ -250,7 +256,7 @@ fn mount_volume(mount: &Mount, copied: Option<Tree>) -> Result<(), LabError> {
 }
 
 /// Makes a directory to mount on; where the machine's directory above is read-only, it is shadowed first.
-fn make_target_dir(path: &Path) -> Result<(), LabError> {
+fn make_target_dir(path: &Path) -> Result<(), KubeletError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -261,7 +267,7 @@ fn make_target_dir(path: &Path) -> Result<(), LabError> {
             shadow(above, None)?;
             make_dir(path)
         }
-        Err(error) => Err(LabError::file("create", path, error)),
+        Err(error) => Err(KubeletError::file("create", path, error)),
     }
 }
 

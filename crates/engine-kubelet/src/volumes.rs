@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
     Volume, VolumeProjection,
 };
 
-use super::environment::{ConfigError, Place, Sources, field_value};
+use crate::environment::{ConfigError, Place, Sources, field_value};
 
 /// Files of a volume by relative path.
 pub type Files = BTreeMap<PathBuf, Vec<u8>>;

@@ -10,13 +10,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::process::{Child, Command};
 
-use super::process::{self, Launch};
+use crate::process::{self, Launch};
 
 /// Starts a program that has a terminal; our end of it.
 ///
 /// # Errors
 /// When there is no terminal left, or the program cannot be executed.
-pub fn start(mut launch: Launch) -> std::io::Result<(Child, Terminal)> {
+pub(crate) fn start(mut launch: Launch) -> std::io::Result<(Child, Terminal)> {
     launch.variables.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
     let pair = nix::pty::openpty(None, None)?;
     let (ours, theirs) = (pair.master, pair.slave);

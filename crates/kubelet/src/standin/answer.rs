@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::websocket;
 use serve_api::LogSource;
 
-use crate::kubelet::logs::RunLog;
+use crate::logs::RunLog;
 
 /// How content types of gRPC begin (gRPC over HTTP/2, "Requests").
 const GRPC: &[u8] = b"application/grpc";
@@ -28,7 +28,7 @@ const MAX_DELAY_SECONDS: f64 = 60.0;
 /// Whom a stand-in stands in for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Pod.
     pub pod: String,
     /// Its Namespace.

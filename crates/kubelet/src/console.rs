@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::logs::{Lines, RunLog};
-use super::runtime::{RESIZE_QUEUE, resize};
-use super::terminal::Terminal;
+use crate::logs::{Lines, RunLog};
+use crate::runtime::{RESIZE_QUEUE, resize};
+use crate::terminal::Terminal;
 
 /// Bytes buffered towards a client, and from it.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -189,7 +189,7 @@ impl Console {
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn follow(log: &Arc<RunLog>, request: &AttachRequest) -> Result<ExecSession, RuntimeError> {
+pub(crate) fn follow(log: &Arc<RunLog>, request: &AttachRequest) -> Result<ExecSession, RuntimeError> {
     let output =
         log.stream(LogRequest { follow: true, tail_lines: Some(0), ..LogRequest::default() })?.output;
     let log = Arc::clone(log);

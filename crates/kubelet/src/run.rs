@@ -1,31 +1,4 @@
-//! The kubelets of a lab, all in one: Pods that the API puts on our nodes run here.
-//!
-//! What to do for a Pod is decided in `decide`, from data alone; `worker` does it. Everything in `status`, `probes`,
-//! `environment`, `files`, `program` and `volumes` is a function too.
-
-pub mod check;
-pub mod console;
-pub mod container;
-pub mod decide;
-pub mod environment;
-pub mod ephemeral;
-pub mod files;
-pub mod image_map;
-pub mod logs;
-pub mod node;
-pub mod observed;
-pub mod pods;
-pub mod probes;
-pub mod process;
-pub mod program;
-pub mod rootfs;
-pub mod runtime;
-pub mod sandbox;
-pub mod status;
-pub mod terminal;
-mod tree;
-pub mod volumes;
-pub mod worker;
+//! The kubelets of a lab, all in one: what the API puts on our nodes gets a worker each, with the objects it refers to.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -40,8 +13,8 @@ use tokio::sync::watch as channel;
 use types::{NamespacedName, NodeName};
 use watch::{Client, ObjectBatch, Selection};
 
-use node::{AllSources, NodeContext, Shared};
-use worker::Worker;
+use crate::node::{AllSources, NodeContext, Shared};
+use crate::worker::Worker;
 
 /// Runs the Pods of these nodes for as long as it is polled.
 pub async fn run(client: Client, shared: Arc<Shared>, nodes: Vec<Arc<NodeContext>>) {
@@ -92,9 +65,9 @@ async fn take_volumes(
     let Some(batch) = stream.next().await else { return std::future::pending().await };
     if let ObjectBatch::Remove(volume) = &batch
         && let Some(source) = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref())
-        && source.driver == controllers::LAB_STORAGE
+        && source.driver == shared.storage.driver
     {
-        let directory = shared.storage.join(&source.volume_handle);
+        let directory = shared.storage.directory.join(&source.volume_handle);
         match std::fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(directory = %directory.display(), %error, "a volume could not be removed");

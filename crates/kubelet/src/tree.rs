@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::LabError;
+use crate::KubeletError;
 
 // From the kernel's `include/uapi/linux/mount.h`.
 const OPEN_TREE_CLONE: libc::c_uint = 1;
@@ -31,13 +31,13 @@ pub(crate) struct Tree(OwnedFd);
 
 impl Tree {
     /// Copies what is at a path.
-    pub(crate) fn copy(path: &Path) -> Result<Self, LabError> {
+    pub(crate) fn copy(path: &Path) -> Result<Self, KubeletError> {
         let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | AT_RECURSIVE;
         let name = c_path(path)?;
         // SAFETY: the path outlives the call.
         let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, name.as_ptr(), flags) };
         if fd < 0 {
-            return Err(LabError::file("copy the mounts of", path, io::Error::last_os_error()));
+            return Err(KubeletError::file("copy the mounts of", path, io::Error::last_os_error()));
         }
         let fd = RawFd::try_from(fd).expect("descriptors fit");
         // SAFETY: the kernel just made it for us alone.
@@ -45,7 +45,7 @@ impl Tree {
     }
 
     /// The same, read-only with all that is mounted below.
-    pub(crate) fn read_only(self) -> Result<Self, LabError> {
+    pub(crate) fn read_only(self) -> Result<Self, KubeletError> {
         let attributes =
             MountAttributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
         let flags = libc::AT_EMPTY_PATH.cast_unsigned() | AT_RECURSIVE;
@@ -62,20 +62,20 @@ impl Tree {
         };
         if done < 0 {
             let error = io::Error::last_os_error();
-            return Err(LabError::system("make a mount read-only", error));
+            return Err(KubeletError::system("make a mount read-only", error));
         }
         Ok(self)
     }
 
     /// Whether it is a directory.
-    pub(crate) fn is_dir(&self) -> Result<bool, LabError> {
+    pub(crate) fn is_dir(&self) -> Result<bool, KubeletError> {
         use nix::sys::stat::{SFlag, fstat};
-        let stat = fstat(&self.0).map_err(|error| LabError::system("look at a mount", error))?;
+        let stat = fstat(&self.0).map_err(|error| KubeletError::system("look at a mount", error))?;
         Ok(SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
     }
 
     /// Mounts it on a path of the calling thread's namespace.
-    pub(crate) fn attach(self, at: &Path) -> Result<(), LabError> {
+    pub(crate) fn attach(self, at: &Path) -> Result<(), KubeletError> {
         let name = c_path(at)?;
         // SAFETY: both paths outlive the call.
         let done = unsafe {
@@ -88,11 +88,11 @@ impl Tree {
                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS,
             )
         };
-        if done < 0 { Err(LabError::file("mount on", at, io::Error::last_os_error())) } else { Ok(()) }
+        if done < 0 { Err(KubeletError::file("mount on", at, io::Error::last_os_error())) } else { Ok(()) }
     }
 }
 
-fn c_path(path: &Path) -> Result<CString, LabError> {
+fn c_path(path: &Path) -> Result<CString, KubeletError> {
     CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| LabError::file("use", path, io::Error::from(io::ErrorKind::InvalidInput)))
+        .map_err(|_| KubeletError::file("use", path, io::Error::from(io::ErrorKind::InvalidInput)))
 }

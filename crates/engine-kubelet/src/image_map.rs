@@ -1,7 +1,5 @@
 //! What stands in for known images: which program, which ports.
 
-use std::path::Path;
-
 use serde::Deserialize;
 use types::{Port, PortProto, Protocol};
 
@@ -27,29 +25,6 @@ pub struct ImageEntry {
     /// TCP ports a stand-in listens on when the container declares none.
     #[serde(default)]
     pub ports: Vec<Port>,
-}
-
-/// Why an image map cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageMapError {
-    /// The file cannot be read.
-    #[error("cannot read image map {path}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not as it should be.
-    #[error(
-        "image map {path} is malformed; it is a YAML list of `image`, `entrypoint`, `cmd`, `ports`: {why}"
-    )]
-    Malformed {
-        /// The file.
-        path: String,
-        /// Where and why.
-        why: String,
-    },
 }
 
 /// Images that run whatever they are told, so that arguments alone name the program.
@@ -117,18 +92,11 @@ impl ImageMap {
         Self { entries: shells.chain(servers).collect() }
     }
 
-    /// The built-in map with the entries of a file before it.
+    /// The built-in map with the entries of a YAML list before it.
     ///
     /// # Errors
-    /// When the file cannot be read or is malformed.
-    pub fn load(path: &Path) -> Result<Self, ImageMapError> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ImageMapError::Read { path: shown.clone(), source })?;
-        Self::parse(&text).map_err(|why| ImageMapError::Malformed { path: shown, why })
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
+    /// When it is malformed, with where and why.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut entries: Vec<ImageEntry> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         entries.extend(Self::built_in().entries);
         Ok(Self { entries })

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Probe;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::observed::Event;
 use super::*;
+use crate::observed::Event;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()

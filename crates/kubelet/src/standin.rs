@@ -21,10 +21,10 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use types::{PortProto, Protocol};
 
-pub use answer::Identity;
+pub(crate) use answer::Identity;
 use answer::{Answers, Ends};
 
-use crate::kubelet::logs::RunLog;
+use crate::logs::RunLog;
 
 /// Length of the queue of connections not yet accepted (`SOMAXCONN` of Linux since 5.4).
 const BACKLOG: i32 = 4096;
@@ -35,7 +35,7 @@ const FIRST_BYTES_PAUSE: Duration = Duration::from_millis(5);
 
 /// A running stand-in; it ends when this is dropped.
 #[derive(Debug)]
-pub struct StandIn {
+pub(crate) struct StandIn {
     stopping: CancellationToken,
 }
 
@@ -55,7 +55,7 @@ impl StandIn {
     ///
     /// # Errors
     /// When a port is taken inside the Pod; the text names it.
-    pub fn start(
+    pub(crate) fn start(
         netns: &Netns,
         ports: &BTreeSet<PortProto>,
         identity: Identity,

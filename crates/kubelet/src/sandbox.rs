@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine_kubelet::volumes::Mount;
 use netns::Netns;
 use nix::sched::{CloneFlags, setns, unshare};
 use serde::Deserialize;
@@ -14,9 +15,8 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::rootfs::{self, OwnFiles};
-use super::volumes::Mount;
-use crate::LabError;
+use crate::KubeletError;
+use crate::rootfs::{self, OwnFiles};
 
 /// Name of a Pod's link inside its namespace, as every container runtime has it.
 const POD_LINK: &str = "eth0";
@@ -143,7 +143,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn root(&self, files: &OwnFiles) -> Result<Arc<OwnedFd>, LabError> {
+    pub fn root(&self, files: &OwnFiles) -> Result<Arc<OwnedFd>, KubeletError> {
         let mut root = self.root.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*root {
             return Ok(Arc::clone(made));
@@ -157,7 +157,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// When a mount cannot be made.
-    pub fn container_root(&self, files: &OwnFiles, mounts: &[Mount]) -> Result<Arc<OwnedFd>, LabError> {
+    pub fn container_root(&self, files: &OwnFiles, mounts: &[Mount]) -> Result<Arc<OwnedFd>, KubeletError> {
         let root = self.root(files)?;
         if mounts.is_empty() { Ok(root) } else { rootfs::with_mounts(&root, mounts).map(Arc::new) }
     }
@@ -166,8 +166,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// When descriptors run out.
-    pub fn entrance(&self, root: &OwnedFd, directory: &str) -> Result<Entrance, LabError> {
-        let failed = |error| LabError::system("duplicate a namespace descriptor", error);
+    pub fn entrance(&self, root: &OwnedFd, directory: &str) -> Result<Entrance, KubeletError> {
+        let failed = |error| KubeletError::system("duplicate a namespace descriptor", error);
         Ok(Entrance {
             mount: root.try_clone().map_err(failed)?,
             host_name: self.host_name.try_clone().map_err(failed)?,
@@ -222,10 +222,11 @@ impl Entrance {
     }
 }
 
-fn make_host_name(name: String) -> Result<OwnedFd, LabError> {
+fn make_host_name(name: String) -> Result<OwnedFd, KubeletError> {
     let made = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWUTS).map_err(|error| LabError::system("make a UTS namespace", error))?;
-        nix::unistd::sethostname(name).map_err(|error| LabError::system("set a host name", error))?;
+        unshare(CloneFlags::CLONE_NEWUTS)
+            .map_err(|error| KubeletError::system("make a UTS namespace", error))?;
+        nix::unistd::sethostname(name).map_err(|error| KubeletError::system("set a host name", error))?;
         rootfs::own_namespace("uts")
     });
     made.join().expect("the thread only makes system calls")

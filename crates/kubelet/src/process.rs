@@ -5,18 +5,18 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine_kubelet::environment::Variables;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serve_api::{ByteReader, LogSource};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use super::console::Console;
-use super::environment::Variables;
-use super::logs::RunLog;
-use super::rootfs::PROGRAM_DIR;
-use super::sandbox::Entrance;
-use super::terminal;
+use crate::console::Console;
+use crate::logs::RunLog;
+use crate::rootfs::PROGRAM_DIR;
+use crate::sandbox::Entrance;
+use crate::terminal;
 
 /// How long output may still come after a program ended; a child it left behind may hold its pipes.
 const OUTPUT_GRACE: Duration = Duration::from_millis(300);
@@ -34,7 +34,7 @@ pub struct Launch {
 
 /// A running host program.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     group: Pid,
     output: Vec<JoinHandle<()>>,
@@ -43,7 +43,7 @@ pub struct Process {
 
 /// The environment that every program in a Pod starts from.
 #[must_use]
-pub fn base_variables(host_path: &str, host_name: &str) -> Variables {
+pub(crate) fn base_variables(host_path: &str, host_name: &str) -> Variables {
     [
         ("PATH", format!("{host_path}:{PROGRAM_DIR}")),
         ("HOME", "/tmp".to_owned()),
@@ -56,7 +56,7 @@ pub fn base_variables(host_path: &str, host_name: &str) -> Variables {
 
 /// Whether this machine has a program, as a shell would find it.
 #[must_use]
-pub fn is_here(program: &str, host_path: &str) -> bool {
+pub(crate) fn is_here(program: &str, host_path: &str) -> bool {
     let is_executable =
         |path: &Path| path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok();
     if program == "sealane" {
@@ -70,7 +70,7 @@ pub fn is_here(program: &str, host_path: &str) -> bool {
 
 /// A command that starts inside a Pod, in a process group of its own.
 #[must_use]
-pub fn command(launch: Launch) -> Command {
+pub(crate) fn command(launch: Launch) -> Command {
     let Launch { argv, variables, entrance } = launch;
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).env_clear().envs(variables).stdin(Stdio::null()).kill_on_drop(true);
@@ -88,7 +88,7 @@ pub fn command(launch: Launch) -> Command {
 ///
 /// # Errors
 /// When the program cannot be executed.
-pub fn start(launch: Launch, log: &Arc<RunLog>, console: &Arc<Console>) -> std::io::Result<Process> {
+pub(crate) fn start(launch: Launch, log: &Arc<RunLog>, console: &Arc<Console>) -> std::io::Result<Process> {
     let carry = |from, source| {
         let (console, log) = (Arc::clone(console), Arc::clone(log));
         tokio::spawn(async move { console.carry(from, source, &log).await })
@@ -116,7 +116,7 @@ pub fn start(launch: Launch, log: &Arc<RunLog>, console: &Arc<Console>) -> std::
 
 /// The process group of a child just started.
 #[must_use]
-pub fn group_of(child: &Child) -> Pid {
+pub(crate) fn group_of(child: &Child) -> Pid {
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).expect("a child just started has a number");
     Pid::from_raw(pid)
 }
@@ -124,12 +124,12 @@ pub fn group_of(child: &Child) -> Pid {
 impl Process {
     /// The process group, for signals.
     #[must_use]
-    pub fn group(&self) -> Pid {
+    pub(crate) fn group(&self) -> Pid {
         self.group
     }
 
     /// Waits for the end, and for the last of the output; what the program left behind in its group is killed.
-    pub async fn wait(mut self) -> i32 {
+    pub(crate) async fn wait(mut self) -> i32 {
         let status = self.child.wait().await;
         kill_group(self.group, Signal::SIGKILL);
         for output in self.output {
@@ -141,13 +141,13 @@ impl Process {
 }
 
 /// Sends a signal to all of a group; it may have ended.
-pub fn kill_group(group: Pid, signal: Signal) {
+pub(crate) fn kill_group(group: Pid, signal: Signal) {
     let _ = killpg(group, signal);
 }
 
 /// The exit code as a shell counts it: 128 + signal when a signal ended the program.
 #[must_use]
-pub fn exit_code(status: std::process::ExitStatus) -> i32 {
+pub(crate) fn exit_code(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

@@ -5,17 +5,17 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use engine_kubelet::environment::Variables;
+use engine_kubelet::volumes::Mount;
 use netns::Netns;
 use serve_api::RuntimeError;
 use types::PodName;
 
-use super::console::Console;
-use super::environment::Variables;
-use super::logs::RunLog;
-use super::process::Launch;
-use super::rootfs::OwnFiles;
-use super::sandbox::{Sandbox, with_causes};
-use super::volumes::Mount;
+use crate::console::Console;
+use crate::logs::RunLog;
+use crate::process::Launch;
+use crate::rootfs::OwnFiles;
+use crate::sandbox::{Sandbox, with_causes};
 
 /// All Pods here, by name.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ pub struct HeldContainer {
 
 /// What is said about a container that has ended, or has not begun.
 #[must_use]
-pub fn not_running(container: &str) -> RuntimeError {
+pub(crate) fn not_running(container: &str) -> RuntimeError {
     RuntimeError::NotReady(format!("container \"{container}\" is not running"))
 }
 

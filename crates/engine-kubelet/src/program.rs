@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Container;
 use types::{Port, PortProto, Protocol};
 
-use super::environment::{Variables, expand};
-use super::image_map::ImageMap;
+use crate::environment::{Variables, expand};
+use crate::image_map::ImageMap;
 
 /// What a container runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub fn choose(
     };
     let mut ports = declared_ports(container);
     if ports.is_empty() {
-        ports.extend(entry.into_iter().flat_map(super::image_map::ImageEntry::stand_in_ports));
+        ports.extend(entry.into_iter().flat_map(crate::image_map::ImageEntry::stand_in_ports));
     }
     Program::StandIn { ports, because }
 }

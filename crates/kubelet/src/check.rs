@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::process::{self, Launch};
+use crate::process::{self, Launch};
 
 /// Longest part of an answer that is looked at.
 const MAX_ANSWER: u64 = 10 * 1024;
@@ -19,7 +19,7 @@ const MAX_ANSWER: u64 = 10 * 1024;
 ///
 /// # Errors
 /// When nothing answers in time, or the answer is none of 200 to 399.
-pub async fn http_get(
+pub(crate) async fn http_get(
     action: &HTTPGetAction,
     container: &Container,
     pod: IpAddr,
@@ -83,7 +83,7 @@ fn status_code(answer: &[u8]) -> Option<u16> {
 ///
 /// # Errors
 /// When it does not in time.
-pub async fn tcp_socket(
+pub(crate) async fn tcp_socket(
     action: &TCPSocketAction,
     container: &Container,
     pod: IpAddr,
@@ -110,7 +110,7 @@ async fn tcp_connect(to: SocketAddr, from: &Netns, limit: Duration) -> Result<()
 ///
 /// # Errors
 /// With both reasons (containerd's text).
-pub async fn localhost(port: u16, inside: &Netns) -> Result<TcpStream, String> {
+pub(crate) async fn localhost(port: u16, inside: &Netns) -> Result<TcpStream, String> {
     let first = match connect((Ipv4Addr::LOCALHOST, port).into(), inside).await {
         Ok(stream) => return Ok(stream),
         Err(error) => error,
@@ -127,7 +127,7 @@ pub async fn localhost(port: u16, inside: &Netns) -> Result<TcpStream, String> {
 ///
 /// # Errors
 /// When nothing takes the connection.
-pub async fn connect(to: SocketAddr, from: &Netns) -> std::io::Result<TcpStream> {
+pub(crate) async fn connect(to: SocketAddr, from: &Netns) -> std::io::Result<TcpStream> {
     let family = if to.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
     let made = netns::run_in(from, || socket2::Socket::new(family, socket2::Type::STREAM, None));
     let socket = made.map_err(std::io::Error::other)??;
@@ -155,7 +155,7 @@ fn port_number(port: &IntOrString, container: &Container) -> Result<u16, String>
 ///
 /// # Errors
 /// When it does not end with 0 in time; with what it wrote.
-pub async fn exec(action: &ExecAction, mut launch: Launch, limit: Duration) -> Result<(), String> {
+pub(crate) async fn exec(action: &ExecAction, mut launch: Launch, limit: Duration) -> Result<(), String> {
     launch.argv = action.command.clone().unwrap_or_default();
     if launch.argv.is_empty() {
         return Err("the command is empty".to_owned());

@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-use super::ephemeral;
-use super::observed::{Observed, Phase, Run, Sandbox, Stop};
-use super::probes::ProbeKind;
+use crate::ephemeral;
+use crate::observed::{Observed, Phase, Run, Sandbox, Stop};
+use crate::probes::ProbeKind;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::decide::{Outcome, is_sidecar, outcome, restart_at};
-use super::ephemeral;
-use super::observed::{Ended, Observed, Phase, Run, Sandbox};
+use crate::decide::{Outcome, is_sidecar, outcome, restart_at};
+use crate::ephemeral;
+use crate::observed::{Ended, Observed, Phase, Run, Sandbox};
 
 /// The status the Pod should have; equal to the present one when nothing changed.
 #[must_use]
@@ -151,7 +151,7 @@ fn state(spec: &PodSpec, container: &Container, run: &Run) -> ContainerState {
             ..ContainerState::default()
         },
         Phase::Ended(_) if waits_for_restart(spec, container, run) => {
-            let pause = super::decide::backoff_seconds(run.crashes);
+            let pause = crate::decide::backoff_seconds(run.crashes);
             let message = format!("back-off {pause}s restarting failed container={} pod", container.name);
             waiting("CrashLoopBackOff", Some(message))
         }
@@ -160,7 +160,7 @@ fn state(spec: &PodSpec, container: &Container, run: &Run) -> ContainerState {
 }
 
 fn waits_for_restart(spec: &PodSpec, container: &Container, run: &Run) -> bool {
-    restart_at(spec, container, run).is_some() && super::decide::backoff_seconds(run.crashes) > 0
+    restart_at(spec, container, run).is_some() && crate::decide::backoff_seconds(run.crashes) > 0
 }
 
 fn last_state(spec: &PodSpec, container: &Container, run: &Run) -> Option<ContainerState> {
@@ -280,9 +280,9 @@ fn settled(verdict: Verdict, before: &[PodCondition], now: Timestamp) -> PodCond
 
 #[cfg(test)]
 mod tests {
-    use super::super::decide::Action;
-    use super::super::observed::Event;
     use super::*;
+    use crate::decide::Action;
+    use crate::observed::Event;
 
     const HOST: &str = "192.0.2.11";
 

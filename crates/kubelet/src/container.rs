@@ -3,6 +3,10 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use engine_kubelet::environment::{Place, Sources, environment};
+use engine_kubelet::program::{Program, choose};
+use engine_kubelet::volumes::TokenWish;
+use engine_kubelet::{files, volumes};
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, Probe};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -11,16 +15,13 @@ use serve_api::LogSource;
 use tokio::sync::oneshot;
 use types::NamespacedName;
 
-use super::console::Console;
-use super::environment::{Place, Sources, environment};
-use super::logs::RunLog;
-use super::node::NodeContext;
-use super::pods::{HeldContainer, HeldPod};
-use super::process::{self, Process};
-use super::program::{Program, choose};
-use super::sandbox::Sandbox;
-use super::volumes::TokenWish;
-use super::{check, files, volumes};
+use crate::check;
+use crate::console::Console;
+use crate::logs::RunLog;
+use crate::node::NodeContext;
+use crate::pods::{HeldContainer, HeldPod};
+use crate::process::{self, Process};
+use crate::sandbox::Sandbox;
 use crate::standin::{Identity, StandIn};
 
 /// Exit code of what was killed (128 + SIGKILL).
@@ -35,7 +36,7 @@ const DEFAULT_TIMEOUT_SECONDS: i32 = 1;
 
 /// One Pod, as what is done for its containers needs it.
 #[derive(Clone)]
-pub struct PodContext {
+pub(crate) struct PodContext {
     /// The node's part.
     pub node: Arc<NodeContext>,
     /// The API's object, as it was last seen.
@@ -46,7 +47,7 @@ pub struct PodContext {
 
 /// A running container.
 #[derive(Clone, Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// Identity of the run.
     pub id: String,
     /// What runs.
@@ -62,7 +63,7 @@ enum Control {
 
 /// Why a container could not be started: the status's reason and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotStarted {
+pub(crate) struct NotStarted {
     /// One CamelCase word.
     pub reason: String,
     /// Why.
@@ -70,7 +71,7 @@ pub struct NotStarted {
 }
 
 /// Completes with the exit code when the container has ended.
-pub type Exit = futures_util::future::BoxFuture<'static, i32>;
+pub(crate) type Exit = futures_util::future::BoxFuture<'static, i32>;
 
 impl NotStarted {
     fn configuration(message: String) -> Self {
@@ -107,7 +108,7 @@ impl PodContext {
     ///
     /// # Errors
     /// When its configuration refers to what is not there, or the program cannot be executed.
-    pub async fn start(&self, container: &Container, run: u32) -> Result<(Running, Exit), NotStarted> {
+    pub(crate) async fn start(&self, container: &Container, run: u32) -> Result<(Running, Exit), NotStarted> {
         let sources = self.sources(container).await;
         let place = self.place();
         let mut variables =
@@ -153,7 +154,7 @@ impl PodContext {
         let wishes = volumes::token_wishes(&self.pod, container);
         let deadline = tokio::time::Instant::now() + NEW_NAMESPACE_LIMIT;
         loop {
-            let mut sources = shared.sources.of_namespace(self.namespace(), &shared.storage);
+            let mut sources = shared.sources.of_namespace(self.namespace(), &shared.storage.directory);
             for wish in &wishes {
                 match self.token(wish).await {
                     Ok(token) => drop(sources.tokens.insert(wish.clone(), token)),
@@ -242,7 +243,7 @@ impl PodContext {
     ///
     /// # Errors
     /// With the kubelet's text when it fails.
-    pub async fn probe(&self, container: &Container, probe: &Probe) -> Result<(), String> {
+    pub(crate) async fn probe(&self, container: &Container, probe: &Probe) -> Result<(), String> {
         let seconds = probe.timeout_seconds.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         let limit = Duration::from_secs(u64::try_from(seconds).unwrap_or(1));
         let handler = LifecycleHandler {
@@ -261,7 +262,7 @@ impl PodContext {
     ///
     /// # Errors
     /// With the kubelet's text when it fails.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         container: &Container,
         handler: &LifecycleHandler,
@@ -294,14 +295,14 @@ impl PodContext {
 
 impl Running {
     /// Asks the container to end.
-    pub fn terminate(&self, container: &Container) {
+    pub(crate) fn terminate(&self, container: &Container) {
         let signal = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref());
         let signal = signal.and_then(|name| name.parse().ok()).unwrap_or(Signal::SIGTERM);
         self.end(signal, 0);
     }
 
     /// Ends it at once.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.end(Signal::SIGKILL, KILLED);
     }
 

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apply_kube::{EventKind, EventNote, Events, Subject, Writer};
+use engine_kubelet::environment::Sources;
+use engine_kubelet::files::Resolver;
+use engine_kubelet::image_map::ImageMap;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
 use netns::Netns;
 use types::{NamespacedName, NodeName, ObjectRef};
 
-use super::environment::Sources;
-use super::files::Resolver;
-use super::image_map::ImageMap;
-use super::pods::Pods;
+use crate::pods::Pods;
 
 /// One node.
 pub struct NodeContext {
@@ -47,10 +47,19 @@ pub struct Shared {
     pub netns_dir: PathBuf,
     /// The Pods that are here.
     pub pods: Arc<Pods>,
-    /// Where the lab keeps what PersistentVolumeClaims hold.
-    pub storage: PathBuf,
+    /// What PersistentVolumeClaims are bound to.
+    pub storage: Storage,
     /// Objects that containers refer to.
     pub sources: HeldSources,
+}
+
+/// Volumes of the lab's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Their driver, as PersistentVolumes name it.
+    pub driver: &'static str,
+    /// Where what they hold is kept.
+    pub directory: PathBuf,
 }
 
 /// ConfigMaps, Secrets, Services, claims and volumes of all Namespaces.

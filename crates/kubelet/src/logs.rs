@@ -200,7 +200,7 @@ async fn gone(pipe: &mut tokio::io::DuplexStream) {
 
 /// Makes lines of what a program writes on one of its outputs.
 #[derive(Debug)]
-pub struct Lines {
+pub(crate) struct Lines {
     log: Arc<RunLog>,
     source: LogSource,
     held: Vec<u8>,
@@ -209,12 +209,12 @@ pub struct Lines {
 impl Lines {
     /// Nothing written yet.
     #[must_use]
-    pub fn new(log: Arc<RunLog>, source: LogSource) -> Self {
+    pub(crate) fn new(log: Arc<RunLog>, source: LogSource) -> Self {
         Self { log, source, held: Vec::new() }
     }
 
     /// Takes in what was written.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         let mut pieces = bytes.split(|byte| *byte == b'\n');
         let last = pieces.next_back().unwrap_or_default();
         for piece in pieces {
@@ -229,7 +229,7 @@ impl Lines {
     }
 
     /// Writes out a last line that has no end.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if !self.held.is_empty() {
             self.log.line(self.source, &self.held);
             self.held.clear();

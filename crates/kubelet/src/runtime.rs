@@ -16,13 +16,13 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 use types::NamespacedName;
 
-use super::pods::{Pods, not_running};
-use super::process::{self, Launch};
-use super::terminal::{self, Terminal};
-use super::{check, console};
+use crate::pods::{Pods, not_running};
+use crate::process::{self, Launch};
+use crate::terminal::{self, Terminal};
+use crate::{check, console};
 
 /// Terminal sizes that may wait for the program.
-pub(super) const RESIZE_QUEUE: usize = 4;
+pub(crate) const RESIZE_QUEUE: usize = 4;
 
 /// The Pods of this lab, for the API server.
 #[derive(Clone, Debug)]
@@ -177,7 +177,7 @@ fn with_terminal(launch: Launch, request: &ExecRequest) -> std::io::Result<ExecS
 }
 
 /// Follows the sizes of a client's terminal for as long as it sends some.
-pub(super) async fn resize(terminal: Terminal, mut sizes: mpsc::Receiver<TerminalSize>) {
+pub(crate) async fn resize(terminal: Terminal, mut sizes: mpsc::Receiver<TerminalSize>) {
     while let Some(size) = sizes.recv().await {
         terminal.set_size(size);
     }

@@ -5,28 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply_kube::{DeleteOptions, Error, EventKind, Target};
+use engine_kubelet::decide::{Action, StopReason, decide};
+use engine_kubelet::ephemeral;
+use engine_kubelet::files;
+use engine_kubelet::observed::{Event, Observed};
+use engine_kubelet::probes::ProbeKind;
+use engine_kubelet::status::pod_status;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::sync::{mpsc, watch};
 use types::NamespacedName;
 
-use super::container::{PodContext, Running};
-use super::decide::{Action, StopReason, decide};
-use super::ephemeral;
-use super::files;
-use super::node::NodeContext;
-use super::observed::{Event, Observed};
-use super::pods::HeldPod;
-use super::probes::ProbeKind;
-use super::rootfs::OwnFiles;
-use super::sandbox::{PodNetwork, Sandbox, SandboxSpec};
-use super::status::pod_status;
+use crate::container::{PodContext, Running};
+use crate::node::NodeContext;
+use crate::pods::HeldPod;
+use crate::rootfs::OwnFiles;
+use crate::sandbox::{PodNetwork, Sandbox, SandboxSpec};
 
 /// Pause before a status that could not be written is tried again.
 const WRITE_RETRY: Duration = Duration::from_millis(500);
 
 /// The loop of one Pod.
-pub struct Worker {
+pub(crate) struct Worker {
     context: PodContext,
     observed: Observed,
     running: BTreeMap<String, Running>,
@@ -42,7 +42,7 @@ enum Next {
 impl Worker {
     /// A Pod that was just put on this node.
     #[must_use]
-    pub fn new(node: Arc<NodeContext>, pod: Pod) -> Self {
+    pub(crate) fn new(node: Arc<NodeContext>, pod: Pod) -> Self {
         let held = Arc::new(HeldPod::new(pod.metadata.uid.clone().unwrap_or_default()));
         node.shared.pods.put(name_of(&pod), Arc::clone(&held));
         let context = PodContext { node, pod, held };
@@ -55,7 +55,7 @@ impl Worker {
     }
 
     /// Runs until nothing of the Pod is left.
-    pub async fn run(mut self, mut newest: watch::Receiver<Pod>) {
+    pub(crate) async fn run(mut self, mut newest: watch::Receiver<Pod>) {
         loop {
             let now = Timestamp::now();
             self.context.pod = newest.borrow_and_update().clone();
@@ -342,7 +342,7 @@ fn sandbox_spec(context: &PodContext) -> SandboxSpec {
 
 /// Namespace and name of a Pod.
 #[must_use]
-pub fn name_of(pod: &Pod) -> NamespacedName {
+pub(crate) fn name_of(pod: &Pod) -> NamespacedName {
     NamespacedName::new(
         pod.metadata.namespace.clone().unwrap_or_default(),
         pod.metadata.name.clone().unwrap_or_default(),

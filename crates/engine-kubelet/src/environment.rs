@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, Pod, Secret, Service,
 };
 
-use super::volumes::TokenWish;
+use crate::volumes::TokenWish;
 
 /// Environment variables by name.
 pub type Variables = BTreeMap<String, String>;
