@@ -1,9 +1,10 @@
-//! CronJob: Jobs at the times of a schedule, in UTC (upstream: `pkg/controller/cronjob/cronjob_controllerv2.go`).
+//! CronJob: Jobs at the times of a schedule (upstream: `pkg/controller/cronjob/cronjob_controllerv2.go`).
 
 mod times;
 
 use std::cmp::Reverse;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, CronJobStatus, Job};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -14,7 +15,7 @@ use crate::owner::{controller_reference, is_deleting};
 use crate::stamp::stamp;
 use crate::template::note;
 use crate::world::{Severity, World, Write, deletion_of, name_of, to_value};
-use engine_kinds::CronSchedule;
+use engine_kinds::{CronSchedule, time_zone_named};
 use times::last_between;
 
 const COMPONENT: &str = "cronjob-controller";
@@ -100,7 +101,9 @@ fn started(
     let Some(schedule) = CronSchedule::parse(&spec.schedule) else { return Vec::new() };
     let since = status.last_schedule_time.as_ref().or(cron.metadata.creation_timestamp.as_ref());
     let since = since.map_or(now, |time| time.0);
-    let Some(due) = last_between(&schedule, since, now) else { return Vec::new() };
+    let zone = spec.time_zone.as_deref().map_or(Some(TimeZone::UTC), time_zone_named);
+    let Some(zone) = zone else { return Vec::new() };
+    let Some(due) = last_between(&schedule, &zone, since, now) else { return Vec::new() };
     let tell = |severity, reason, text: String| note(cron, COMPONENT, (severity, reason), text);
     let patience = spec.starting_deadline_seconds.map(SignedDuration::from_secs);
     if patience.is_some_and(|patience| now > due + patience) {
@@ -135,11 +138,20 @@ fn started(
     writes
 }
 
+/// The time as a clock there shows it, as Go prints it.
+fn rfc3339(time: Timestamp, zone: &TimeZone) -> String {
+    if *zone == TimeZone::UTC {
+        return time.to_string();
+    }
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
 /// The name follows from the time, so that no time is started twice.
 fn new_job(cron: &CronJob, spec: &CronJobSpec, due: Timestamp) -> Job {
     let from_template = spec.job_template.metadata.clone().unwrap_or_default();
     let mut annotations = from_template.annotations.unwrap_or_default();
-    annotations.insert(SCHEDULED.to_owned(), due.to_string());
+    let zone = spec.time_zone.as_deref().and_then(time_zone_named).unwrap_or(TimeZone::UTC);
+    annotations.insert(SCHEDULED.to_owned(), rfc3339(due, &zone));
     let name = cron.metadata.name.as_deref().unwrap_or_default();
     Job {
         metadata: ObjectMeta {
@@ -208,6 +220,18 @@ mod tests {
         let minute = status.last_schedule_time.unwrap().0.as_second() / 60;
         assert_eq!(jobs(&bench), [format!("tick-{minute}")]);
         assert_eq!(minute % 5, 0);
+    }
+
+    #[test]
+    fn a_schedule_follows_the_clock_of_its_zone() {
+        let mut bench = bench(&json!({ "schedule": "0 3 * * *", "timeZone": "Asia/Kolkata" }));
+        bench.seconds = 24 * 60 * 60;
+        bench.settle(ALL);
+        let job = bench.world.jobs.values().next().unwrap();
+        let due = job.metadata.annotations.as_ref().unwrap()[SCHEDULED].clone();
+        assert!(due.ends_with("T03:00:00+05:30"), "{due}");
+        let minute: i64 = jobs(&bench)[0].trim_start_matches("tick-").parse().unwrap();
+        assert_eq!(minute.rem_euclid(24 * 60), 21 * 60 + 30, "half past nine in the evening, UTC");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Job: Pods that run to their end, so many times (upstream: `pkg/controller/job/job_controller.go`).
 //!
 //! Pods carry a finalizer until they are counted, so that none is lost or counted twice, whatever happens between two
-//! looks (KEP-2307). Not here: `podFailurePolicy`, `successPolicy` and the limits by index, which the API refuses.
+//! looks (KEP-2307).
 
+mod by_index;
 mod counting;
 mod ending;
+mod failure_policy;
 mod indexes;
 mod workers;
 
@@ -22,6 +24,7 @@ use crate::selection::lower_selector;
 use crate::stamp::stamp;
 use crate::template::deletions;
 use crate::world::{World, Write, deletion_of, to_value};
+use by_index::Awaiting;
 use counting::Tally;
 
 const COMPONENT: &str = "job-controller";
@@ -72,19 +75,27 @@ fn reconcile_one(job: &Job, pods: &ByController<'_, Pod>, now: Timestamp) -> Vec
         return state.left_over();
     }
     let mut tally = Tally::of(&state);
-    let mut writes = tally.countable.iter().map(|pod| untracked(pod)).collect::<Vec<_>>();
     let active: Vec<&Pod> = state.pods.iter().copied().filter(|pod| is_active(pod)).collect();
     let verdict = ending::verdict(&state, &tally, &active);
+    let awaiting =
+        if verdict.is_none() { Awaiting::of(&state, &tally, &active) } else { Awaiting::default() };
+    let let_go = tally.countable.iter().filter(|pod| !awaiting.holds(pod));
+    let mut writes = let_go.map(|pod| untracked(pod)).collect::<Vec<_>>();
     let mut status = state.started(&mut writes);
     if let Some(verdict) = &verdict {
-        writes.extend(deletions(job, COMPONENT, &active));
+        // What a success makes superfluous has not failed.
+        writes.extend(if verdict.is_success {
+            state.called_back(&active)
+        } else {
+            deletions(job, COMPONENT, &active)
+        });
         let terminating = state.pods.iter().any(|pod| !is_finished(pod));
         let settled = !terminating && tally.is_settled();
         ending::conclude(&state, &mut status, verdict, settled, &mut writes);
     } else if spec.suspend == Some(true) {
         writes.extend(state.called_back(&active));
     } else {
-        writes.extend(workers::staffed(&state, &tally, &active));
+        writes.extend(workers::staffed(&state, &tally, &active, &awaiting));
     }
     tally.note_in(&mut status);
     writes.extend(state.status_write(status, &active));
@@ -104,6 +115,12 @@ fn untracked(pod: &Pod) -> Write {
 impl<'a> State<'a> {
     fn is_indexed(&self) -> bool {
         self.spec.completion_mode.as_deref() == Some("Indexed")
+    }
+
+    /// Whether a Pod on its way out is waited for before another takes its place.
+    fn replaces_only_failed(&self) -> bool {
+        self.spec.pod_replacement_policy.as_deref() == Some("Failed")
+            || self.spec.pod_failure_policy.is_some()
     }
 
     fn parallelism(&self) -> i32 {

@@ -16,6 +16,7 @@ mod part;
 mod row;
 mod selector_text;
 mod status;
+mod time_zone;
 mod validate;
 
 pub use age::{age_of, human_duration};
@@ -29,4 +30,5 @@ pub use part::Part;
 pub use row::{Column, DeleteAnswer, Generation, NameRule, Row, Selectable, Spoken, Subresource, Text, View};
 pub use selector_text::selector_text;
 pub use status::{Cause, Details, Status, deleted};
+pub use time_zone::time_zone_named;
 pub use validate::{Findings, name_problems, new_object, update};

@@ -50,6 +50,11 @@ impl Findings {
         self.add("FieldValueInvalid", field, format!("Invalid value: {value}: {why}"));
     }
 
+    /// A value that breaks a rule and is too large to be shown.
+    pub fn broken(&mut self, field: &str, why: &str) {
+        self.add("FieldValueInvalid", field, format!("Invalid value: {why}"));
+    }
+
     /// A value that is missing.
     pub fn required(&mut self, field: &str, why: &str) {
         let text =

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::batch::v1::{JobStatus, UncountedTerminatedPods};
 use k8s_openapi::api::core::v1::Pod;
 
+use super::by_index::fails_index;
+use super::failure_policy::{Failure, meaning};
 use super::indexes::{Indexes, index_of};
 use super::{State, is_tracked, non_zero};
 use crate::owner::is_deleting;
@@ -18,6 +20,8 @@ pub(super) struct Tally<'a> {
     noted_failed: BTreeSet<String>,
     /// Indexes that are done; none for a Job without indexes.
     pub(super) completed: Option<Indexes>,
+    /// Indexes that are given up; none for a Job without limits by index.
+    pub(super) given_up: Option<Indexes>,
     /// Pods that the stored status knows, so that they need no finalizer any more.
     pub(super) countable: Vec<&'a Pod>,
 }
@@ -35,6 +39,8 @@ impl<'a> Tally<'a> {
             noted_succeeded: uncounted.succeeded.unwrap_or_default().into_iter().collect(),
             noted_failed: uncounted.failed.unwrap_or_default().into_iter().collect(),
             completed,
+            given_up: (state.spec.backoff_limit_per_index)
+                .map(|_| Indexes::parse(status.failed_indexes.as_deref().unwrap_or_default())),
             countable: Vec::new(),
         };
         tally.count_released(state);
@@ -63,6 +69,12 @@ impl<'a> Tally<'a> {
 
     fn note(&mut self, state: &State<'_>, pod: &'a Pod) {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
+        if let Some((given_up, index)) = self.given_up.as_mut().zip(index_of(pod))
+            && has_failed(state, pod)
+            && fails_index(state, pod)
+        {
+            given_up.insert(index);
+        }
         if self.noted_succeeded.contains(&uid) || self.noted_failed.contains(&uid) {
             self.countable.push(pod);
         } else if phase(pod) == "Succeeded" {
@@ -74,8 +86,16 @@ impl<'a> Tally<'a> {
                 (None, _) => drop(self.noted_succeeded.insert(uid)),
             }
         } else if has_failed(state, pod) {
-            self.noted_failed.insert(uid);
+            match meaning(state.job, pod) {
+                Failure::IsIgnored => self.countable.push(pod),
+                _ => drop(self.noted_failed.insert(uid)),
+            }
         }
+    }
+
+    /// Whether nothing is left to do for an index.
+    pub(super) fn is_done(&self, index: i32) -> bool {
+        [&self.completed, &self.given_up].into_iter().flatten().any(|indexes| indexes.contains(index))
     }
 
     /// Completions, counted or noted.
@@ -102,6 +122,7 @@ impl<'a> Tally<'a> {
             self.succeeded = completed.count();
             status.completed_indexes = Some(completed.to_string()).filter(|text| !text.is_empty());
         }
+        status.failed_indexes = self.given_up.as_ref().map(ToString::to_string);
         status.succeeded = non_zero(self.succeeded);
         status.failed = non_zero(self.failed);
         let list = |noted: &BTreeSet<String>| {
@@ -116,11 +137,11 @@ impl<'a> Tally<'a> {
 }
 
 /// Whether a Pod counts as a failure; one that is taken away does, at once or when its Node is done with it.
-fn has_failed(state: &State<'_>, pod: &Pod) -> bool {
+pub(super) fn has_failed(state: &State<'_>, pod: &Pod) -> bool {
     if phase(pod) == "Failed" {
         return true;
     }
-    let waits_for_end = state.spec.pod_replacement_policy.as_deref() == Some("Failed");
     let is_gone_from_node = pod.metadata.deletion_grace_period_seconds == Some(0);
-    is_deleting(&pod.metadata) && (!waits_for_end || is_gone_from_node)
+    let ends = is_deleting(&pod.metadata) && phase(pod) != "Succeeded";
+    ends && (!state.replaces_only_failed() || is_gone_from_node)
 }

@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::Pod;
 
-use super::counting::Tally;
+use super::counting::{Tally, has_failed};
+use super::failure_policy::{Failure, meaning};
+use super::indexes::Indexes;
 use super::{COMPONENT, State};
 use crate::stamp::stamp;
 use crate::template::note;
@@ -14,7 +16,7 @@ use crate::world::{Severity, Write};
 /// How a Job ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    is_success: bool,
+    pub(super) is_success: bool,
     reason: String,
     message: String,
 }
@@ -47,11 +49,20 @@ pub(super) fn verdict(state: &State<'_>, tally: &Tally<'_>, active: &[&Pod]) -> 
     let verdict = |is_success, reason: &str, message: &str| {
         Some(Verdict { is_success, reason: reason.to_owned(), message: message.to_owned() })
     };
+    if let Some(why) = fatal_failure(state) {
+        return verdict(false, "PodFailurePolicy", &why);
+    }
     if is_beyond_backoff(state, tally, active) {
         return verdict(false, "BackoffLimitExceeded", "Job has reached the specified backoff limit");
     }
     if is_past_deadline(state) {
         return verdict(false, "DeadlineExceeded", "Job was active longer than specified deadline");
+    }
+    if let Some((reason, message)) = lost_indexes(state, tally) {
+        return verdict(false, reason, message);
+    }
+    if let Some(rule) = enough(state, tally) {
+        return verdict(true, "SuccessPolicy", &format!("Matched rules at index {rule}"));
     }
     let is_complete = match state.spec.completions {
         Some(completions) => tally.succeeded() >= completions,
@@ -61,6 +72,41 @@ pub(super) fn verdict(state: &State<'_>, tally: &Tally<'_>, active: &[&Pod]) -> 
         return verdict(true, "CompletionsReached", "Reached expected number of succeeded pods");
     }
     None
+}
+
+/// Why the failure of one Pod ends the Job, if one does.
+fn fatal_failure(state: &State<'_>) -> Option<String> {
+    let failed = state.pods.iter().filter(|pod| has_failed(state, pod));
+    failed.map(|pod| meaning(state.job, pod)).find_map(|meaning| match meaning {
+        Failure::FailsJob(why) => Some(why),
+        _ => None,
+    })
+}
+
+/// Whether too many indexes are given up, or no index is left to try.
+fn lost_indexes(state: &State<'_>, tally: &Tally<'_>) -> Option<(&'static str, &'static str)> {
+    let lost = tally.given_up.as_ref()?.count();
+    let most = state.spec.max_failed_indexes;
+    if most.is_some_and(|most| lost > most) {
+        let why = "Job has exceeded the specified maximal number of failed indexes";
+        return Some(("MaxFailedIndexesExceeded", why));
+    }
+    let all = state.spec.completions.unwrap_or(0);
+    (lost > 0 && lost.saturating_add(tally.succeeded()) >= all)
+        .then_some(("FailedIndexes", "Job has failed indexes"))
+}
+
+/// The rule of `spec.successPolicy` that is met (KEP-3998).
+fn enough(state: &State<'_>, tally: &Tally<'_>) -> Option<usize> {
+    let completed = tally.completed.as_ref().filter(|completed| completed.count() > 0)?;
+    let is_met = |wanted: Option<&str>, count: Option<i32>| {
+        let Some(wanted) = wanted else { return count.is_some_and(|count| completed.count() >= count) };
+        let wanted = Indexes::parse(wanted);
+        let found = wanted.shared_with(completed);
+        wanted.count() > 0 && (found == wanted.count() || count.is_some_and(|count| found >= count))
+    };
+    let mut rules = state.spec.success_policy.as_ref()?.rules.iter();
+    rules.position(|rule| is_met(rule.succeeded_indexes.as_deref(), rule.succeeded_count))
 }
 
 fn is_beyond_backoff(state: &State<'_>, tally: &Tally<'_>, active: &[&Pod]) -> bool {
@@ -117,6 +163,9 @@ pub(super) fn conclude(
     } else {
         let reason = match verdict.reason.as_str() {
             "DeadlineExceeded" => "DeadlineExceeded",
+            "PodFailurePolicy" => "PodFailurePolicy",
+            "MaxFailedIndexesExceeded" => "MaxFailedIndexesExceeded",
+            "FailedIndexes" => "FailedIndexes",
             _ => "BackoffLimitExceeded",
         };
         writes.push(note(state.job, COMPONENT, (Severity::Warning, reason), verdict.message.clone()));

@@ -37,6 +37,11 @@ impl Indexes {
         self.0.insert(index);
     }
 
+    /// How many are in both.
+    pub(super) fn shared_with(&self, other: &Self) -> i32 {
+        i32::try_from(self.0.intersection(&other.0).count()).unwrap_or(i32::MAX)
+    }
+
     pub(super) fn count(&self) -> i32 {
         i32::try_from(self.0.len()).unwrap_or(i32::MAX)
     }

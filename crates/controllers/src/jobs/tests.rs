@@ -222,3 +222,157 @@ fn a_queue_of_work_ends_when_one_succeeded_and_all_have_ended() {
     bench.run(ALL);
     assert_eq!(conditions(&bench).len(), 2);
 }
+
+fn end_with(bench: &mut Bench, name: &str, exit_code: i32) {
+    bench.end_pod(name, "Failed");
+    let mut pods = bench.world.pods.values_mut();
+    let pod = pods.find(|pod| pod.metadata.name.as_deref() == Some(name)).unwrap();
+    let statuses = pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap();
+    statuses[0].state.as_mut().unwrap().terminated.as_mut().unwrap().exit_code = exit_code;
+}
+
+fn policy(action: &str, code: i32) -> Value {
+    let codes = json!({ "containerName": "c", "operator": "In", "values": [code] });
+    json!({ "rules": [{ "action": action, "onExitCodes": codes }] })
+}
+
+#[test]
+fn a_failure_that_a_rule_calls_fatal_ends_the_job_and_says_which() {
+    let mut bench = Bench::new(&["node-a"]);
+    bench.put(mk_job(
+        &json!({ "podFailurePolicy": policy("FailJob", 42), "parallelism": 2, "completions": 2 }),
+    ));
+    bench.run(ALL);
+    let first = at_work(&bench)[0].clone();
+    end_with(&mut bench, &first, 42);
+    bench.run(ALL);
+    assert_eq!(at_work(&bench).len(), 0, "the other is stopped");
+    let reason = "PodFailurePolicy";
+    let held = status(&bench).conditions.unwrap();
+    assert_eq!(conditions(&bench)[0], told(&[("FailureTarget", reason)])[0]);
+    let wanted =
+        format!("Container c for pod shop/{first} failed with exit code 42 matching FailJob rule at index 0");
+    assert_eq!(held[0].message.as_deref(), Some(wanted.as_str()));
+}
+
+#[test]
+fn an_ignored_failure_does_not_count_and_is_tried_again() {
+    let mut bench = Bench::new(&["node-a"]);
+    bench.put(mk_job(&json!({ "podFailurePolicy": policy("Ignore", 143), "backoffLimit": 0 })));
+    bench.run(ALL);
+    let first = at_work(&bench)[0].clone();
+    end_with(&mut bench, &first, 143);
+    bench.run(ALL);
+    bench.seconds += 11;
+    bench.run(ALL);
+    assert_eq!((at_work(&bench).len(), status(&bench).failed), (1, None));
+    assert_eq!(conditions(&bench), []);
+    let second = at_work(&bench)[0].clone();
+    end_with(&mut bench, &second, 1);
+    bench.run(ALL);
+    let reason = "BackoffLimitExceeded";
+    assert_eq!(conditions(&bench), told(&[("FailureTarget", reason), ("Failed", reason)]));
+    assert_eq!(status(&bench).failed, Some(1));
+}
+
+fn by_index(more: &Value) -> Value {
+    let mut spec = json!({
+        "completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimit": i32::MAX,
+        "backoffLimitPerIndex": 1,
+    });
+    for (key, value) in more.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    mk_job(&spec)
+}
+
+fn of_index(bench: &Bench, index: usize) -> String {
+    let prefix = format!("pi-{index}-");
+    at_work(bench).into_iter().find(|name| name.starts_with(&prefix)).unwrap_or_else(|| panic!("no {prefix}"))
+}
+
+#[test]
+fn an_index_that_fails_too_often_does_not_stop_the_others() {
+    let mut bench = Bench::new(&["node-a"]);
+    bench.put(by_index(&json!({})));
+    bench.run(ALL);
+    for try_number in 0..2 {
+        let name = of_index(&bench, 1);
+        let pod = bench.world.pods.values().find(|pod| pod.metadata.name.as_deref() == Some(&name)).unwrap();
+        let count =
+            pod.metadata.annotations.as_ref().unwrap()["batch.kubernetes.io/job-index-failure-count"].clone();
+        assert_eq!(count, try_number.to_string());
+        end_with(&mut bench, &name, 1);
+        bench.run(ALL);
+        bench.seconds += 25;
+        bench.run(ALL);
+    }
+    assert_eq!(status(&bench).failed_indexes.as_deref(), Some("1"));
+    assert_eq!((at_work(&bench).len(), conditions(&bench).len()), (2, 0));
+    end_all(&mut bench, "Succeeded");
+    bench.run(ALL);
+    let reason = "FailedIndexes";
+    assert_eq!(conditions(&bench), told(&[("FailureTarget", reason), ("Failed", reason)]));
+    assert_eq!((status(&bench).succeeded, status(&bench).failed), (Some(2), Some(2)));
+    assert!(bench.world.pods.values().all(|pod| !is_tracked(pod)));
+}
+
+#[test]
+fn a_failed_pod_is_held_until_the_next_of_its_index_knows_the_number() {
+    let mut bench = Bench::new(&["node-a"]);
+    bench.put(by_index(&json!({})));
+    bench.run(ALL);
+    let name = of_index(&bench, 2);
+    end_with(&mut bench, &name, 1);
+    bench.run(ALL);
+    let held = |bench: &Bench| {
+        bench.world.pods.values().any(|pod| pod.metadata.name.as_deref() == Some(&name) && is_tracked(pod))
+    };
+    assert!(held(&bench), "the pause is not over, nothing knows of the failure but this Pod");
+    bench.seconds += 11;
+    bench.run(ALL);
+    assert!(!held(&bench) && at_work(&bench).len() == 3);
+}
+
+#[test]
+fn rules_and_limits_give_up_indexes_at_once() {
+    let mut bench = Bench::new(&["node-a"]);
+    bench.put(by_index(&json!({ "podFailurePolicy": policy("FailIndex", 7), "maxFailedIndexes": 1 })));
+    bench.run(ALL);
+    for index in [0, 2] {
+        let name = of_index(&bench, index);
+        end_with(&mut bench, &name, 7);
+        bench.run(ALL);
+    }
+    assert_eq!(status(&bench).failed_indexes.as_deref(), Some("0,2"));
+    assert_eq!(conditions(&bench)[0].1, "MaxFailedIndexesExceeded");
+}
+
+#[test]
+fn a_success_policy_ends_the_job_early_and_the_rest_has_not_failed() {
+    for (rule, done) in [
+        (json!({ "succeededIndexes": "1-2", "succeededCount": 1 }), vec![2]),
+        (json!({ "succeededIndexes": "0,2" }), vec![0, 2]),
+        (json!({ "succeededCount": 2 }), vec![0, 1]),
+    ] {
+        let mut bench = Bench::new(&["node-a"]);
+        let rules = json!({ "rules": [{ "succeededIndexes": "1", "succeededCount": 1 }, rule] });
+        let rules = if done.contains(&1) { json!({ "rules": [rules["rules"][1]] }) } else { rules };
+        let mode = json!({ "completions": 3, "parallelism": 3, "completionMode": "Indexed", "successPolicy": rules });
+        bench.put(mk_job(&mode));
+        bench.run(ALL);
+        for index in &done {
+            assert_eq!(conditions(&bench), [], "{rule}");
+            let name = of_index(&bench, *index);
+            bench.end_pod(&name, "Succeeded");
+            bench.run(ALL);
+        }
+        let reason = "SuccessPolicy";
+        assert_eq!(
+            conditions(&bench),
+            told(&[("SuccessCriteriaMet", reason), ("Complete", reason)]),
+            "{rule}"
+        );
+        assert_eq!((at_work(&bench).len(), status(&bench).failed), (0, None), "{rule}");
+    }
+}

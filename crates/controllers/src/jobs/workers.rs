@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
 
+use super::by_index::Awaiting;
 use super::counting::Tally;
 use super::indexes::{INDEX, index_of};
 use super::{COMPONENT, State, TRACKED};
@@ -21,7 +22,12 @@ const BACKOFF_SECONDS: (i64, i64) = (10, 600);
 const BURST: usize = 500;
 
 /// Brings the number of Pods at work to what it is to be.
-pub(super) fn staffed(state: &State<'_>, tally: &Tally<'_>, active: &[&Pod]) -> Vec<Write> {
+pub(super) fn staffed(
+    state: &State<'_>,
+    tally: &Tally<'_>,
+    active: &[&Pod],
+    awaiting: &Awaiting<'_>,
+) -> Vec<Write> {
     let at_work = i32::try_from(active.len()).unwrap_or(i32::MAX);
     let wanted = wanted(state, tally, at_work);
     if at_work > wanted {
@@ -32,15 +38,25 @@ pub(super) fn staffed(state: &State<'_>, tally: &Tally<'_>, active: &[&Pod]) -> 
         return state.called_back(&ranked);
     }
     // A Pod on its way out counts as long as it is to be waited for.
-    let waits = state.spec.pod_replacement_policy.as_deref() == Some("Failed");
+    let waits = state.replaces_only_failed();
     let leaving = state.pods.iter().filter(|pod| waits && is_deleting(&pod.metadata) && !is_finished(pod));
     let missing = usize::try_from(wanted - at_work).unwrap_or(0).saturating_sub(leaving.count()).min(BURST);
-    if missing == 0 || resumes_at(state).is_some_and(|when| state.now < when) {
+    let is_by_index = state.spec.backoff_limit_per_index.is_some();
+    if missing == 0 || !is_by_index && resumes_at(state).is_some_and(|when| state.now < when) {
         return Vec::new();
     }
     let pods: Vec<_> = if state.is_indexed() {
-        let indexes = free_indexes(state, tally, missing);
-        indexes.into_iter().enumerate().map(|(number, index)| new_pod(state, number, Some(index))).collect()
+        let indexes = free_indexes(state, tally, missing).into_iter().enumerate();
+        let due =
+            indexes.filter(|(_, index)| awaiting.resumes_at(*index).is_none_or(|when| state.now >= when));
+        due.map(|(number, index)| {
+            let mut pod = new_pod(state, number, Some(index));
+            if is_by_index {
+                awaiting.carry_on(state, index, &mut pod);
+            }
+            pod
+        })
+        .collect()
     } else {
         (0..missing).map(|number| new_pod(state, number, None)).collect()
     };
@@ -57,12 +73,11 @@ fn wanted(state: &State<'_>, tally: &Tally<'_>, at_work: i32) -> i32 {
 }
 
 fn free_indexes(state: &State<'_>, tally: &Tally<'_>, count: usize) -> Vec<i32> {
-    let waits = state.spec.pod_replacement_policy.as_deref() == Some("Failed");
+    let waits = state.replaces_only_failed();
     let busy = state.pods.iter().filter(|pod| !is_finished(pod) && (waits || !is_deleting(&pod.metadata)));
     let busy: BTreeSet<i32> = busy.filter_map(|pod| index_of(pod)).collect();
-    let is_done = |index: &i32| tally.completed.as_ref().is_some_and(|completed| completed.contains(*index));
     let all = 0..state.spec.completions.unwrap_or(0);
-    all.filter(|index| !busy.contains(index) && !is_done(index)).take(count).collect()
+    all.filter(|index| !busy.contains(index) && !tally.is_done(*index)).take(count).collect()
 }
 
 /// When Pods are made again after failures in a row; each doubles the pause.
@@ -76,14 +91,19 @@ fn resumes_at(state: &State<'_>) -> Option<Timestamp> {
         .filter_map(|pod| end(pod))
         .filter(|end| last_success.is_none_or(|success| *end > success))
         .collect();
-    let doublings = u32::try_from(failures.len().checked_sub(1)?).unwrap_or(u32::MAX);
+    let pause = pause(i32::try_from(failures.len()).unwrap_or(i32::MAX));
+    failures.into_iter().max().map(|last| last + pause)
+}
+
+/// How long to wait after so many failures in a row.
+pub(super) fn pause(failures: i32) -> SignedDuration {
+    let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(0);
     let (first, longest) = BACKOFF_SECONDS;
-    let pause = first.saturating_mul(2_i64.saturating_pow(doublings)).min(longest);
-    failures.into_iter().max().map(|last| last + SignedDuration::from_secs(pause))
+    SignedDuration::from_secs(first.saturating_mul(2_i64.saturating_pow(doublings)).min(longest))
 }
 
 /// When the last container of a Pod ended.
-fn end(pod: &Pod) -> Option<Timestamp> {
+pub(super) fn end(pod: &Pod) -> Option<Timestamp> {
     let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
     let ends = statuses.filter_map(|status| {
         let terminated = status.state.as_ref()?.terminated.as_ref()?;

@@ -64,11 +64,26 @@ fn job_spec(spec: &mut Map<String, Value>) {
         default_to(spec, "completions", 1);
     }
     default_to(spec, "parallelism", 1);
-    default_to(spec, "backoffLimit", 6);
+    let backoff = if spec.contains_key("backoffLimitPerIndex") { i32::MAX } else { 6 };
+    default_to(spec, "backoffLimit", backoff);
     default_to(spec, "completionMode", "NonIndexed");
     default_to(spec, "suspend", false);
-    default_to(spec, "podReplacementPolicy", "TerminatingOrFailed");
+    let replaced = if spec.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
+    default_to(spec, "podReplacementPolicy", replaced);
+    failure_policy(spec);
     template(spec);
+}
+
+/// A condition without a status means that it is true (`SetDefaults_PodFailurePolicyOnPodConditionsPattern`).
+fn failure_policy(spec: &mut Map<String, Value>) {
+    let Some(rules) = spec.get_mut("podFailurePolicy").and_then(|policy| policy.pointer_mut("/rules")) else {
+        return;
+    };
+    for rule in rules.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        for pattern in members(rule, "onPodConditions") {
+            default_to(pattern, "status", "True");
+        }
+    }
 }
 
 pub(crate) fn cron_job(object: &mut Value) {
@@ -80,6 +95,7 @@ pub(crate) fn cron_job(object: &mut Value) {
     if spec.contains_key("jobTemplate") {
         let job = map_of(map_of(spec, "jobTemplate"), "spec");
         // Whether `completions` was left out decides what a Job does, so that it is left to the Job itself.
+        failure_policy(job);
         template(job);
     }
     map_mut(object, "status");

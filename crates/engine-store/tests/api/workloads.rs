@@ -94,7 +94,7 @@ fn daemon_sets_surge_or_go_without_but_not_both_or_neither() {
 }
 
 #[test]
-fn jobs_select_their_pods_by_uid_and_refuse_what_is_not_served() {
+fn jobs_select_their_pods_by_uid() {
     let mut world = World::new();
     let made = world.post(JOBS, mk_job(&json!({}))).unwrap();
     let uid = made["metadata"]["uid"].clone();
@@ -111,10 +111,78 @@ fn jobs_select_their_pods_by_uid_and_refuse_what_is_not_served() {
     always["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
     let wanted = "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"";
     refused(JOBS, always, wanted);
-    let policy = mk_job(&json!({ "podFailurePolicy": { "rules": [] } }));
-    refused(JOBS, policy, "spec.podFailurePolicy: Forbidden: is not served by this API");
     let indexed = mk_job(&json!({ "completionMode": "Indexed", "parallelism": 2 }));
     refused(JOBS, indexed, "spec.completions: Required value: when completion mode is Indexed");
+}
+
+#[test]
+fn policies_of_jobs_are_checked_as_upstream_does() {
+    let failure = |rule: Value| mk_job(&json!({ "podFailurePolicy": { "rules": [rule] } }));
+    let conditions = json!([{ "type": "DisruptionTarget" }]);
+    let rule = json!({ "action": "Ignore", "onPodConditions": conditions });
+    let made = World::new().post(JOBS, failure(rule)).unwrap();
+    let pattern = "/spec/podFailurePolicy/rules/0/onPodConditions/0/status";
+    assert_eq!(made.pointer(pattern), Some(&json!("True")));
+    assert_eq!(made["spec"]["podReplacementPolicy"], "Failed");
+
+    let rules = "spec.podFailurePolicy.rules[0]";
+    let codes = |operator: &str, values: Value| {
+        failure(json!({ "action": "FailJob", "onExitCodes": { "operator": operator, "values": values } }))
+    };
+    refused(
+        JOBS,
+        codes("In", json!([0])),
+        &format!("{rules}.onExitCodes.values[0]: Invalid value: 0: must not be 0"),
+    );
+    refused(
+        JOBS,
+        codes("NotIn", json!([2, 1])),
+        &format!("{rules}.onExitCodes.values: Invalid value: [2,1]: must be ordered"),
+    );
+    let wanted = "onExitCodes.operator: Unsupported value: \"Like\": supported values: \"In\", \"NotIn\"";
+    refused(JOBS, codes("Like", json!([1])), &format!("{rules}.{wanted}"));
+    let index = failure(json!({ "action": "FailIndex", "onExitCodes": { "operator": "In", "values": [1] } }));
+    refused(JOBS, index, "requires the backoffLimitPerIndex to be set");
+    let neither = failure(json!({ "action": "Count" }));
+    refused(
+        JOBS,
+        neither,
+        &format!("{rules}: Invalid value: specifying one of OnExitCodes and OnPodConditions is"),
+    );
+
+    let indexed = |more: Value| {
+        let mut job = mk_job(&json!({ "completionMode": "Indexed", "completions": 4, "parallelism": 2 }));
+        more.as_object().unwrap().iter().for_each(|(key, value)| job["spec"][key] = value.clone());
+        job
+    };
+    let made = World::new().post(JOBS, indexed(json!({ "backoffLimitPerIndex": 1 }))).unwrap();
+    assert_eq!(made["spec"]["backoffLimit"], i32::MAX);
+    refused(
+        JOBS,
+        indexed(json!({ "maxFailedIndexes": 1 })),
+        "backoffLimitPerIndex: Required value: when maxFailedIndexes",
+    );
+    let success = |rule: Value| indexed(json!({ "successPolicy": { "rules": [rule] } }));
+    World::new().post(JOBS, success(json!({ "succeededIndexes": "0,2-3", "succeededCount": 2 }))).unwrap();
+    let text = "error parsing succeededIndexes: too large index: \"4\"";
+    refused(JOBS, success(json!({ "succeededIndexes": "4" })), text);
+    refused(JOBS, success(json!({})), "at least one of succeededCount or succeededIndexes must be specified");
+    let plain = mk_job(&json!({ "successPolicy": { "rules": [{ "succeededCount": 1 }] } }));
+    refused(JOBS, plain, "requires indexed completion mode");
+}
+
+#[test]
+fn cron_jobs_name_a_zone_that_exists() {
+    let cron = |zone: &str| {
+        let template = json!({ "spec": mk_job(&json!({}))["spec"] });
+        json!({ "metadata": { "name": "x" }, "spec": {
+            "schedule": "0 3 * * *", "timeZone": zone, "jobTemplate": template,
+        }})
+    };
+    const CRON_JOBS: &str = "/apis/batch/v1/namespaces/default/cronjobs";
+    World::new().post(CRON_JOBS, cron("America/New_York")).unwrap();
+    let wanted = "spec.timeZone: Invalid value: \"Mars/Olympus\": unknown time zone Mars/Olympus";
+    refused(CRON_JOBS, cron("Mars/Olympus"), wanted);
 }
 
 #[test]
