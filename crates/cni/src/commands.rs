@@ -14,6 +14,7 @@ use crate::agent;
 use crate::config::{NetworkConfig, SUPPORTED_VERSIONS, asked_version, parse_address};
 use crate::invocation::{Command, Invocation};
 use crate::output::{AddResult, Answer, VersionAnswer};
+use crate::quarantine::Quarantine;
 use crate::store::{self, Attachments, LastGiven, Store};
 
 /// Serves every command but VERSION.
@@ -75,12 +76,18 @@ fn reserve(
         return Err(CniError::AlreadyAttached { container_id, ifname });
     }
     let in_use = attachments.addresses();
+    let resting = store.quarantine().resting(config.quarantine())?;
     let last = store.last_given();
     let addresses = network
         .pod_cidrs
         .iter()
-        .map(|range| next_address(*range, &in_use, config.wish(range.family())?, &last))
+        .map(|range| match config.wish(range.family())? {
+            // Whoever asks for a certain address knows whose it was.
+            Some(wish) => next_address(*range, &in_use, Some(wish), &last),
+            None => next_rested(*range, &in_use, &resting, &last),
+        })
         .collect::<Result<Vec<_>, _>>()?;
+    let derived = Mac::derived(&format!("{} {} pod", call.container_id, call.ifname));
     let attachment = Attachment {
         container_id: call.container_id.clone(),
         ifname: call.ifname.clone(),
@@ -88,12 +95,31 @@ fn reserve(
         pod: call.pod.clone(),
         host_link: host_link(&call.container_id, &call.ifname),
         host_mac: Mac::derived(&format!("{} {} host", call.container_id, call.ifname)),
-        pod_mac: Mac::derived(&format!("{} {} pod", call.container_id, call.ifname)),
+        pod_mac: config.wished_mac()?.unwrap_or(derived),
         addresses,
     };
     store.put(&attachment)?;
     store.put_last_given(&LastGiven { addresses: attachment.addresses.clone() })?;
     Ok(attachment)
+}
+
+/// An address that no Pod has had for a while.
+fn next_rested(
+    range: Prefix,
+    in_use: &BTreeSet<IpAddr>,
+    resting: &BTreeSet<IpAddr>,
+    last: &LastGiven,
+) -> Result<IpAddr, CniError> {
+    let taken = in_use.union(resting).copied().collect();
+    match next_address(range, &taken, None, last) {
+        Err(_) if next_address(range, in_use, None, last).is_ok() => Err(CniError::TryLater {
+            reason: format!(
+                "every free address of {range} was another Pod's until just now and is given to nobody for a while \
+                 (quarantineSeconds)"
+            ),
+        }),
+        result => result,
+    }
 }
 
 fn next_address(
@@ -136,6 +162,12 @@ fn release(store: &Store, container_id: &str, ifname: &LinkName) -> Result<(), C
     // The link first: while it is there, its address must not be given to another.
     let link = host_link(container_id, ifname);
     open_netlink()?.detach(&link).map_err(network_error("remove the Pod's link"))?;
+    // A file that cannot be read has no addresses that could rest.
+    let attachment = store.attachment(container_id, ifname).ok().flatten();
+    for address in attachment.iter().flat_map(|attachment| &attachment.addresses) {
+        // A full disk must not keep a Pod from going.
+        let _ = store.quarantine().begin(*address);
+    }
     store.remove(container_id, ifname)?;
     let (container_id, ifname) = (container_id.to_owned(), ifname.clone());
     let request = AgentRequest::Removed { container_id, ifname };

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
-use types::LinkName;
+use types::{LinkName, Mac};
 
 use crate::CniError;
 use crate::invocation::Command;
@@ -21,6 +22,9 @@ pub(crate) struct NetworkConfig {
     /// The node's state directory, shared with its agent.
     #[serde(default)]
     pub(crate) state_dir: PathBuf,
+    /// How long the address of a Pod that is gone is given to nobody, in seconds.
+    #[serde(default = "quarantine_seconds")]
+    quarantine_seconds: u64,
     #[serde(default)]
     pub(crate) runtime_config: RuntimeConfig,
     pub(crate) prev_result: Option<PreviousResult>,
@@ -34,6 +38,8 @@ pub(crate) struct RuntimeConfig {
     /// Wished addresses, with or without prefix length.
     #[serde(default)]
     pub(crate) ips: Vec<String>,
+    /// The wished link-layer address.
+    mac: Option<String>,
 }
 
 /// The part of an earlier ADD's result that CHECK compares.
@@ -56,7 +62,17 @@ pub(crate) struct ValidAttachment {
     pub(crate) ifname: LinkName,
 }
 
+/// As long as an answer of the cluster's DNS lives (CoreDNS' default `ttl`).
+fn quarantine_seconds() -> u64 {
+    30
+}
+
 impl NetworkConfig {
+    /// How long the address of a Pod that is gone is given to nobody.
+    pub(crate) fn quarantine(&self) -> Duration {
+        Duration::from_secs(self.quarantine_seconds)
+    }
+
     pub(crate) fn parse(input: &[u8]) -> Result<Self, CniError> {
         let config: Self = serde_json::from_slice(input)
             .map_err(|source| CniError::Decode { what: "network configuration".into(), source })?;
@@ -84,6 +100,21 @@ impl NetworkConfig {
             return Err(CniError::Config { reason });
         }
         Ok(())
+    }
+
+    /// The link-layer address that the runtime wishes for.
+    pub(crate) fn wished_mac(&self) -> Result<Option<Mac>, CniError> {
+        let Some(text) = self.runtime_config.mac.as_deref() else { return Ok(None) };
+        let invalid = |what: &str| {
+            let reason = format!("runtimeConfig.mac: `{text}` {what}, such as 0a:58:0a:f4:01:05");
+            CniError::Config { reason }
+        };
+        let mac = Mac::try_from(text.to_owned()).map_err(|_| invalid("is not a link-layer address"))?;
+        // A group's address cannot be a sender's (IEEE 802-2014, section 8.2).
+        if mac.0[0] & 1 == 1 || mac.0 == [0; 6] {
+            return Err(invalid("is not the address of one station"));
+        }
+        Ok(Some(mac))
     }
 
     /// The address of this family that the runtime wishes for.

@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod invocation;
 mod output;
+mod quarantine;
 mod store;
 
 use std::collections::BTreeMap;

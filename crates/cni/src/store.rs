@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use types::{Attachment, LinkName, NodeNetwork};
 
 use crate::CniError;
+use crate::quarantine::Quarantine;
 
 /// The state directory of one node.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ impl Store {
 
     pub(crate) fn agent_socket(&self) -> PathBuf {
         self.directory.join("agent.sock")
+    }
+
+    /// Addresses that were freed just now.
+    pub(crate) fn quarantine(&self) -> Quarantine {
+        Quarantine::new(&self.directory)
     }
 
     /// What the agent wrote about its node; `None` before it did.

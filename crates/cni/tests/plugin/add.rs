@@ -100,14 +100,33 @@ fn fifty_at_once_get_fifty_addresses() {
 fn a_freed_address_is_not_given_again_at_once() {
     netns::world::test(|| {
         let node = Node::new(&["10.244.1.0/29"]);
-        let mut given = Vec::new();
-        for name in ["a", "b", "c", "d", "e", "f", "g"] {
+        let mut config = node.config("1.1.0");
+        config["quarantineSeconds"] = json!(0);
+        let give = |name: &str, config: &serde_json::Value| {
             let _netns = container(name);
-            given.push(address(&node.add(name).ok()).to_owned());
+            let given = node.call("ADD", name, config);
             node.del(name).ok();
-        }
-        let last: Vec<_> = given.iter().map(|address| &address[9..10]).collect();
-        assert_eq!(last, ["1", "2", "3", "4", "5", "6", "1"]);
+            netns::remove(&netns::world::netns_path(name)).unwrap();
+            given
+        };
+        let last = |result: serde_json::Value| address(&result)[9..10].to_owned();
+        let given = ["a", "b", "c", "d", "e", "f", "g"].map(|name| last(give(name, &config).ok()));
+        assert_eq!(given, ["1", "2", "3", "4", "5", "6", "1"]);
+
+        // The last one rests already; then all six do, and nobody gets one before its time is up.
+        let given = ["a", "b", "c", "d", "e"].map(|name| last(give(name, &node.config("1.1.0")).ok()));
+        assert_eq!(given, ["2", "3", "4", "5", "6"]);
+        let outcome = give("h", &node.config("1.1.0"));
+        assert_eq!(outcome.code(), 11);
+        assert!(outcome.json["msg"].as_str().unwrap().contains("another Pod's until just now"));
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(31);
+        let freed = std::fs::File::open(node.state.join("released/10.244.1.4")).unwrap();
+        freed.set_modified(long_ago).unwrap();
+        assert_eq!(last(give("i", &node.config("1.1.0")).ok()), "4");
+        // But who asks for an address by name gets it.
+        config["quarantineSeconds"] = json!(30);
+        config["runtimeConfig"] = json!({"ips": ["10.244.1.5"]});
+        assert_eq!(last(give("j", &config).ok()), "5");
     });
 }
 
@@ -130,7 +149,35 @@ fn a_full_range_is_an_error_and_status_says_so() {
         assert_eq!(node.call("STATUS", "", &node.config("1.1.0")).code(), 50);
         node.del("a").ok();
         node.call("STATUS", "", &node.config("1.1.0")).ok();
-        node.add("c").ok();
+        let mut config = node.config("1.1.0");
+        config["quarantineSeconds"] = json!(0);
+        node.call("ADD", "c", &config).ok();
+    });
+}
+
+#[test]
+fn a_wished_link_layer_address_is_given_or_refused() {
+    netns::world::test(|| {
+        let node = Node::new(&["10.244.1.0/24"]);
+        let mut config = node.config("1.1.0");
+        config["runtimeConfig"] = json!({"mac": "0a:58:0a:f4:01:05"});
+        let netns = container("a");
+        let result = node.call("ADD", "a", &config).ok();
+        assert_eq!(result["interfaces"][1]["mac"], "0a:58:0a:f4:01:05");
+        config["prevResult"] = result;
+        let seen = run_in(&netns, || {
+            let mut all = nix::ifaddrs::getifaddrs().unwrap().filter(|found| found.interface_name == "eth0");
+            all.find_map(|found| found.address?.as_link_addr()?.addr())
+        });
+        assert_eq!(seen.unwrap(), Some([0x0a, 0x58, 0x0a, 0xf4, 0x01, 0x05]));
+        node.call("CHECK", "a", &config).ok();
+        for mac in ["01:00:5e:00:00:01", "00:00:00:00:00:00", "0a:58", "x"] {
+            let _netns = container("b");
+            config["prevResult"] = json!(null);
+            config["runtimeConfig"] = json!({"mac": mac});
+            assert_eq!(node.call("ADD", "b", &config).code(), 7, "{mac}");
+            netns::remove(&netns::world::netns_path("b")).unwrap();
+        }
     });
 }
 
