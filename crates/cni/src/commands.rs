@@ -14,7 +14,6 @@ use crate::agent;
 use crate::config::{NetworkConfig, SUPPORTED_VERSIONS, asked_version, parse_address};
 use crate::invocation::{Command, Invocation};
 use crate::output::{AddResult, Answer, VersionAnswer};
-use crate::quarantine::Quarantine;
 use crate::store::{self, Attachments, LastGiven, Store};
 
 /// Serves every command but VERSION.
