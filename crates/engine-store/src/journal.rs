@@ -1,7 +1,6 @@
 //! The journal: committed changes as records that can be kept, and a store rebuilt from them.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::key::Key;
 use crate::registry::KindId;
@@ -24,14 +23,16 @@ pub struct Record {
     pub object: Option<Stored>,
 }
 
-/// A record as it is read back.
+/// What stands before the object in a record that is read back.
 #[derive(Deserialize)]
 struct Kept {
     revision: u64,
     group: String,
     resource: String,
-    object: Value,
 }
+
+/// Stands between that and the object.
+const OBJECT: &str = ",\"object\":";
 
 /// Why records make no store.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,17 @@ pub enum RestoreError {
         /// Revision of the record.
         revision: u64,
     },
+}
+
+/// Why a text is no record.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// It is no JSON, or lacks what every record has.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// There is no object in it.
+    #[error("the record holds no object")]
+    NoObject,
 }
 
 impl Record {
@@ -78,19 +90,22 @@ impl Record {
         let object = self.object.as_ref()?;
         let Self { revision, group, resource, .. } = self;
         Some(format!(
-            "{{\"revision\":{revision},\"group\":\"{group}\",\"resource\":\"{resource}\",\"deleted\":false,\"object\":{}}}",
+            "{{\"revision\":{revision},\"group\":\"{group}\",\"resource\":\"{resource}\",\"deleted\":false{OBJECT}{}}}",
             object.text()
         ))
     }
 
-    /// Reads what [`Record::to_json`] wrote.
+    /// Reads what [`Record::to_json`] wrote; `key` is that of the record. The object is checked to be JSON, not parsed:
+    /// a start with a hundred thousand objects has no time for that.
     ///
     /// # Errors
     /// When it is something else.
-    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
-        let Kept { revision, group, resource, object } = serde_json::from_slice(text)?;
-        let key = Key::new(object::namespace(&object), object::name(&object)).to_string();
-        Ok(Self { revision, group, resource, key, object: Some(Stored::new(&object)) })
+    pub fn parse(key: &str, text: &str) -> Result<Self, ParseError> {
+        let (head, object) = text.split_once(OBJECT).ok_or(ParseError::NoObject)?;
+        let object = object.strip_suffix('}').ok_or(ParseError::NoObject)?;
+        let Kept { revision, group, resource } = serde_json::from_str(&format!("{head}}}"))?;
+        let object = Some(Stored::of_text(object)?);
+        Ok(Self { revision, group, resource, key: key.to_owned(), object })
     }
 }
 

@@ -39,7 +39,7 @@ pub use engine_kinds::{Cause, Details, Kind, Spoken, Status, Subresource, VERBS}
 pub use engine_schema::KUBERNETES_VERSION;
 
 pub use body::{Body, parse_body, parse_protobuf};
-pub use journal::{Record, RestoreError};
+pub use journal::{ParseError, Record, RestoreError};
 pub use list::List;
 pub use request::{
     DeleteOptions, Env, FieldValidation, IncludeObject, ListOptions, PatchKind, Preconditions, Target,

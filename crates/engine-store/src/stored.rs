@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use engine_kinds::Kind;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// How each text begins; what is asked most often stands first.
@@ -58,6 +59,18 @@ impl Stored {
         text.push(b'}');
         let text = String::from_utf8(text).expect("JSON is UTF-8").into_boxed_str();
         Self(Arc::new(Parts { text, metadata_end, labels_end }))
+    }
+
+    /// An object whose [`Stored::text`] was kept. It is checked to be JSON, and parsed only where it does not stand as
+    /// it would be written today.
+    pub(crate) fn of_text(text: &str) -> Result<Self, serde_json::Error> {
+        match ends(text)? {
+            Some((metadata_end, labels_end)) => {
+                let (metadata_end, labels_end) = (place(metadata_end), place(labels_end));
+                Ok(Self(Arc::new(Parts { text: text.into(), metadata_end, labels_end })))
+            }
+            None => Ok(Self::new(&serde_json::from_str(text)?)),
+        }
     }
 
     /// The object without kind and apiVersion, as text.
@@ -168,6 +181,33 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str) -> T {
     serde_json::from_str(text).expect("what was written as JSON is JSON")
 }
 
+/// Where metadata and labels end in a text as [`Stored::new`] writes it; none when it is JSON of another form.
+fn ends(text: &str) -> Result<Option<(usize, usize)>, serde_json::Error> {
+    if !text.starts_with(METADATA) {
+        return Ok(None);
+    }
+    let metadata_end = value_end(text, METADATA.len())?;
+    let labels = METADATA.len() + LABELS.len();
+    let has_labels = text[METADATA.len()..].starts_with(LABELS);
+    let labels_end = if has_labels { value_end(text, labels)? } else { 0 };
+    let mut end = metadata_end;
+    while text[end..].starts_with(",\"") {
+        let key_end = value_end(text, end + 1)?;
+        if !text[key_end..].starts_with(':') {
+            return Ok(None);
+        }
+        end = value_end(text, key_end + 1)?;
+    }
+    Ok((&text[end..] == "}").then_some((metadata_end, labels_end)))
+}
+
+/// Where the JSON value ends that begins at a place.
+fn value_end(text: &str, begin: usize) -> Result<usize, serde_json::Error> {
+    let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<IgnoredAny>();
+    values.next().transpose()?;
+    Ok(begin + values.byte_offset())
+}
+
 /// Each entry after a comma, but for the first of a map.
 fn append_entries<'a>(text: &mut Vec<u8>, entries: impl Iterator<Item = (&'a String, &'a Value)>) {
     for (key, value) in entries {
@@ -213,6 +253,25 @@ mod tests {
         assert_eq!(Stored::new(&json!({"data": 1})).text(), r#"{"metadata":{},"data":1}"#);
     }
 
+    #[test]
+    fn kept_text_is_checked() {
+        let good = r#"{"metadata":{"labels":{"a":"b"},"name":"x"},"data":{"k":"v"},"n":1}"#;
+        let kept = Stored::of_text(good).unwrap();
+        assert_eq!((kept.text(), kept.labels().unwrap().len()), (good, 1));
+        for other in [r#"{"data":1,"metadata":{"name":"x"}}"#, r#"{"metadata": {"name":"x"}, "data":1}"#] {
+            let (kept, value) = (Stored::of_text(other).unwrap(), serde_json::from_str(other).unwrap());
+            assert_eq!(kept, Stored::new(&value), "{other}");
+        }
+        for cut in 0..good.len() {
+            assert!(Stored::of_text(&good[..cut]).is_err(), "{}", &good[..cut]);
+        }
+        for bad in
+            ["", "{\"metadata\":{}} ,", "{\"metadata\":{},}", "{\"metadata\":{},1:2}", "{\"metadata\":{}}}"]
+        {
+            assert!(Stored::of_text(bad).is_err(), "{bad}");
+        }
+    }
+
     fn json_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -245,6 +304,8 @@ mod tests {
             prop_assert_eq!(&parse::<Value>(shown.metadata()), &object["metadata"]);
             prop_assert_eq!(shown.object.labels().map(Value::from), object["metadata"].get("labels").cloned()
                 .filter(Value::is_object));
+            prop_assert_eq!(ends(shown.object.text()).unwrap().is_some(), true);
+            prop_assert_eq!(&Stored::of_text(shown.object.text()).unwrap(), &shown.object);
         }
     }
 }

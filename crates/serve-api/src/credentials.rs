@@ -63,7 +63,7 @@ impl Credentials {
     /// Those kept in the directory, or new ones written there.
     pub fn load_or_generate(directory: &Path) -> Result<Self, ApiServerError> {
         let file = |name: &str| directory.join(name);
-        if file("token").exists() {
+        if file("token").exists() && !read(&file("token"))?.trim().is_empty() {
             if !file("sa.key").exists() {
                 write_private(&file("sa.key"), &new_token_key()?)?;
             }
@@ -255,14 +255,17 @@ fn read(path: &Path) -> Result<String, ApiServerError> {
     })
 }
 
+/// The file is there whole or not at all, wherever the process is killed: half a token would be one.
 fn write_private(path: &Path, text: &str) -> Result<(), ApiServerError> {
+    let part = path.with_added_extension("part");
     let written = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        .open(&part)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&part, path));
     written.map_err(|source| ApiServerError::File { action: "write", path: path.to_owned(), source })
 }
 
@@ -281,6 +284,17 @@ mod tests {
         assert_eq!(first.administrator_token(), second.administrator_token());
         assert_eq!(first.token_key_pem(), second.token_key_pem());
         second.server_certificate().unwrap();
+    }
+
+    #[test]
+    fn an_empty_token_is_nobodys() {
+        let name = format!("sealane-credentials-empty-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        Credentials::load_or_generate(&directory).unwrap();
+        std::fs::write(directory.join("token"), "").unwrap();
+        let made = Credentials::load_or_generate(&directory).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(made.administrator_token().len() > 20);
     }
 
     #[test]

@@ -2,17 +2,25 @@
 //!
 //! A thread of its own writes; changes that arrive while it writes go into the next transaction together.
 
-use std::fs::{DirBuilder, OpenOptions};
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine_store::{Record, Store, StoreConfig};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use tokio::sync::{oneshot, watch};
 
+use self::writer::Writer;
 use crate::error::ApiServerError;
 
 /// `group/resource/namespace/name` to the record that wrote the object.
@@ -39,6 +47,7 @@ const CACHE: usize = 16 * 1024 * 1024;
 pub(crate) struct Disk {
     batches: Option<Sender<Batch>>,
     writer: Option<JoinHandle<()>>,
+    failing: Arc<AtomicBool>,
 }
 
 struct Batch {
@@ -70,28 +79,31 @@ impl Disk {
             ApiServerError::File { action: "create", path: directory.to_owned(), source }
         })?;
         let path = directory.join("objects.redb");
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| ApiServerError::File { action: "create", path: path.clone(), source })?;
         let failed = |source| ApiServerError::Database { path: path.clone(), source: Box::new(source) };
+        make_if_missing(directory, &path).map_err(failed)?;
         let database = open_when_free(&path).map_err(|error| failed(error.into()))?;
         let store = restore(&database, config, &path).map_err(|error| match error {
             Unreadable::Database(source) => failed(source),
             Unreadable::Content(reason) => ApiServerError::Restore { path: path.clone(), reason },
         })?;
         let (batches, inbox) = channel();
+        let failing = Arc::new(AtomicBool::new(false));
+        let writer = Writer::new(path, database, Arc::clone(&failing));
         let writer = std::thread::Builder::new()
             .name("api-disk".to_owned())
-            .spawn(move || write_batches(&database, &inbox, &announce, &path))
+            .spawn(move || writer.run(&inbox, &announce))
             .map_err(|source| ApiServerError::File {
                 action: "start the writer of",
                 path: directory.to_owned(),
                 source,
             })?;
-        Ok((store, Self { batches: Some(batches), writer: Some(writer) }))
+        Ok((store, Self { batches: Some(batches), writer: Some(writer), failing }))
+    }
+
+    /// Where the last commit failed, another try at what it left; writes wait for it, so that no more is changed in
+    /// memory than the disk can take.
+    pub(crate) fn retry(&self) -> Option<Pending> {
+        self.failing.load(Ordering::Acquire).then(|| self.keep(Vec::new(), 0))
     }
 
     /// Queues changes. Must be called in the order of their revisions: under the store's lock.
@@ -113,6 +125,26 @@ impl Drop for Disk {
             let _ = writer.join();
         }
     }
+}
+
+/// Makes a new database under another name first: one that is half made, because the process was killed, could
+/// never be opened again.
+fn make_if_missing(directory: &Path, path: &Path) -> Result<(), redb::Error> {
+    let directory = File::open(directory)?;
+    // Of two servers that start at the same moment, one makes it.
+    directory.lock()?;
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
+        return Ok(());
+    }
+    let part = path.with_added_extension("part");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(&part)?;
+    let database = Database::builder().create_file(file)?;
+    make_tables(&database)?;
+    drop(database);
+    std::fs::rename(&part, path)?;
+    Ok(directory.sync_all()?)
 }
 
 /// Opens the database; a server that was killed a moment ago may still hold it while the kernel takes it down.
@@ -141,70 +173,53 @@ impl<E: Into<redb::Error>> From<E> for Unreadable {
 }
 
 fn restore(database: &Database, config: StoreConfig, path: &Path) -> Result<Store, Unreadable> {
-    // Makes the tables of a new database.
-    let begin = database.begin_write()?;
-    begin.open_table(OBJECTS)?;
-    let format = {
-        let mut meta = begin.open_table(META)?;
-        let format = meta.get(FORMAT)?.map(|value| value.value());
-        if format.is_none() {
-            meta.insert(FORMAT, FORMAT_VERSION)?;
+    match format(database)? {
+        None => make_tables(database)?,
+        Some(FORMAT_VERSION) => {}
+        // Looked at before anything else: what the tables of another format hold is unknown.
+        Some(other) => {
+            return Err(Unreadable::Content(format!(
+                "it has format {other}, this version reads {FORMAT_VERSION}"
+            )));
         }
-        format.unwrap_or(FORMAT_VERSION)
-    };
-    begin.commit()?;
-    if format != FORMAT_VERSION {
-        return Err(Unreadable::Content(format!(
-            "it has format {format}, this version reads {FORMAT_VERSION}"
-        )));
     }
-    let transaction = database.begin_read()?;
-    let revision = transaction.open_table(META)?.get(REVISION)?.map(|value| value.value());
-    let Some(revision) = revision else { return Ok(Store::new(config)) };
-    let mut records = Vec::new();
-    for entry in transaction.open_table(OBJECTS)?.iter()? {
-        let (key, value) = entry?;
-        let record = Record::parse(value.value())
-            .map_err(|error| Unreadable::Content(format!("{}: {error}", key.value())))?;
-        records.push(record);
-    }
+    let Some((revision, mut records)) = read(database)? else { return Ok(Store::new(config)) };
     tracing::info!(path = %path.display(), objects = records.len(), revision, "restored the API's objects");
     records.push(Record::of_revision(revision.saturating_add(RESTART_GAP)));
     Store::restore(config, records.into_iter()).map_err(|error| Unreadable::Content(error.to_string()))
 }
 
-/// The writer: takes what is queued, commits it in one transaction, and says so to everyone who waits.
-fn write_batches(database: &Database, inbox: &Receiver<Batch>, announce: &watch::Sender<u64>, path: &Path) {
-    while let Ok(first) = inbox.recv() {
-        let batches: Vec<Batch> = std::iter::once(first).chain(inbox.try_iter()).collect();
-        let outcome = commit(database, &batches).map_err(|error| {
-            tracing::error!(path = %path.display(), %error, "cannot keep the API's objects");
-            format!("cannot write to {}: {error}", path.display())
-        });
-        for batch in batches {
-            if outcome.is_ok() {
-                announce.send_modify(|revision| *revision = batch.revision.max(*revision));
-            }
-            // Nobody waits for a client that has left.
-            let _ = batch.done.send(outcome.clone());
-        }
+/// The last revision and everything that is kept; none before the first commit.
+fn read(database: &Database) -> Result<Option<(u64, Vec<Record>)>, Unreadable> {
+    let transaction = database.begin_read()?;
+    let revision = transaction.open_table(META)?.get(REVISION)?.map(|value| value.value());
+    let Some(revision) = revision else { return Ok(None) };
+    let mut records = Vec::new();
+    for entry in transaction.open_table(OBJECTS)?.iter()? {
+        let (address, value) = entry?;
+        records.push(read_record(address.value(), value.value()).map_err(Unreadable::Content)?);
+    }
+    Ok(Some((revision, records)))
+}
+
+/// The format of the tables; none in a new database.
+fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    match database.begin_read()?.open_table(META) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        table => Ok(table?.get(FORMAT)?.map(|value| value.value())),
     }
 }
 
-fn commit(database: &Database, batches: &[Batch]) -> Result<(), redb::Error> {
+fn make_tables(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    {
-        let mut objects = transaction.open_table(OBJECTS)?;
-        for record in batches.iter().flat_map(|batch| &batch.records) {
-            let key = format!("{}/{}/{}", record.group, record.resource, record.key);
-            match record.to_json() {
-                None => objects.remove(key.as_str())?,
-                Some(text) => objects.insert(key.as_str(), text.as_bytes())?,
-            };
-        }
-        let last = batches.iter().map(|batch| batch.revision).max().unwrap_or_default();
-        transaction.open_table(META)?.insert(REVISION, last)?;
-    }
+    transaction.open_table(OBJECTS)?;
+    transaction.open_table(META)?.insert(FORMAT, FORMAT_VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+fn read_record(address: &str, value: &[u8]) -> Result<Record, String> {
+    let key = address.splitn(3, '/').nth(2).ok_or_else(|| format!("{address} names no object"))?;
+    let text = std::str::from_utf8(value).map_err(|error| format!("{address}: {error}"))?;
+    Record::parse(key, text).map_err(|error| format!("{address}: {error}"))
 }

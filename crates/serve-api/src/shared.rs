@@ -143,6 +143,9 @@ impl Shared {
         write: Write,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
+        if let Some(retried) = self.disk.as_ref().and_then(Disk::retry) {
+            retried.done().await.map_err(Status::internal)?;
+        }
         let (written, pending) = self.commit(user, target, write, options);
         if let Some(pending) = pending {
             pending.done().await.map_err(Status::internal)?;

@@ -21,7 +21,7 @@ pub(super) struct Peer {
     pub(super) apiserver: PathBuf,
 }
 
-/// Builds both into a folder, unless they are there already; the first time takes some ten minutes.
+/// Builds both into a folder, unless they are there already; the first time takes ten minutes of two processors.
 pub(super) fn provide(folder: &Path) -> Result<Peer> {
     let folder = folder.join(KUBERNETES);
     let peer = Peer { etcd: folder.join("etcd"), apiserver: folder.join("kube-apiserver") };
@@ -84,7 +84,9 @@ fn module(staging: &[String]) -> String {
 /// Runs the Go toolchain in the folder; returns what it printed.
 fn go(folder: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("go");
-    command.args(arguments).current_dir(folder).env("GOFLAGS", "-mod=mod").env("GOWORK", "off");
+    // What the user sets goes on to hold, such as how many compilers may run at once.
+    let flags = format!("{} -mod=mod", std::env::var("GOFLAGS").unwrap_or_default());
+    command.args(arguments).current_dir(folder).env("GOFLAGS", flags.trim()).env("GOWORK", "off");
     let output = match command.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("there is no Go toolchain here"),
         output => output.context("cannot run go")?,

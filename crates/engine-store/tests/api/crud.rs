@@ -235,7 +235,10 @@ fn a_journal_makes_the_same_store_again() {
     assert!(world.store.take_journal().is_empty());
     for record in &records {
         if let Some(text) = record.to_json() {
-            assert_eq!(&engine_store::Record::parse(text.as_bytes()).unwrap(), record);
+            assert_eq!(&engine_store::Record::parse(&record.key, &text).unwrap(), record);
+            for damaged in [&text[1..], &text[..text.len() - 1], ""] {
+                assert!(engine_store::Record::parse(&record.key, damaged).is_err(), "{damaged}");
+            }
         }
     }
     let again = engine_store::Store::restore(crate::harness::mk_config(), records.into_iter()).unwrap();

@@ -24,7 +24,7 @@ use crate::scenario::Sizes;
 use crate::subject::{Peer, Subject};
 
 const USAGE: &str = "\
-usage: api [--rounds N] [--pods N] [--objects N] [--informers N] [--clients N]
+usage: api [--rounds N] [--pods N] [--config-maps N] [--informers N] [--clients N]
            [--etcd FILE --kube-apiserver FILE] [--no-peer-because REASON] [--only SUBJECT]
        api serve DIRECTORY PORT [durable]
 ";
@@ -88,7 +88,7 @@ fn read_options(arguments: &[String]) -> Result<Options, String> {
         match name.as_str() {
             "--rounds" => options.rounds = number()?,
             "--pods" => options.sizes.pods = number()?,
-            "--objects" => options.sizes.objects = number()?,
+            "--config-maps" => options.sizes.config_maps = number()?,
             "--informers" => options.sizes.informers = number()?,
             "--clients" => options.sizes.clients = number()?,
             "--etcd" => etcd = Some(PathBuf::from(value)),

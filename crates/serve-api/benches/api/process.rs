@@ -11,6 +11,24 @@ use tokio_util::sync::CancellationToken;
 /// A started program, killed when dropped.
 pub(crate) struct Program(Child);
 
+/// Memory in bytes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// All that is in memory for it.
+    pub(crate) resident: f64,
+    /// The part that no file stands behind: heap and stacks.
+    pub(crate) anonymous: f64,
+}
+
+impl std::iter::Sum for Memory {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            resident: sum.resident + one.resident,
+            anonymous: sum.anonymous + one.anonymous,
+        })
+    }
+}
+
 impl Program {
     pub(crate) fn start(mut command: Command, log: &Path) -> Self {
         let log = std::fs::File::create(log).unwrap();
@@ -19,12 +37,15 @@ impl Program {
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}")))
     }
 
-    /// Resident memory in bytes.
-    pub(crate) fn memory(&self) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        kibibytes * 1024.0
+    /// The memory it takes now (proc_pid_smaps_rollup(5)).
+    pub(crate) fn memory(&self) -> Memory {
+        let sums = self.proc("smaps_rollup");
+        let bytes = |field: &str| {
+            let line = sums.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+            let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+            kibibytes * 1024.0
+        };
+        Memory { resident: bytes("Rss:"), anonymous: bytes("Anonymous:") }
     }
 
     /// Processor time used so far, in seconds.

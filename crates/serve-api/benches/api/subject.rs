@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::client::Address;
-use crate::process::{Program, Scratch};
+use crate::process::{Memory, Program, Scratch};
 
 /// How long a server may take to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -159,8 +159,8 @@ impl Subject {
 }
 
 impl Running {
-    /// Resident memory of all its processes, in bytes.
-    pub(crate) fn memory(&self) -> f64 {
+    /// The memory of all its processes.
+    pub(crate) fn memory(&self) -> Memory {
         self.programs.iter().map(Program::memory).sum()
     }
 

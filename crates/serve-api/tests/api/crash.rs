@@ -41,6 +41,12 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let mut ledgers: Vec<Ledger> = (0..WRITERS).map(Ledger::new).collect();
     let (mut newest, mut draws) = (0, Draws(7));
     for kill in 0..KILLS {
+        if draws.below(2) == 0 {
+            // Killed once more while it reads back, and repairs, what the last one left.
+            let file = directory.join("data/objects.redb");
+            let before = changed(&file);
+            Server::start(&directory).kill_when(|server| changed(&file) != before || server.serves());
+        }
         let mut server = Server::start(&directory);
         let patience = 1 + draws.below(300);
         ledgers = tokio.block_on(async {
@@ -57,6 +63,34 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     });
     drop(server);
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// When a file was written last.
+fn changed(file: &Path) -> Option<std::time::SystemTime> {
+    std::fs::metadata(file).and_then(|found| found.modified()).ok()
+}
+
+/// What a first start makes, step by step: the server is killed when it has got so far.
+const STEPS: [&str; 8] =
+    ["pki", "pki/ca.crt", "pki/admin.key", "pki/token.part", "pki/token", "data", "data/objects.redb", "url"];
+
+#[test]
+fn a_first_start_that_is_killed_is_begun_again() {
+    let base = std::env::temp_dir().join(format!("sealane-api-begun-{}", std::process::id()));
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for (number, step) in STEPS.iter().enumerate() {
+        let directory = base.join(number.to_string());
+        std::fs::create_dir_all(&directory).unwrap();
+        Server::start(&directory).kill_when(|server| directory.join(step).exists() || server.serves());
+        let server = Server::start(&directory);
+        let object = json!({"metadata": {"name": "first"}, "data": {"n": "1"}});
+        let (code, answer) = tokio.block_on(async {
+            let client = server.client().await;
+            send(&client, Method::POST, COLLECTION, "application/json", &object).await.unwrap()
+        });
+        assert_eq!(code, 201, "killed at {step}: {answer}");
+    }
+    std::fs::remove_dir_all(&base).unwrap();
 }
 
 /// What one writer knows about its objects: a number in each, or that it is gone.
@@ -131,6 +165,10 @@ async fn write_until_killed(
     let mut counter = answered.subscribe();
     let enough = tokio::time::timeout(PATIENCE, counter.wait_for(|count| *count >= patience)).await;
     enough.expect("the server answers").unwrap();
+    // An answer has just been seen, so a commit has just ended: a moment more, to be in the midst of the next.
+    for _ in 0..patience * 7 % 1024 {
+        tokio::task::yield_now().await;
+    }
     server.kill();
     let mut ledgers = Vec::new();
     for writer in writers {
@@ -221,6 +259,20 @@ impl Server {
             assert!(Instant::now() < deadline, "the server starts");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    fn serves(&self) -> bool {
+        self.directory.join("url").exists()
+    }
+
+    /// Kills it at once when the condition holds.
+    fn kill_when(mut self, condition: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition(&self) {
+            assert!(Instant::now() < deadline, "the server starts");
+            std::thread::yield_now();
+        }
+        self.kill();
     }
 
     fn kill(&mut self) {

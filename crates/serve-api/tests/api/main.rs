@@ -9,6 +9,7 @@ mod access;
 mod admission;
 mod crash;
 mod custom;
+mod full_disk;
 mod hostile;
 mod http_surface;
 mod kube_rs;

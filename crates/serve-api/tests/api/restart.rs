@@ -1,9 +1,11 @@
 //! What was acknowledged is there after the server died.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use engine_store::{DeleteOptions, Write};
-use sealane_serve_api::{ApiServer, ApiServerConfig, Credentials, NoPods};
+use redb::{Database, TableDefinition};
+use sealane_serve_api::{ApiServer, ApiServerConfig, ApiServerError, Credentials, NoPods};
 use serde_json::json;
 
 use crate::world::{World, store_config, target};
@@ -62,14 +64,7 @@ fn a_damaged_database_is_an_error_that_names_it() {
         [noise.clone(), [&noise[..], &whole[noise.len()..]].concat(), whole[..whole.len() / 3].to_vec()]
     {
         std::fs::write(&file, &damaged).unwrap();
-        let server = ApiServer::new(ApiServerConfig {
-            listeners: Vec::new(),
-            credentials: Credentials::generate().unwrap(),
-            data_dir: Some(base.clone()),
-            runtime: Arc::new(NoPods),
-            store: store_config(),
-        });
-        let error = server.err().expect("what is damaged is not taken for data");
+        let error = refusal(&base);
         assert!(error.to_string().contains("objects.redb"), "{error}");
     }
     std::fs::write(&file, &whole).unwrap();
@@ -77,4 +72,38 @@ fn a_damaged_database_is_an_error_that_names_it() {
     assert!(restored.handle.read(&target("", "configmaps", Some("m19"), None)).is_ok());
     drop(restored);
     let _ = std::fs::remove_dir_all(&base);
+}
+
+#[test]
+fn a_database_of_a_newer_format_is_left_as_it_is() {
+    const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    // What a newer version may make of the table of objects is open.
+    const OBJECTS: TableDefinition<'_, u64, u64> = TableDefinition::new("objects");
+    let base = std::env::temp_dir().join(format!("sealane-api-newer-{}", std::process::id()));
+    std::fs::create_dir_all(&base).unwrap();
+    let file = base.join("objects.redb");
+    let database = Database::create(&file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", 2).unwrap();
+    transaction.open_table(OBJECTS).unwrap().insert(1, 1).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let error = refusal(&base).to_string();
+        let text = "it has format 2, this version reads 1; move it away to start empty";
+        assert!(error.contains("objects.redb") && error.contains(text), "{error}");
+    }
+    std::fs::remove_dir_all(&base).unwrap();
+}
+
+/// Why no server starts on what the directory holds.
+fn refusal(data_dir: &Path) -> ApiServerError {
+    let server = ApiServer::new(ApiServerConfig {
+        listeners: Vec::new(),
+        credentials: Credentials::generate().unwrap(),
+        data_dir: Some(data_dir.to_owned()),
+        runtime: Arc::new(NoPods),
+        store: store_config(),
+    });
+    server.err().expect("what cannot be read is not taken for data")
 }
