@@ -68,7 +68,7 @@ fn frontend(number: u32) -> (Frontend, FrontendRule) {
         Outcome::Forward { backends: (0..3).map(backend).collect(), source: SourceAddress::KeptForPods };
     let address = FrontendAddress::Vip(Ipv4Addr::from(0x0a60_0000 + number).into());
     let rule = FrontendRule {
-        service: NamespacedName::new("default", format!("service-{number}")),
+        owner: NamespacedName::new("default", format!("service-{number}")),
         port_name: "http".into(),
         scope: FrontendScope::ClusterIp,
         internal: all.clone(),

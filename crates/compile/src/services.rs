@@ -15,6 +15,7 @@ use types::{IpFamily, LabelSelector, Labels, ObjectRef, Prefix};
 use crate::NodeContext;
 use crate::endpoints::{self, Choice, Place, PortEndpoint, PortKey, SlicesByService};
 use crate::findings::{Findings, error, warning};
+use crate::host_ports;
 
 pub(crate) fn compile(
     snapshot: &Snapshot,
@@ -28,10 +29,11 @@ pub(crate) fn compile(
     node_addresses.extend(node.iter().flat_map(|node| &node.addresses));
     let claims = claims(snapshot, &context.dns_addresses, findings);
     check_targets(snapshot, findings);
-    let frontends = claims
+    let mut frontends = claims
         .into_iter()
         .map(|(frontend, claim)| (frontend, rule(frontend, &claim, slices, place, &node_addresses)))
         .collect();
+    host_ports::compile(snapshot, (&context.node, &node_addresses), &mut frontends, findings);
     ServiceTable {
         frontends,
         node_addresses,
@@ -161,7 +163,7 @@ fn rule(
     let internal = Chosen::new(&endpoints, route.internal.0, place);
     let external = Chosen::new(&endpoints, route.external.0, place);
     FrontendRule {
-        service: service.name.clone(),
+        owner: service.name.clone(),
         port_name: port.name.clone(),
         scope,
         internal: internal.outcome(&endpoints, route.internal.1),

@@ -1,11 +1,12 @@
 //! Scheduler: which Node each Pod runs on.
 //!
-//! Filters as upstream's default plugins do: readiness, cordons, taints, node selector and affinity, resources, topology
-//! spread, pod affinity and anti-affinity. Of the Nodes that are left it takes the one that preferences like best, then
+//! Filters as upstream's default plugins do: readiness, cordons, taints, node selector and affinity, host ports, resources,
+//! topology spread, pod affinity and anti-affinity. Of the Nodes that are left it takes the one that preferences like best, then
 //! the one with the fewest Pods of the same controller, then the fewest Pods. It never evicts Pods for others.
 
 mod cluster;
 mod filter;
+mod host_ports;
 mod resources;
 mod score;
 mod topology;

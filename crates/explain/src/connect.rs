@@ -149,13 +149,13 @@ fn unused_service_address(plan: &NodePlan, attempt: Attempt, explanation: &mut E
         return explanation.conclude(Conclusion::Dropped, text);
     };
     let text = format!(
-        "Service {} has no port {}/{}; it has {}",
-        rule.service,
+        "{} has no port {}/{}; it has {}",
+        rule.owner_ref(),
         attempt.port,
         attempt.protocol,
         ports.join(", ")
     );
-    let object = Some(ObjectRef::namespaced("Service", &rule.service));
+    let object = Some(rule.owner_ref());
     explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(object, "spec.ports"));
     explanation.conclude(Conclusion::Refused, text);
 }
@@ -177,7 +177,13 @@ fn service(
     }
     let outcome = if is_internal { &rule.internal } else { &rule.external };
     let left_out = left_out(rule, is_internal);
-    let what = format!("{frontend} is {} of Service {}", scope(rule), rule.service);
+    let what = match rule.scope {
+        FrontendScope::HostPort => {
+            format!("port {}/{} of Node {}", frontend.port, frontend.protocol, plan.node)
+        }
+        _ => frontend.to_string(),
+    };
+    let what = format!("{what} is {} of {}", scope(rule), rule.owner_ref());
     match outcome {
         Outcome::Forward { backends, source: seen } => {
             let text = format!("{what}: one of {} backends, at random{left_out}", backends.len());
@@ -200,7 +206,7 @@ fn service(
         Outcome::Drop => {
             let field = if is_internal { "spec.internalTrafficPolicy" } else { "spec.externalTrafficPolicy" };
             let text = format!("{what}, which has no endpoint on Node {}{left_out}: dropped", plan.node);
-            let object = ObjectRef::namespaced("Service", &rule.service);
+            let object = rule.owner_ref();
             explanation.hops.push(Hop::stop(Stage::Service, text.clone()).because(Some(object), field));
             explanation.conclude(Conclusion::Dropped, text);
         }
@@ -241,7 +247,7 @@ fn source_range_hop(source: &Source, rule: &FrontendRule) -> Option<Hop> {
     }
     let listed: Vec<_> = ranges.iter().map(ToString::to_string).collect();
     let text = format!("{address} is in none of the ranges {} that may come in", listed.join(", "));
-    let object = ObjectRef::namespaced("Service", &rule.service);
+    let object = rule.owner_ref();
     Some(Hop::stop(Stage::Service, text).because(Some(object), "spec.loadBalancerSourceRanges"))
 }
 
@@ -251,17 +257,19 @@ fn scope(rule: &FrontendRule) -> &'static str {
         FrontendScope::NodePort => "a node port",
         FrontendScope::LoadBalancer => "the load balancer address",
         FrontendScope::ExternalIp => "an external address",
+        FrontendScope::HostPort => "a host port",
     }
 }
 
 /// What makes a frontend lead to its backends.
 fn decider(rule: &FrontendRule) -> (Option<ObjectRef>, &'static str) {
-    let of_service = |field| (Some(ObjectRef::namespaced("Service", &rule.service)), field);
+    let of_owner = |field| (Some(rule.owner_ref()), field);
     match rule.scope {
         FrontendScope::ClusterIp => endpoint_decider(rule),
-        FrontendScope::NodePort => of_service("spec.ports[].nodePort"),
-        FrontendScope::LoadBalancer => of_service("status.loadBalancer"),
-        FrontendScope::ExternalIp => of_service("spec.externalIPs"),
+        FrontendScope::NodePort => of_owner("spec.ports[].nodePort"),
+        FrontendScope::LoadBalancer => of_owner("status.loadBalancer"),
+        FrontendScope::ExternalIp => of_owner("spec.externalIPs"),
+        FrontendScope::HostPort => of_owner("spec.containers[].ports[].hostPort"),
     }
 }
 
@@ -270,11 +278,11 @@ fn endpoint_decider(rule: &FrontendRule) -> (Option<ObjectRef>, &'static str) {
     if let EndpointOrigin::Slices(names) = &rule.endpoints
         && let Some(name) = names.first()
     {
-        let slice = NamespacedName::new(rule.service.namespace.as_str(), name.as_str());
+        let slice = NamespacedName::new(rule.owner.namespace.as_str(), name.as_str());
         return (Some(ObjectRef::namespaced("EndpointSlice", &slice)), "endpoints");
     }
     // Without a selector and without a slice, it is the missing selector that leaves it empty.
-    (Some(ObjectRef::namespaced("Service", &rule.service)), "spec.selector")
+    (Some(rule.owner_ref()), "spec.selector")
 }
 
 /// Endpoints that exist and are not used, each with its reason.

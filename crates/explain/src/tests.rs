@@ -31,7 +31,7 @@ fn name(text: &str) -> NamespacedName {
 
 fn frontend_rule(outcome: Outcome) -> FrontendRule {
     FrontendRule {
-        service: name("web"),
+        owner: name("web"),
         port_name: "http".to_owned(),
         scope: FrontendScope::ClusterIp,
         internal: outcome.clone(),

@@ -36,6 +36,10 @@ pub struct ContainerPort {
     pub port: Port,
     /// `protocol`.
     pub protocol: Protocol,
+    /// `hostPort`: the same port of the Pod's node leads here.
+    pub host_port: Option<Port>,
+    /// `hostIP`: on this address alone; none when the field is empty or means every address.
+    pub host_ip: Option<IpAddr>,
 }
 
 impl Pod {
@@ -109,8 +113,21 @@ fn read_ports(spec: &v1::PodSpec) -> Read<Vec<ContainerPort>> {
                 name: port.name.clone().filter(|name| !name.is_empty()),
                 port: read_port(|| at("containerPort"), port.container_port)?,
                 protocol: read_protocol(|| at("protocol"), port.protocol.as_deref())?,
+                host_port: read_host_port(&at, port)?,
+                host_ip: read_host_ip(&at, port)?,
             });
         }
     }
     Ok(ports)
+}
+
+fn read_host_port(at: &impl Fn(&str) -> String, port: &v1::ContainerPort) -> Read<Option<Port>> {
+    let number = port.host_port.filter(|number| *number != 0);
+    number.map(|number| read_port(|| at("hostPort"), number)).transpose()
+}
+
+fn read_host_ip(at: &impl Fn(&str) -> String, port: &v1::ContainerPort) -> Read<Option<IpAddr>> {
+    let text = port.host_ip.as_deref().filter(|text| !text.is_empty());
+    let address = text.map(|text| read_address(|| at("hostIP"), text)).transpose()?;
+    Ok(address.filter(|address| !address.is_unspecified()))
 }

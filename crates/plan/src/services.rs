@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use types::{NodeName, PodName, Port, Prefix, Protocol, ServiceName};
+use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, Prefix, Protocol};
 
 /// All frontends of the cluster, seen from one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,7 +35,7 @@ pub struct Frontend {
     pub address: FrontendAddress,
     /// Transport protocol.
     pub protocol: Protocol,
-    /// Service port, or the NodePort.
+    /// Service port, NodePort or host port.
     pub port: Port,
 }
 
@@ -45,7 +45,7 @@ pub struct Frontend {
 pub enum FrontendAddress {
     /// A virtual address.
     Vip(IpAddr),
-    /// Any of [`ServiceTable::node_addresses`].
+    /// Any of [`ServiceTable::node_addresses`]: a `nodePort`, or a `hostPort`.
     NodePort,
 }
 
@@ -65,9 +65,9 @@ impl fmt::Display for Frontend {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FrontendRule {
-    /// The Service.
-    pub service: ServiceName,
-    /// `spec.ports[].name`, empty when unnamed.
+    /// The Service, or for [`FrontendScope::HostPort`] the Pod.
+    pub owner: NamespacedName,
+    /// `spec.ports[].name` (of a Pod, its container port's name), empty when unnamed.
     pub port_name: String,
     /// Which kind of address this is.
     pub scope: FrontendScope,
@@ -93,6 +93,8 @@ pub enum EndpointOrigin {
     Selector,
     /// EndpointSlices of these names, which somebody writes by hand.
     Slices(BTreeSet<String>),
+    /// The Pod that asks for the port is the only one.
+    Pod,
 }
 
 /// Which field a frontend's address comes from.
@@ -108,6 +110,17 @@ pub enum FrontendScope {
     /// `spec.externalIPs`.
     #[serde(rename = "ExternalIP")]
     ExternalIp,
+    /// `spec.containers[].ports[].hostPort` of a Pod of this node.
+    HostPort,
+}
+
+impl FrontendRule {
+    /// The object that has the frontend.
+    #[must_use]
+    pub fn owner_ref(&self) -> ObjectRef {
+        let kind = if self.scope == FrontendScope::HostPort { "Pod" } else { "Service" };
+        ObjectRef::namespaced(kind, &self.owner)
+    }
 }
 
 /// What becomes of a connection to a frontend.

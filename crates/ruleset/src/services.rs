@@ -99,7 +99,7 @@ fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &Frontend
     let comment = comment(rule);
     let mut place = |name, key, element| put(rules, name, family, key, element);
     if rule.scope == FrontendScope::ClusterIp {
-        place("clusterips", Key::exact(vec![Value::Address(aim.address)]), member(&rule.service.to_string()));
+        place("clusterips", Key::exact(vec![Value::Address(aim.address)]), member(&rule.owner.to_string()));
     }
     if !is_of_family(rule, family) {
         return;
@@ -148,15 +148,16 @@ fn is_of_family(rule: &FrontendRule, family: IpFamily) -> bool {
     })
 }
 
-/// The Service and port an element is there for.
+/// The Service (or Pod) and port an element is there for.
 fn comment(rule: &FrontendRule) -> String {
     let scope = match rule.scope {
         FrontendScope::ClusterIp => "",
         FrontendScope::NodePort => " nodePort",
         FrontendScope::LoadBalancer => " loadBalancer",
         FrontendScope::ExternalIp => " externalIP",
+        FrontendScope::HostPort => " hostPort",
     };
-    format!("{}:{}{scope}", rule.service, rule.port_name)
+    format!("{}:{}{scope}", rule.owner, rule.port_name)
 }
 
 /// Backends of the frontend's own family, as many as can be drawn from.
@@ -329,7 +330,7 @@ impl Pools {
 }
 
 fn service_port(aim: Aim, rule: &FrontendRule) -> String {
-    format!("{}:{} {} {}", rule.service, rule.port_name, aim.protocol, aim.family())
+    format!("{}:{} {} {}", rule.owner, rule.port_name, aim.protocol, aim.family())
 }
 
 // === what has gone ===

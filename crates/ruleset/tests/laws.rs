@@ -106,7 +106,7 @@ fn any_frontend() -> impl Strategy<Value = (Frontend, FrontendRule)> {
             let vip = vip.map(address);
             let address = vip.map_or(FrontendAddress::NodePort, FrontendAddress::Vip);
             let rule = FrontendRule {
-                service: NamespacedName::new("default", "echo"),
+                owner: NamespacedName::new("default", "echo"),
                 port_name: number.to_string(),
                 scope,
                 external: if same { internal.clone() } else { external },
@@ -432,7 +432,7 @@ fn many_backends_are_drawn_evenly() {
             source: SourceAddress::KeptForPods,
         };
         let rule = FrontendRule {
-            service: NamespacedName::new("default", "echo"),
+            owner: NamespacedName::new("default", "echo"),
             port_name: String::new(),
             scope: FrontendScope::ClusterIp,
             internal: all.clone(),

@@ -24,10 +24,16 @@ const OUTSIDE: [&str; 3] = ["192.0.2.1", "192.0.2.200", "203.0.113.9"];
 
 fn pod(index: usize, (app, namespace, node, port): (usize, usize, usize, usize)) -> Pod {
     let node_number = node + 1;
+    let mut declared = json!({"name": "http", "containerPort": PORTS[port]});
+    if index.is_multiple_of(2) {
+        declared["hostPort"] = json!(PORTS[index % PORTS.len()]);
+    }
+    if index % 4 == 2 {
+        declared["hostIP"] = json!(format!("172.31.0.{}", 10 + node_number));
+    }
     serde_json::from_value(json!({
         "metadata": {"namespace": NAMESPACES[namespace], "name": format!("pod-{index}"), "labels": {"app": APPS[app]}},
-        "spec": {"nodeName": NODES[node], "containers": [
-            {"name": "main", "ports": [{"name": "http", "containerPort": PORTS[port]}]}]},
+        "spec": {"nodeName": NODES[node], "containers": [{"name": "main", "ports": [declared]}]},
         "status": {"podIP": format!("10.244.{node_number}.{}", index + 2)},
     }))
     .unwrap()

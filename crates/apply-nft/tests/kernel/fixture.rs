@@ -204,7 +204,7 @@ pub(crate) fn expose(
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         let address = vip.map_or(FrontendAddress::NodePort, FrontendAddress::Vip);
         let rule = FrontendRule {
-            service: NamespacedName::new("default", "echo"),
+            owner: NamespacedName::new("default", "echo"),
             port_name: "http".into(),
             scope,
             internal: internal.clone(),

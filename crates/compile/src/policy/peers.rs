@@ -109,6 +109,8 @@ fn cluster_dns(context: &NodeContext) -> PeerPod {
         name: Some(name.to_owned()),
         port: DNS_PORT,
         protocol,
+        host_port: None,
+        host_ip: None,
     };
     PeerPod {
         namespace: DNS_NAMESPACE.to_owned(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use types::{LabelSelector, Labels};
 
+use super::host_ports::{HostPort, host_ports};
 use super::resources::{Resources, allocatable, requests};
 use crate::owner::controller_of;
 use crate::pod_state::is_finished;
@@ -19,6 +20,8 @@ pub(super) struct NodeState<'a> {
     /// Requests of its Pods.
     pub(super) used: Resources,
     pub(super) pods: usize,
+    /// Host ports of its Pods.
+    pub(super) host_ports: Vec<HostPort<'a>>,
     by_owner: BTreeMap<String, usize>,
 }
 
@@ -57,6 +60,7 @@ impl<'a> NodeState<'a> {
             allocatable: allocatable(node),
             used: Resources::new(),
             pods: 0,
+            host_ports: Vec::new(),
             by_owner: BTreeMap::new(),
         }
     }
@@ -99,6 +103,7 @@ impl<'a> Cluster<'a> {
     pub(super) fn place(&mut self, pod: &'a Pod, index: usize) {
         let node = &mut self.nodes[index];
         node.pods += 1;
+        node.host_ports.extend(host_ports(pod));
         for (name, amount) in requests(pod) {
             *node.used.entry(name).or_default() += amount;
         }

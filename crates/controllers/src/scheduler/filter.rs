@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, PodSpec};
 
 use super::cluster::{Cluster, NodeState};
+use super::host_ports::{HostPort, host_ports};
 use super::resources::{Resources, requests};
 use super::topology::{Spread, by_domain, group_of_term};
 use crate::node_fit::{is_cordoned_for, is_node_ready, is_selected, untolerated};
@@ -14,6 +15,7 @@ use crate::node_fit::{is_cordoned_for, is_node_ready, is_selected, untolerated};
 pub(super) struct Filters<'a, 'p> {
     spec: Option<&'p PodSpec>,
     requests: Resources,
+    host_ports: Vec<HostPort<'p>>,
     spreads: Vec<Spread<'a>>,
     /// Topology key and domains where this Pod may not be.
     avoided: Vec<(String, BTreeSet<&'a str>)>,
@@ -39,6 +41,7 @@ impl<'a, 'p> Filters<'a, 'p> {
         Self {
             spec,
             requests: requests(pod),
+            host_ports: host_ports(pod).collect(),
             spreads,
             avoided: away.unwrap_or_default().iter().map(|term| avoided(cluster, term, pod)).collect(),
             sought: toward.unwrap_or_default().iter().map(|term| sought(cluster, term, pod)).collect(),
@@ -52,6 +55,9 @@ impl<'a, 'p> Filters<'a, 'p> {
         let Some(spec) = self.spec else { return vec!["node(s) cannot run a Pod without a spec".to_owned()] };
         if let Some(reason) = refused_by_node(spec, state) {
             return vec![reason.to_owned()];
+        }
+        if self.host_ports.iter().any(|port| state.host_ports.iter().any(|taken| taken.meets(port))) {
+            return vec!["node(s) didn't have free ports for the requested pod ports".to_owned()];
         }
         let short = self.insufficient(state);
         if !short.is_empty() {

@@ -194,3 +194,28 @@ fn the_more_important_pod_comes_first() {
     bench.world.put(waiting("b-high", json!({ "priority": 1000 })));
     assert_eq!(bindings(&bench.look(reconcile)), [("b-high".to_owned(), "node-a".to_owned())]);
 }
+
+#[test]
+fn a_host_port_is_given_once_on_each_node() {
+    let taking = |name: &str, ports: Value| {
+        waiting(name, json!({ "containers": [{ "name": "web", "ports": ports }] }))
+    };
+    let everywhere = json!([{ "containerPort": 80, "hostPort": 8080 }]);
+    let mut bench = Bench::new(&["node-a", "node-b"]);
+    for name in ["a", "b", "c"] {
+        bench.world.put(taking(name, everywhere.clone()));
+    }
+    let writes = bench.look(reconcile);
+    assert_eq!(bindings(&writes).len(), 2);
+    let wanted = "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports.";
+    assert_eq!(why(&writes), wanted);
+
+    let on = |address: &str, protocol: &str| json!([{ "containerPort": 80, "hostPort": 8080, "hostIP": address, "protocol": protocol }]);
+    let mut bench = Bench::new(&["node-a"]);
+    let all =
+        [on("192.0.2.1", "TCP"), on("192.0.2.2", "TCP"), on("192.0.2.1", "UDP"), on("192.0.2.2", "TCP")];
+    for (index, ports) in all.into_iter().enumerate() {
+        bench.world.put(taking(&format!("pod-{index}"), ports));
+    }
+    assert_eq!(bindings(&bench.look(reconcile)).len(), 3, "the last one meets the second");
+}

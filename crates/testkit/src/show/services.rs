@@ -1,6 +1,6 @@
 //! Frontends as text.
 
-use plan::{FrontendAddress, FrontendRule, Outcome, ServiceTable, SourceAddress};
+use plan::{FrontendAddress, FrontendRule, FrontendScope, Outcome, ServiceTable, SourceAddress};
 
 use super::{joined, lines};
 
@@ -9,15 +9,14 @@ const LAB_SERVICE: &str = "default/kubernetes";
 
 pub(super) fn show(table: &ServiceTable) -> String {
     let mut text = String::new();
-    for (frontend, rule) in table.frontends.iter().filter(|(_, rule)| rule.service.to_string() != LAB_SERVICE)
-    {
+    for (frontend, rule) in table.frontends.iter().filter(|(_, rule)| rule.owner.to_string() != LAB_SERVICE) {
         let port =
             if rule.port_name.is_empty() { String::new() } else { format!(" port {}", rule.port_name) };
         let scope = match (frontend.address, rule.scope) {
-            (FrontendAddress::NodePort, _) => String::new(),
+            (FrontendAddress::NodePort, FrontendScope::NodePort) => String::new(),
             (_, scope) => format!(" {scope:?}"),
         };
-        text += &format!("{frontend}{scope} of {}{port}\n", rule.service);
+        text += &format!("{frontend}{scope} of {}{port}\n", rule.owner);
         text += &rule_text(rule);
     }
     text
