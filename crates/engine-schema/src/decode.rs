@@ -43,12 +43,12 @@ impl Decoder {
             (Type::Map { item, .. }, Value::Object(map)) => {
                 map.retain(|_, value| !value.is_null());
                 for (key, value) in map.iter_mut() {
-                    self.at(&format!(".{key}"), |decoder| decoder.visit(value, item));
+                    self.at(".", key, |decoder| decoder.visit(value, item));
                 }
             }
             (Type::List { item, .. }, Value::Array(items)) => {
                 for (index, value) in items.iter_mut().enumerate() {
-                    self.at(&format!("[{index}]"), |decoder| decoder.visit(value, item));
+                    self.at("", &format!("[{index}]"), |decoder| decoder.visit(value, item));
                 }
             }
             (Type::Scalar(scalar), value) => self.visit_scalar(value, *scalar),
@@ -75,7 +75,7 @@ impl Decoder {
                 return false;
             }
             let dot = if self.path.is_empty() { "" } else { "." };
-            self.at(&format!("{dot}{key}"), |decoder| decoder.visit(value, &field.ty));
+            self.at(dot, key, |decoder| decoder.visit(value, &field.ty));
             !is_left_out(value, field)
         });
     }
@@ -134,8 +134,9 @@ impl Decoder {
         }
     }
 
-    fn at(&mut self, step: &str, visit: impl FnOnce(&mut Self)) {
+    fn at(&mut self, before: &str, step: &str, visit: impl FnOnce(&mut Self)) {
         let length = self.path.len();
+        self.path.push_str(before);
         self.path.push_str(step);
         visit(self);
         self.path.truncate(length);

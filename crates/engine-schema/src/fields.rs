@@ -1,7 +1,6 @@
-//! Sets of field paths, as managed fields record them (`FieldsV1`), and the comparison of two objects by them.
+//! Sets of field paths, as managed fields record them (`FieldsV1`).
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
@@ -14,15 +13,6 @@ pub struct FieldSet {
     pub member: bool,
     /// What is below, by step.
     pub children: BTreeMap<String, FieldSet>,
-}
-
-/// What differs between two states of an object.
-#[derive(Debug, Default)]
-pub struct Difference {
-    /// Fields that are new or have another value.
-    pub changed: FieldSet,
-    /// Fields that are gone.
-    pub removed: FieldSet,
 }
 
 impl FieldSet {
@@ -43,15 +33,28 @@ impl FieldSet {
     }
 
     /// The JSON form.
-    pub fn to_value(&self) -> Value {
-        let mut map = Map::new();
-        if self.member && !self.children.is_empty() {
-            map.insert(".".to_owned(), json!({}));
-        }
-        for (step, child) in &self.children {
-            map.insert(step.clone(), child.to_value());
-        }
-        Value::Object(map)
+    pub fn into_value(self) -> Value {
+        let own = (self.member && !self.children.is_empty()).then(|| (".".to_owned(), json!({})));
+        let below = self.children.into_iter().map(|(step, child)| (step, child.into_value()));
+        Value::Object(own.into_iter().chain(below).collect())
+    }
+
+    /// Whether the JSON form of a set holds a member of this one.
+    pub fn is_touched_by(&self, fields: &Value) -> bool {
+        self.children.iter().any(|(step, child)| {
+            fields
+                .get(step)
+                .is_some_and(|below| (child.member && is_member(below)) || child.is_touched_by(below))
+        })
+    }
+
+    /// Whether the JSON form of a set holds all members of this one.
+    pub fn is_within(&self, fields: &Value) -> bool {
+        self.children.iter().all(|(step, child)| {
+            fields
+                .get(step)
+                .is_some_and(|below| (!child.member || is_member(below)) && child.is_within(below))
+        })
     }
 
     /// The fields of an applied object (upstream: structured-merge-diff `TypedValue.ToFieldSet`). Structs and lists do
@@ -126,6 +129,11 @@ impl FieldSet {
     }
 }
 
+/// Whether the path that leads to this part of the JSON form is in the set.
+fn is_member(below: &Value) -> bool {
+    below.as_object().is_none_or(|map| map.is_empty() || map.contains_key("."))
+}
+
 /// `f:a` → `.a`, `k:{"a":1}` → `[a=1]`, `v:"x"` → `[="x"]`.
 fn step_text(step: &str) -> String {
     match step.split_once(':').unwrap_or(("", step)) {
@@ -183,73 +191,6 @@ pub(crate) fn is_named_field(ty: &Type, step: &str) -> bool {
     }
 }
 
-/// What stands for an object that is not there.
-static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
-
-/// Whether a step leads to a struct that is always there.
-fn is_value(ty: &Type, step: &str) -> bool {
-    match (ty, step.strip_prefix("f:")) {
-        (Type::Struct { id, .. }, Some(name)) => id.get().fields.get(name).is_some_and(|field| field.value),
-        _ => false,
-    }
-}
-
-/// What differs between two states (upstream: structured-merge-diff `TypedValue.Compare`); no state is an empty one.
-pub fn compare(old: Option<&Value>, new: Option<&Value>, ty: &Type) -> Difference {
-    let mut difference = Difference::default();
-    let (old, new) = (old.unwrap_or(&EMPTY), new.unwrap_or(&EMPTY));
-    compare_into(Some(old), Some(new), ty, &mut difference);
-    difference
-}
-
-fn compare_into<'a>(
-    old: Option<&'a Value>,
-    new: Option<&'a Value>,
-    ty: &'a Type,
-    difference: &mut Difference,
-) {
-    if old == new {
-        return;
-    }
-    let items_old = old.map(|value| items_of(value, ty));
-    let items_new = new.map(|value| items_of(value, ty));
-    let (Some(items_old), Some(items_new)) =
-        (items_old.unwrap_or(Some(BTreeMap::new())), items_new.unwrap_or(Some(BTreeMap::new())))
-    else {
-        return difference.set(old, new);
-    };
-    if items_old.is_empty() && items_new.is_empty() {
-        return difference.set(old, new);
-    }
-    let both = old.is_some() && new.is_some();
-    let steps: std::collections::BTreeSet<&String> = items_old.keys().chain(items_new.keys()).collect();
-    for step in steps {
-        let (before, after) = (items_old.get(step), items_new.get(step));
-        let item_type = before.or(after).map_or(&Type::Any, |(_, ty)| ty);
-        let absent = (both && is_value(ty, step)).then_some(&*EMPTY);
-        let side = |item: Option<&(&'a Value, &'a Type)>| item.map(|(value, _)| *value).or(absent);
-        let mut below = Difference::default();
-        compare_into(side(before), side(after), item_type, &mut below);
-        if !below.changed.is_empty() {
-            difference.changed.children.insert(step.clone(), below.changed);
-        }
-        if !below.removed.is_empty() {
-            difference.removed.children.insert(step.clone(), below.removed);
-        }
-    }
-    // A container that comes or goes counts itself, whatever it holds.
-    difference.changed.member |= old.is_none();
-    difference.removed.member |= new.is_none();
-}
-
-impl Difference {
-    /// The value itself differs.
-    fn set(&mut self, old: Option<&Value>, new: Option<&Value>) {
-        self.changed.member |= new.is_some() && old != new;
-        self.removed.member |= new.is_none() && old.is_some();
-    }
-}
-
 /// The parts of a granular container by step, with their types; `None` for everything owned as a whole.
 pub(crate) fn items_of<'a>(
     value: &'a Value,
@@ -293,7 +234,7 @@ mod tests {
             "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "name": "http"}]},
         });
         let set = FieldSet::of(&service, &ty);
-        let fields = set.to_value();
+        let fields = set.clone().into_value();
         assert_eq!(fields["f:spec"]["f:selector"], json!({}));
         let port = &fields["f:spec"]["f:ports"]["k:{\"port\":80,\"protocol\":\"TCP\"}"];
         assert_eq!(*port, json!({".": {}, "f:name": {}, "f:port": {}}));
@@ -301,15 +242,5 @@ mod tests {
         assert_eq!(fields["f:metadata"]["f:finalizers"], json!({"v:\"x/y\"": {}}));
         assert_eq!(FieldSet::parse(&fields), set);
         assert!(set.paths().contains(&".spec.ports[port=80,protocol=\"TCP\"].name".to_owned()));
-    }
-
-    #[test]
-    fn comparison_finds_the_leaf() {
-        let ty = type_of("io.k8s.api.core.v1.ConfigMap");
-        let old = json!({"data": {"a": "1", "b": "2"}});
-        let new = json!({"data": {"a": "9", "c": "3"}});
-        let difference = compare(Some(&old), Some(&new), &ty);
-        assert_eq!(difference.changed.paths(), [".data.a", ".data.c"]);
-        assert_eq!(difference.removed.paths(), [".data.b"]);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows the shape of objects and nothing of kinds, requests or storage. One tree of types ([`Type`]) drives all of it.
 
+mod compare;
 mod custom;
 pub mod decode;
 mod fields;
@@ -12,8 +13,9 @@ pub mod quantity;
 pub mod strategic;
 mod tree;
 
+pub use compare::{Difference, compare};
 pub use custom::custom_type;
-pub use fields::{Difference, FieldSet, compare};
+pub use fields::FieldSet;
 pub use merge::{merge, prune};
 pub use tree::{
     Field, KUBERNETES_VERSION, ListRule, Scalar, Strategy, Struct, StructId, Type, documents, type_of,

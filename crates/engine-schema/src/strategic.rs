@@ -129,9 +129,9 @@ fn merge_field(live: &mut Map<String, Value>, key: &str, value: &Value, ty: &Typ
     }
     match (live.get_mut(key), value) {
         (Some(slot @ Value::Object(_)), Value::Object(_)) if strategy.replace => *slot = value.clone(),
-        (Some(slot @ Value::Object(_)), Value::Object(_)) => merge(slot, value, &field_type)?,
+        (Some(slot @ Value::Object(_)), Value::Object(_)) => merge(slot, value, field_type)?,
         (Some(Value::Array(items)), Value::Array(changes)) if strategy.merge => {
-            *items = merge_list(std::mem::take(items), changes, &strategy, &field_type)?;
+            *items = merge_list(std::mem::take(items), changes, strategy, field_type)?;
         }
         (Some(slot @ Value::Array(_)), Value::Array(_)) => *slot = value.clone(),
         _ => match new_value(value) {
@@ -163,7 +163,7 @@ fn merge_in_order(
         (Some(before), None) => before.clone(),
         (None, Some(changes)) => changes.iter().filter_map(kept).collect(),
         (Some(before), Some(changes)) if strategy.merge => {
-            merge_list(before.clone(), &changes, &strategy, &field_type)?
+            merge_list(before.clone(), &changes, strategy, field_type)?
         }
         (Some(_), Some(changes)) => changes,
     };
@@ -239,15 +239,15 @@ fn merge_list(
         return in_order(merged, changes, &items, None);
     };
     let item_type = match ty {
-        Type::List { item, .. } => (**item).clone(),
-        _ => Type::Any,
+        Type::List { item, .. } => item,
+        _ => &Type::Any,
     };
     let (mut merged, changes) = direct_items(items, changes, key)?;
     let before = merged.clone();
     for change in &changes {
         let wanted = identity(change, Some(key))?;
         match merged.iter_mut().find(|item| item.get(key) == Some(wanted)) {
-            Some(item) => merge(item, change, &item_type)?,
+            Some(item) => merge(item, change, item_type)?,
             None => merged.push(change.clone()),
         }
     }
@@ -324,14 +324,14 @@ fn in_order(
 }
 
 /// Type and strategy of a field; free for types that are not looked into.
-fn field_of(ty: &Type, name: &str) -> (Type, Strategy) {
+fn field_of<'a>(ty: &'a Type, name: &str) -> (&'a Type, &'a Strategy) {
     match ty {
         Type::Struct { id, .. } => match id.get().fields.get(name) {
-            Some(Field { ty, patch, .. }) => (ty.clone(), patch.clone()),
-            None => (Type::Any, Strategy::default()),
+            Some(Field { ty, patch, .. }) => (ty, patch),
+            None => (&Type::Any, &Strategy::NONE),
         },
-        Type::Map { item, .. } => ((**item).clone(), Strategy::default()),
-        _ => (Type::Any, Strategy::default()),
+        Type::Map { item, .. } => (item, &Strategy::NONE),
+        _ => (&Type::Any, &Strategy::NONE),
     }
 }
 

@@ -135,6 +135,11 @@ pub struct Strategy {
     pub replace: bool,
 }
 
+impl Strategy {
+    /// What a patch does with fields that have no strategy.
+    pub const NONE: Self = Self { merge_key: None, merge: false, replace: false };
+}
+
 struct Types {
     structs: Vec<Struct>,
     by_name: BTreeMap<String, usize>,

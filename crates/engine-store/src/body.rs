@@ -31,7 +31,7 @@ pub fn parse_body(text: &[u8]) -> Result<Body, Status> {
     }
     let mut duplicates = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Reader { path: String::new(), duplicates: &mut duplicates }
+    let value = Reader { path: &Path::Root, duplicates: &mut duplicates }
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| Status::bad_request(format!("couldn't get object from body: {error}")))?;
@@ -169,9 +169,27 @@ pub(crate) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
+/// Where a value stands; only made into text for members that stand twice.
+enum Path<'a> {
+    Root,
+    Member(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(Self::Root, name) => f.write_str(name),
+            Self::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
 /// Reads a value and notes which members stand twice.
 struct Reader<'a> {
-    path: String,
+    path: &'a Path<'a>,
     duplicates: &'a mut Vec<String>,
 }
 
@@ -229,7 +247,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, list.len());
+            let path = &Path::Item(self.path, list.len());
             let Some(item) = items.next_element_seed(Reader { path, duplicates: &mut *self.duplicates })?
             else {
                 return Ok(Value::Array(list));
@@ -241,9 +259,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            let path = &Path::Member(self.path, &key);
             if map.contains_key(&key) {
-                self.duplicates.push(path.clone());
+                self.duplicates.push(path.to_string());
             }
             let value = members.next_value_seed(Reader { path, duplicates: &mut *self.duplicates })?;
             map.insert(key, value);

@@ -1,6 +1,6 @@
 //! `metadata.managedFields`: who set which field, kept up to date on every write.
 
-use engine_schema::{FieldSet, Type, compare};
+use engine_schema::{Difference, FieldSet, Type, compare};
 use serde_json::{Value, json};
 
 use crate::write::Request;
@@ -82,6 +82,14 @@ impl Context {
             && (operation == Operation::Apply || entry.api_version == self.api_version)
     }
 
+    /// The same for an entry of an update that is not read yet.
+    fn owns_stored(&self, entry: &Value) -> bool {
+        text(entry, "/operation") == "Update"
+            && text(entry, "/manager") == self.manager
+            && entry.get("subresource").and_then(Value::as_str) == self.subresource.as_deref()
+            && text(entry, "/apiVersion") == self.api_version
+    }
+
     /// An empty entry of the writer.
     pub(crate) fn entry(&self, operation: Operation, fields: FieldSet) -> Entry {
         Entry {
@@ -112,7 +120,7 @@ impl Entry {
         })
     }
 
-    fn to_value(&self) -> Value {
+    fn into_value(self) -> Value {
         let operation = match self.operation {
             Operation::Apply => "Apply",
             Operation::Update => "Update",
@@ -122,13 +130,13 @@ impl Entry {
             "operation": operation,
             "apiVersion": self.api_version,
             "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.to_value(),
+            "fieldsV1": self.fields.into_value(),
         });
         if !self.time.is_empty() {
-            value["time"] = self.time.as_str().into();
+            value["time"] = self.time.into();
         }
-        if let Some(subresource) = &self.subresource {
-            value["subresource"] = subresource.as_str().into();
+        if let Some(subresource) = self.subresource {
+            value["subresource"] = subresource.into();
         }
         value
     }
@@ -155,16 +163,47 @@ pub(crate) fn strip(set: &mut FieldSet) {
 pub(crate) fn record(old: Option<&Value>, new: &mut Value, context: &Context, writer: Writer) {
     let entries = match writer {
         Writer::Apply(entries) => entries,
-        Writer::Update => after_update(old, new, context),
+        Writer::Update => {
+            let mut difference = compare(old, Some(new), &context.ty);
+            strip(&mut difference.changed);
+            strip(&mut difference.removed);
+            if let Some(same) = old.filter(|old| stay(old, new, &difference, context)) {
+                return copy_entries(same, new);
+            }
+            after_update(old, new, difference, context)
+        }
     };
     store_entries(new, entries);
 }
 
-fn after_update(old: Option<&Value>, new: &Value, context: &Context) -> Vec<Entry> {
+/// Whether an update leaves all entries as they are: what it changed was the writer's own before. Asked without reading
+/// the entries, as most writes are like that.
+fn stay(old: &Value, new: &Value, difference: &Difference, context: &Context) -> bool {
+    let stored = list(old, "/metadata/managedFields");
+    let sent = list(new, "/metadata/managedFields");
+    if context.subresource.is_none() && !sent.is_empty() && sent != stored {
+        return false;
+    }
+    let mut is_owned = difference.changed.is_empty();
+    stored.iter().all(|entry| {
+        let fields = entry.get("fieldsV1").unwrap_or(&Value::Null);
+        let is_own = context.owns_stored(entry);
+        is_owned |= is_own;
+        let stays = if is_own {
+            difference.changed.is_within(fields)
+        } else {
+            !difference.changed.is_touched_by(fields)
+        };
+        stays && !difference.removed.is_touched_by(fields)
+    }) && is_owned
+}
+
+fn copy_entries(old: &Value, new: &mut Value) {
+    set_metadata(new, "managedFields", old.pointer("/metadata/managedFields").cloned());
+}
+
+fn after_update(old: Option<&Value>, new: &Value, difference: Difference, context: &Context) -> Vec<Entry> {
     let mut entries = base_entries(old, new, context);
-    let mut difference = compare(old, Some(new), &context.ty);
-    strip(&mut difference.changed);
-    strip(&mut difference.removed);
     if difference.changed.is_empty() && difference.removed.is_empty() {
         return entries;
     }
@@ -238,7 +277,7 @@ fn store_entries(object: &mut Value, mut entries: Vec<Entry>) {
             &b.subresource,
         ))
     });
-    let value: Vec<Value> = entries.iter().map(Entry::to_value).collect();
+    let value: Vec<Value> = entries.into_iter().map(Entry::into_value).collect();
     set_metadata(object, "managedFields", (!value.is_empty()).then(|| value.into()));
 }
 
@@ -257,3 +296,6 @@ fn same_entries(old: &Value, new: &Value) -> bool {
     let untimed = |entry: &Value| Entry::parse(entry).map(|entry| Entry { time: String::new(), ..entry });
     old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old == new || untimed(old) == untimed(new))
 }
+
+#[cfg(test)]
+mod tests;

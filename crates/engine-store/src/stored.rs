@@ -99,7 +99,18 @@ impl Stored {
 
     /// The object as one of this kind, parsed.
     pub(crate) fn value(&self, kind: &Kind) -> Value {
-        Shown::new(&Head::of(kind), self.clone()).value()
+        let mut object = self.untyped();
+        if let Some(map) = object.as_object_mut() {
+            map.insert("kind".to_owned(), Value::from(&*kind.kind));
+            map.insert("apiVersion".to_owned(), kind.api_version().into());
+        }
+        object
+    }
+
+    /// Whether `metadata` may hold this field: a look at the text, so that it need not be parsed to learn that it does
+    /// not.
+    pub(crate) fn may_hold(&self, field: &str) -> bool {
+        self.metadata().contains(field)
     }
 }
 

@@ -200,7 +200,7 @@ fn keep_all_but(old: &Value, new: &mut Value, kept: &[&str]) {
     let mut result = old.clone();
     for pointer in kept {
         let (parent, field) = pointer.rsplit_once('/').expect("a pointer begins with a slash");
-        let value = new.pointer(pointer).cloned();
+        let value = new.pointer_mut(pointer).map(Value::take);
         let Some(parent) = result.pointer_mut(parent).and_then(Value::as_object_mut) else { continue };
         match value {
             Some(value) => parent.insert(field.to_owned(), value),

@@ -9,7 +9,7 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// A random number from the operating system's generator.
+/// A random number from a generator that the operating system seeds.
 pub(crate) fn random() -> u64 {
     let mut bytes = [0_u8; 8];
     fill_random(&mut bytes).expect("the system's random generator answers once it is seeded");
@@ -31,10 +31,7 @@ pub(crate) fn uid() -> String {
     )
 }
 
-/// Fills the buffer from the operating system's generator.
+/// Fills the buffer from the same generator.
 pub(crate) fn fill_random(buffer: &mut [u8]) -> Result<(), ApiServerError> {
-    rustls::crypto::aws_lc_rs::default_provider()
-        .secure_random
-        .fill(buffer)
-        .map_err(|_| ApiServerError::Entropy)
+    aws_lc_rs::rand::fill(buffer).map_err(|_| ApiServerError::Entropy)
 }

@@ -42,7 +42,7 @@ fn comparable(mut object: Value, ty: &Type) -> Value {
         for entry in entries.iter_mut() {
             let mut fields = FieldSet::parse(&entry["fieldsV1"]);
             without_values(&mut fields, ty);
-            entry["fieldsV1"] = fields.to_value();
+            entry["fieldsV1"] = fields.into_value();
         }
         entries.retain(|entry| entry["fieldsV1"] != serde_json::json!({}));
         entries.sort_by_key(|entry| (entry["operation"].to_string(), entry["manager"].to_string()));
