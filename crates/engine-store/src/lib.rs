@@ -41,6 +41,7 @@ pub use engine_schema::KUBERNETES_VERSION;
 pub use body::{Body, parse_body, parse_protobuf};
 pub use journal::{ParseError, Record, RestoreError};
 pub use list::List;
+pub use registry::KindId;
 pub use request::{
     DeleteOptions, Env, FieldValidation, IncludeObject, ListOptions, PatchKind, Preconditions, Target,
     WatchOptions, Write, WriteOptions, Written,
@@ -48,4 +49,4 @@ pub use request::{
 pub use store::{Store, StoreConfig};
 pub use stored::{Head, Shown, Stored};
 pub use table::partial_metadata;
-pub use watch::{Cursor, EventKind, WatchEvent};
+pub use watch::{Cursor, EventKind, Portion, WatchEvent};

@@ -6,9 +6,9 @@ use engine_kinds::{Kind, Status};
 
 use crate::request::Target;
 
-/// Place of a kind in the [`Registry`] and of its objects in the store.
+/// Place of a kind in a store and of its objects; kinds that show each other's objects have places of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct KindId(usize);
+pub struct KindId(usize);
 
 /// A kind in its place. A place is never given to another kind, so that watches can tell that theirs is gone.
 struct Slot {
@@ -37,8 +37,9 @@ pub(crate) struct Registry {
 }
 
 impl KindId {
-    /// Position of the kind's objects in the store.
-    pub(crate) fn index(self) -> usize {
+    /// Counted from 0.
+    #[must_use]
+    pub fn index(self) -> usize {
         self.0
     }
 }
@@ -78,6 +79,11 @@ impl Registry {
     /// How many places there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Every place.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = KindId> + use<> {
+        (0..self.slots.len()).map(KindId)
     }
 
     /// Every kind served, in the order discovery lists groups.

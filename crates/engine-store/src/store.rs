@@ -39,6 +39,8 @@ pub struct Store {
     revision: u64,
     allocations: Allocations,
     journal: Vec<Record>,
+    /// The places whose watches have something new, since somebody asked.
+    changed: BTreeSet<KindId>,
     /// Definitions to look at again before the write is over, by name.
     pub(crate) due: BTreeSet<String>,
 }
@@ -59,8 +61,8 @@ impl Store {
         let registry = Registry::new();
         let objects = registry.places().map(|_| Collection::default()).collect();
         let (log, pins) = (Log::new(1, log::BUDGET), Pins::default());
-        let (journal, due) = (Vec::new(), BTreeSet::new());
-        Self { config, registry, objects, log, pins, revision: 1, allocations, journal, due }
+        let (journal, changed, due) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        Self { config, registry, objects, log, pins, revision: 1, allocations, journal, changed, due }
     }
 
     /// Forgets the log: the history begins after `revision`.
@@ -124,6 +126,11 @@ impl Store {
         std::mem::take(&mut self.journal)
     }
 
+    /// Where the watches of which there is something new since the last call read from ([`crate::Cursor::source`]).
+    pub fn take_changed(&mut self) -> BTreeSet<KindId> {
+        std::mem::take(&mut self.changed)
+    }
+
     pub(crate) fn config(&self) -> &StoreConfig {
         &self.config
     }
@@ -136,6 +143,8 @@ impl Store {
     pub(crate) fn change_kinds(&mut self, change: impl FnOnce(&mut Registry)) {
         change(&mut self.registry);
         self.objects.resize_with(self.registry.len(), Collection::default);
+        // Watches of kinds that are gone have their end to tell.
+        self.changed.extend(self.registry.ids());
     }
 
     /// How often the kinds served have changed.
@@ -211,6 +220,7 @@ impl Store {
             self.journal.push(Record::new(self.revision, self.registry.kind(stored), &key, current));
         }
         self.mark_definition(stored, key.name(), deleted);
+        self.changed.insert(stored);
         self.log.push(stored, Change { revision: self.revision, key, before, after, deleted });
         self.pins.take_away_before(|kind| self.log.floor(kind));
         object

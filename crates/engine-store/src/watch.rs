@@ -52,6 +52,35 @@ pub struct WatchEvent {
     pub object: Shown,
 }
 
+/// How much a watch takes at a time, so that a client that does not read on costs no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// Events.
+    pub events: usize,
+    /// Bytes of their objects; the last event may pass it.
+    pub bytes: usize,
+}
+
+/// What was taken so far.
+struct Taken {
+    events: Vec<WatchEvent>,
+    /// What may follow.
+    left: Portion,
+}
+
+impl Taken {
+    fn push(&mut self, event: WatchEvent) {
+        let size: usize = event.object.text().iter().map(|piece| piece.len()).sum();
+        self.left.events = self.left.events.saturating_sub(1);
+        self.left.bytes = self.left.bytes.saturating_sub(size);
+        self.events.push(event);
+    }
+
+    fn is_full(&self) -> bool {
+        self.left.events == 0 || self.left.bytes == 0
+    }
+}
+
 /// A watch's place in the log.
 pub struct Cursor {
     id: KindId,
@@ -80,6 +109,12 @@ impl Cursor {
     #[must_use]
     pub fn kind(&self) -> &Kind {
         &self.kind
+    }
+
+    /// Where it reads from: [`Store::take_changed`] names it when there is something new.
+    #[must_use]
+    pub fn source(&self) -> KindId {
+        self.stored
     }
 
     /// The revision up to which everything was handed out, once [`Store::next`] has returned nothing.
@@ -114,31 +149,29 @@ impl Cursor {
         Some(WatchEvent { kind, object: shown_as(&self.kind, &self.head, &object) })
     }
 
-    /// The next of the objects there were at the beginning, at most `max`; none when they were taken away.
-    fn next_initial(&mut self, max: usize) -> Option<Vec<WatchEvent>> {
-        let Some(mut initial) = self.initial.take() else { return Some(Vec::new()) };
+    /// Takes of the objects there were at the beginning; none when they were taken away.
+    fn take_initial(&mut self, taken: &mut Taken) -> Option<()> {
+        let Some(mut initial) = self.initial.take() else { return Some(()) };
         let pinned = Arc::clone(&initial.pinned);
-        let (events, finished) = pinned.read(|objects| {
-            let mut events = Vec::new();
-            while events.len() < max {
-                let Some((key, object)) = objects.next(&mut initial.place) else { return (events, true) };
+        let finished = pinned.read(|objects| {
+            while !taken.is_full() {
+                let Some((key, object)) = objects.next(&mut initial.place) else { return true };
                 if self.is_past(key) {
-                    return (events, true);
+                    return true;
                 }
                 if self.covers(key) && self.selectors.matches(object) {
                     let object = shown_as(&self.kind, &self.head, object);
-                    events.push(WatchEvent { kind: EventKind::Added, object });
+                    taken.push(WatchEvent { kind: EventKind::Added, object });
                 }
             }
-            (events, false)
+            false
         })?;
-        let mut events = events;
         if !finished {
             self.initial = Some(initial);
         } else if initial.bookmark {
-            events.push(bookmark_at(&self.kind, self.position, true));
+            taken.push(bookmark_at(&self.kind, self.position, true));
         }
-        Some(events)
+        Some(())
     }
 
     /// Whether neither this key nor any after it is covered.
@@ -188,26 +221,29 @@ impl Store {
         Ok(cursor)
     }
 
-    /// The next events of a watch, at most `max`; none when nothing is new.
+    /// The next events of a watch, as many as a portion has room for; none when nothing is new.
     ///
     /// # Errors
     /// 410 when the watch fell behind the log.
-    pub fn next(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<WatchEvent>, Status> {
+    pub fn next(&self, cursor: &mut Cursor, portion: Portion) -> Result<Vec<WatchEvent>, Status> {
         // Also while the initial objects are being handed out: whoever takes them too slowly cannot go on from them.
         self.check_not_expired(cursor)?;
-        let mut events = cursor.next_initial(max).ok_or_else(|| self.expired(cursor))?;
+        let mut taken = Taken { events: Vec::new(), left: portion };
+        cursor.take_initial(&mut taken).ok_or_else(|| self.expired(cursor))?;
         if cursor.initial.is_some() {
-            return Ok(events);
+            return Ok(taken.events);
         }
         for change in self.log().after(cursor.stored, cursor.position) {
-            if events.len() >= max {
-                return Ok(events);
+            if taken.is_full() {
+                return Ok(taken.events);
             }
             cursor.position = change.revision;
-            events.extend(cursor.event(change));
+            if let Some(event) = cursor.event(change) {
+                taken.push(event);
+            }
         }
         cursor.position = self.revision();
-        Ok(events)
+        Ok(taken.events)
     }
 
     /// Whether the kind of a watch is gone, so that nothing will follow what [`Store::next`] has left.

@@ -48,7 +48,12 @@ pub(crate) fn stream(
 ) -> Answer {
     use futures_util::StreamExt as _;
     let frames = chunks.map(|chunk| Ok::<_, io::Error>(Frame::data(chunk)));
-    let mut answer = Response::new(StreamBody::new(frames).boxed_unsync());
+    body(content_type, StreamBody::new(frames).boxed_unsync())
+}
+
+/// The same with a body that may break off.
+pub(crate) fn body(content_type: &'static str, body: Body) -> Answer {
+    let mut answer = Response::new(body);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     answer

@@ -18,6 +18,7 @@ mod disk;
 mod error;
 mod identity;
 mod issuer;
+mod listing;
 mod negotiate;
 mod objects;
 mod openapi;
@@ -32,6 +33,7 @@ mod server;
 mod service;
 mod shared;
 mod shell;
+mod signals;
 mod tokens;
 mod watch;
 

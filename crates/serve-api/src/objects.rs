@@ -13,6 +13,7 @@ use types::NamespacedName;
 use crate::access;
 use crate::answer::{self, Answer};
 use crate::body;
+use crate::listing::{self, Items};
 use crate::negotiate::{self, Form, JSON};
 use crate::pods::{Conversation, Opening, Surroundings};
 use crate::service::{Asked, Service};
@@ -109,19 +110,18 @@ async fn list(service: &Service, target: &Target, asked: &Asked) -> Result<Answe
     let form = asked.form()?;
     let options = asked.query.list_options()?;
     let list = service.shared.read_at_revision(|store| store.list(target, &options)).await?;
-    let body = match form {
+    Ok(match form {
         Form::Table => {
             let include = asked.query.include_object()?;
             let store = service.shared.store();
             let rows: Vec<Shown> = list.shown().collect();
             let table = present::table(&store, target, &rows, list.metadata(), include);
             drop(store);
-            present::to_json(&table)
+            answer::full(StatusCode::OK, JSON, present::to_json(&table))
         }
-        Form::Metadata => present::metadata_list(&list),
-        Form::Objects | Form::AggregatedDiscovery => present::list(&list),
-    };
-    Ok(answer::full(StatusCode::OK, JSON, body))
+        Form::Metadata => listing::answer(list, Items::Metadata),
+        Form::Objects | Form::AggregatedDiscovery => listing::answer(list, Items::Whole),
+    })
 }
 
 async fn write(service: &Service, target: &Target, asked: Asked) -> Result<Answer, Status> {

@@ -20,6 +20,7 @@ use crate::error::ApiServerError;
 use crate::openapi::Documents;
 use crate::runtime::PodRuntime;
 use crate::shell;
+use crate::signals::{News, Signals};
 
 /// How long a read waits for a revision that is not there yet (apiserver `blockTimeout`).
 const REVISION_PATIENCE: Duration = Duration::from_secs(3);
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     store: Mutex<Store>,
     /// The newest revision that watches may show.
     revision: watch::Sender<u64>,
+    /// Who watches, by kind.
+    pub(crate) signals: Signals,
     disk: Option<Disk>,
     /// What the documents of the built-in kinds are made from; they depend on the kinds, not on the objects.
     config: StoreConfig,
@@ -71,7 +74,20 @@ impl Shared {
         }
         let (built_in, documents) = (OnceLock::new(), Mutex::new(None));
         let (store, rbac, admission) = (Mutex::new(store), Mutex::new(None), Mutex::new(None));
-        Ok(Self { store, revision, disk, config, built_in, documents, runtime, rbac, admission, keys })
+        let signals = Signals::default();
+        Ok(Self {
+            store,
+            revision,
+            signals,
+            disk,
+            config,
+            built_in,
+            documents,
+            runtime,
+            rbac,
+            admission,
+            keys,
+        })
     }
 
     /// Roles and bindings as they are now.
@@ -146,7 +162,7 @@ impl Shared {
         if let Some(retried) = self.disk.as_ref().and_then(Disk::retry) {
             retried.done().await.map_err(Status::internal)?;
         }
-        let (written, pending) = self.commit(user, target, write, options);
+        let (written, pending, _news) = self.commit(user, target, write, options);
         if let Some(pending) = pending {
             pending.done().await.map_err(Status::internal)?;
         }
@@ -161,7 +177,7 @@ impl Shared {
         target: &Target,
         write: Write,
         options: &WriteOptions,
-    ) -> (Result<Written, Status>, Option<Pending>) {
+    ) -> (Result<Written, Status>, Option<Pending>, News<'_>) {
         let mut store = self.store();
         let before = store.revision();
         let mut env = Env { now: shell::now(), random: &mut shell::random, user: &user.name };
@@ -177,16 +193,17 @@ impl Shared {
             Ok(written)
         });
         self.forget(&target.group);
+        let news = self.signals.news(store.take_changed());
         let revision = store.revision();
         if revision == before {
-            return (written, None);
+            return (written, None, news);
         }
         let records = store.take_journal();
         match &self.disk {
-            Some(disk) => (written, Some(disk.keep(records, revision))),
+            Some(disk) => (written, Some(disk.keep(records, revision)), news),
             None => {
                 self.revision.send_replace(revision);
-                (written, None)
+                (written, None, news)
             }
         }
     }

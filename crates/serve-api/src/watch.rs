@@ -1,14 +1,13 @@
 //! Watch streams: one JSON line per event, for as long as the client asked or the server runs.
 //!
-//! A stream holds a cursor into the store's log, at most one batch of events that it shares with the log, and one
-//! chunk of text; a client that reads slower than the log turns over is told to list again.
+//! A stream holds a cursor into the store's log and one chunk of text; a client that reads slower than the log turns
+//! over is told to list again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use engine_store::{Cursor, EventKind, IncludeObject, Status, Target, WatchEvent};
+use engine_store::{Cursor, EventKind, IncludeObject, Portion, Status, Target, WatchEvent};
 use futures_util::stream::unfold;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -22,10 +21,11 @@ use crate::query::Query;
 use crate::shared::Shared;
 use crate::shell;
 
-/// Events handed over at a time.
-const BATCH: usize = 64;
-/// Text made at a time, but for the one event that passes it: what a client that does not read costs.
-const CHUNK: usize = 64 * 1024;
+/// Handed over and made into text at a time: what a client that does not read costs, but for the one event that passes
+/// it.
+const CHUNK: Portion = Portion { events: 1024, bytes: 64 * 1024 };
+/// What a line holds besides the object, about.
+const LINE: usize = 32;
 /// How often an idle stream says where it stands (apiserver `bookmarkFrequency`).
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long before its end a stream says so once more (apiserver cacher, "bookmark before timeout").
@@ -50,7 +50,6 @@ pub(crate) async fn watch(
         .unwrap_or_else(|| DEFAULT_LIFETIME_SECONDS + shell::random() % DEFAULT_LIFETIME_SECONDS)
         .min(LONGEST_LIFETIME_SECONDS);
     let include = query.include_object()?;
-    let changes = shared.changes();
     let cursor = match shared.read_at_revision(|store| store.watch(target, &options)).await {
         Ok(cursor) => cursor,
         // Clients relist on the event; on an HTTP error some of them repeat the same request for ever.
@@ -62,10 +61,9 @@ pub(crate) async fn watch(
     let start = Instant::now();
     let end = start + Duration::from_secs(lifetime);
     let feed = Feed {
+        changes: shared.signals.of(cursor.source()),
         shared: Arc::clone(shared),
         cursor,
-        events: VecDeque::new(),
-        changes,
         closing,
         printer: Printer { target: target.clone(), form, include, columns_sent: false },
         end,
@@ -85,9 +83,7 @@ fn bookmark_time(now: Instant, end: Instant) -> Option<Instant> {
 struct Feed {
     shared: Arc<Shared>,
     cursor: Cursor,
-    /// Events handed over and not yet written out.
-    events: VecDeque<WatchEvent>,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<()>,
     closing: CancellationToken,
     printer: Printer,
     end: Instant,
@@ -102,36 +98,31 @@ impl Feed {
             if self.failed || self.closing.is_cancelled() || Instant::now() >= self.end {
                 return None;
             }
-            if !self.events.is_empty() {
-                return Some(self.printer.lines(&self.shared, &mut self.events));
-            }
             self.changes.borrow_and_update();
             let (next, is_over) = {
                 let store = self.shared.store();
-                (store.next(&mut self.cursor, BATCH), store.is_over(&self.cursor))
+                (store.next(&mut self.cursor, CHUNK), store.is_over(&self.cursor))
             };
             match next {
                 // The kind is gone: the client finds that out when it lists again.
                 Ok(events) if events.is_empty() && is_over => return None,
                 Ok(events) if events.is_empty() => {}
-                Ok(events) => {
-                    self.events = events.into();
-                    continue;
-                }
+                Ok(events) => return Some(self.printer.lines(&self.shared, &events)),
                 Err(status) => {
                     self.failed = true;
                     return Some(error_line(&status));
                 }
             }
-            let bookmark_at = self.bookmark_at.unwrap_or(self.end);
+            if self.bookmark_at.is_some_and(|time| time <= Instant::now()) {
+                self.bookmark_at = bookmark_time(Instant::now(), self.end);
+                let bookmark = self.shared.store().bookmark(&self.cursor);
+                return Some(self.printer.lines(&self.shared, &[bookmark]));
+            }
             tokio::select! {
                 () = self.closing.cancelled() => return None,
                 () = sleep_until(self.end) => return None,
-                () = sleep_until(bookmark_at), if self.bookmark_at.is_some() => {
-                    self.bookmark_at = bookmark_time(Instant::now(), self.end);
-                    let bookmark = self.shared.store().bookmark(&self.cursor);
-                    return Some(self.printer.lines(&self.shared, &mut [bookmark].into()));
-                }
+                // Read once more first: the bookmark tells of the present, and other kinds wake nobody here.
+                () = sleep_until(self.bookmark_at.unwrap_or(self.end)) => {}
                 changed = self.changes.changed() => changed.ok()?,
             }
         }
@@ -147,15 +138,14 @@ struct Printer {
 }
 
 impl Printer {
-    /// The lines of the first events, as many as make a chunk.
-    fn lines(&mut self, shared: &Shared, events: &mut VecDeque<WatchEvent>) -> Bytes {
-        let mut lines = BytesMut::new();
-        while lines.len() < CHUNK
-            && let Some(event) = events.pop_front()
-        {
+    /// The lines of events.
+    fn lines(&mut self, shared: &Shared, events: &[WatchEvent]) -> Bytes {
+        let size = |event: &WatchEvent| event.object.text().iter().map(|piece| piece.len()).sum::<usize>();
+        let mut lines = BytesMut::with_capacity(events.iter().map(|event| size(event) + LINE).sum());
+        for event in events {
             let kind = event.kind.as_str();
             match self.form {
-                Form::Table => line(&mut lines, kind, &[&self.table(shared, &event).to_string()]),
+                Form::Table => line(&mut lines, kind, &[&self.table(shared, event).to_string()]),
                 Form::Metadata => {
                     line(&mut lines, kind, &present::partial_metadata(event.object.metadata()));
                 }

@@ -1,8 +1,8 @@
 //! A store with a clock and draws of its own, addressed by URL paths.
 
 use engine_store::{
-    Env, FieldValidation, List, ListOptions, PatchKind, Status, Store, StoreConfig, Target, WatchEvent,
-    WatchOptions, Write, WriteOptions, Written,
+    Env, FieldValidation, List, ListOptions, PatchKind, Portion, Status, Store, StoreConfig, Target,
+    WatchEvent, WatchOptions, Write, WriteOptions, Written,
 };
 use serde_json::{Value, json};
 
@@ -120,7 +120,16 @@ impl World {
 
     /// Everything a watch has to say now, as `TYPE name`.
     pub(crate) fn watched(&self, cursor: &mut engine_store::Cursor) -> Vec<String> {
-        self.store.next(cursor, usize::MAX).unwrap().iter().map(event_text).collect()
+        self.next(cursor, usize::MAX).unwrap().iter().map(event_text).collect()
+    }
+
+    /// The next events of a watch, of whatever size.
+    pub(crate) fn next(
+        &self,
+        cursor: &mut engine_store::Cursor,
+        events: usize,
+    ) -> Result<Vec<WatchEvent>, Status> {
+        self.store.next(cursor, Portion { events, bytes: usize::MAX })
     }
 
     pub(crate) fn watch(&self, path: &str, options: &WatchOptions) -> Result<engine_store::Cursor, Status> {

@@ -68,7 +68,7 @@ proptest! {
         let mut replayed: BTreeMap<String, Value> = BTreeMap::new();
         for step in &steps {
             take(&mut world, step);
-            for event in world.store.next(&mut cursor, 2).unwrap() {
+            for event in world.next(&mut cursor, 2).unwrap() {
                 let object = event.object.value();
                 let name = object["metadata"]["name"].to_string();
                 match event.kind.as_str() {

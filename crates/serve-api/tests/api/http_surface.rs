@@ -1,6 +1,6 @@
 //! Plain HTTP: who is let in, what is refused and how, discovery, and raw watch streams.
 
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
@@ -51,6 +51,11 @@ impl<'a> Http<'a> {
         let kubeconfig = std::fs::read_to_string(world.directory.join("kubeconfig")).unwrap();
         let kept: Vec<&str> = kubeconfig.lines().filter(|line| !line.contains("client-")).collect();
         Self { world, client: client(world, &kept.join("\n").replace("  user:\n", "  user: {}\n")) }
+    }
+
+    /// Sends a request and reads no more than the head of the answer.
+    pub(crate) fn open(&self, request: Request<Body>) -> Response<Body> {
+        self.world.tokio.block_on(self.client.send(request)).unwrap()
     }
 
     pub(crate) fn send(&self, request: Request<Body>) -> Answered {

@@ -122,33 +122,6 @@ fn logs_and_exec() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_told_to_list_again() {
-    let world = World::start();
-    let maps = crate::world::target("", "configmaps", None, None);
-    let fill = |number: usize| {
-        let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"fill": "x".repeat(400_000)}});
-        world.write(&maps, Write::Create(map));
-    };
-    let mut stream = world.tokio.block_on(async {
-        let request = http::Request::get("/api/v1/configmaps?watch=true").body(kube::client::Body::empty());
-        client(&world).await.send(request.unwrap()).await.unwrap().into_body()
-    });
-    // More than the sockets and windows on the way hold, and more than the store remembers.
-    (0..250).for_each(fill);
-    let last = world.tokio.block_on(async {
-        let mut tail = Vec::new();
-        while let Some(frame) = stream.frame().await {
-            tail.extend_from_slice(&frame.unwrap().into_data().unwrap());
-            let surplus = tail.len().saturating_sub(1 << 16);
-            tail.drain(..surplus);
-        }
-        String::from_utf8(tail).unwrap()
-    });
-    let last = last.lines().last().unwrap();
-    assert!(last.contains("\"type\":\"ERROR\"") && last.contains("\"code\":410"), "{last}");
-}
-
-#[test]
 fn the_end_of_the_server_ends_its_streams() {
     let mut world = World::start();
     let mut stream = world.tokio.block_on(async {

@@ -18,5 +18,6 @@ mod pretence;
 mod protobuf;
 mod proxy;
 mod restart;
+mod slow;
 mod streams;
 mod world;
