@@ -63,21 +63,21 @@ impl Decoder {
     }
 
     fn visit_struct(&mut self, map: &mut Map<String, Value>, ty: &Struct) {
-        let unknown: Vec<String> = map.keys().filter(|key| !ty.fields.contains_key(*key)).cloned().collect();
-        for key in unknown {
-            map.remove(&key);
-            let dot = if self.path.is_empty() { "" } else { "." };
-            self.findings.unknown.push(format!("{}{dot}{key}", self.path));
-        }
+        let dot = if self.path.is_empty() { "" } else { "." };
+        let (here, mut unknown) = (self.findings.unknown.len(), Vec::new());
         map.retain(|key, value| {
-            let field = &ty.fields[key];
+            let Some(field) = ty.fields.get(key) else {
+                unknown.push(format!("{}{dot}{key}", self.path));
+                return false;
+            };
             if value.is_null() {
                 return false;
             }
-            let dot = if self.path.is_empty() { "" } else { "." };
             self.at(dot, key, |decoder| decoder.visit(value, &field.ty));
             !is_left_out(value, field)
         });
+        // Told before those further down.
+        self.findings.unknown.splice(here..here, unknown);
     }
 
     fn visit_scalar(&mut self, value: &mut Value, scalar: Scalar) {

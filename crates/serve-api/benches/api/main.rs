@@ -15,6 +15,7 @@ mod load;
 mod objects;
 mod process;
 mod scenario;
+mod store;
 mod subject;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ const USAGE: &str = "\
 usage: api [--rounds N] [--pods N] [--config-maps N] [--informers N] [--clients N]
            [--etcd FILE --kube-apiserver FILE] [--no-peer-because REASON] [--only SUBJECT]
        api serve DIRECTORY PORT [durable]
+       api store [COUNT [WHICH]]
 ";
 
 struct Options {
@@ -39,8 +41,10 @@ struct Options {
 fn main() {
     // `cargo bench` adds a flag of its own.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let Some(("serve", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        return process::serve(rest);
+    match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("serve", rest)) => return process::serve(rest),
+        Some(("store", rest)) => return store::run(rest),
+        _ => {}
     }
     let options = read_options(&arguments).unwrap_or_else(|problem| {
         eprint!("{problem}\n{USAGE}");
