@@ -34,7 +34,7 @@ pub(crate) fn pod(name: &str) -> Bytes {
             }],
         },
         "spec": {
-            "nodeName": "node-a",
+            "nodeName": "node-a", "serviceAccountName": "default",
             "containers": [{
                 "name": "web", "image": "registry.example.com/shop/web:1.27.3",
                 "args": ["--listen=:8080", "--log-level=info"],

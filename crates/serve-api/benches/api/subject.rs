@@ -144,7 +144,7 @@ impl Subject {
             ("--tls-cert-file", "server.crt"),
             ("--tls-private-key-file", "server.key"),
             ("--token-auth-file", "tokens.csv"),
-            ("--service-account-key-file", "server.key"),
+            ("--service-account-key-file", "server.crt"),
             ("--service-account-signing-key-file", "server.key"),
         ] {
             server.arg(option).arg(directory.join(file));
