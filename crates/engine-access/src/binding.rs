@@ -62,6 +62,10 @@ impl Binding {
         Self { itself, role, subjects }
     }
 
+    pub(crate) fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+
     /// The first subject that is this user.
     pub(crate) fn subject(&self, user: &User) -> Option<&Subject> {
         self.subjects.iter().find(|subject| subject.is(user))

@@ -5,6 +5,7 @@
 mod aggregate;
 mod attributes;
 mod binding;
+mod bindings;
 mod bootstrap;
 mod claims;
 mod covers;

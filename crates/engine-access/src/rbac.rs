@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::attributes::Attributes;
 use crate::binding::{Binding, BindingRef, RoleRef, Subject};
+use crate::bindings::Bindings;
 use crate::rule::PolicyRule;
 use crate::user::{MASTERS_GROUP, User};
 
@@ -16,9 +17,9 @@ pub struct Rbac {
     cluster_roles: BTreeMap<String, Vec<PolicyRule>>,
     /// By Namespace and name.
     roles: BTreeMap<(String, String), Vec<PolicyRule>>,
-    cluster_bindings: Vec<Binding>,
+    cluster_bindings: Bindings,
     /// By Namespace.
-    bindings: BTreeMap<String, Vec<Binding>>,
+    bindings: BTreeMap<String, Bindings>,
 }
 
 /// What [`Rbac`] is read from; each list in the order of the API.
@@ -88,8 +89,9 @@ impl Rbac {
         for role in &objects.roles {
             rbac.roles.insert((text(role, "namespace"), text(role, "name")), PolicyRule::all_of(role));
         }
-        rbac.cluster_bindings =
-            objects.cluster_role_bindings.iter().map(|object| Binding::of(object)).collect();
+        for object in &objects.cluster_role_bindings {
+            rbac.cluster_bindings.push(Binding::of(object));
+        }
         for object in &objects.role_bindings {
             let binding = Binding::of(object);
             rbac.bindings.entry(binding.itself.namespace.clone()).or_default().push(binding);
@@ -162,11 +164,11 @@ impl Rbac {
 
     /// Bindings of the user: those of the cluster first, then those of the Namespace.
     fn applied(&self, user: &User, namespace: &str) -> impl Iterator<Item = Applied<'_>> {
-        let local = self.bindings.get(namespace).map(Vec::as_slice).unwrap_or_default();
-        self.cluster_bindings.iter().chain(local).filter_map(|binding| {
-            let subject = binding.subject(user)?;
+        let local = self.bindings.get(namespace).into_iter().flat_map(|bindings| bindings.of(user));
+        let all = self.cluster_bindings.of(user).chain(local.collect::<Vec<_>>());
+        all.map(|(binding, subject)| {
             let rules = self.rules_of(&binding.role, &binding.itself.namespace);
-            Some(Applied { binding, subject, rules })
+            Applied { binding, subject, rules }
         })
     }
 }

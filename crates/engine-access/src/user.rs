@@ -48,8 +48,14 @@ impl User {
     /// A service account, with the groups every one has.
     #[must_use]
     pub fn service_account(namespace: &str, name: &str, uid: &str) -> Self {
-        let name = format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}");
+        let name = Self::service_account_name(namespace, name);
         Self { uid: uid.to_owned(), ..Self::authenticated(name, Self::service_account_groups(namespace)) }
+    }
+
+    /// The user name of a service account.
+    #[must_use]
+    pub fn service_account_name(namespace: &str, name: &str) -> String {
+        format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}")
     }
 
     /// The groups of the service accounts of a Namespace (apiserver `MakeGroupNames`).
