@@ -7,6 +7,7 @@ mod destination;
 mod tls;
 
 use std::io;
+use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
 use engine_store::{Status, Target};
@@ -27,6 +28,7 @@ use hyper_util::rt::TokioIo;
 use crate::access;
 use crate::answer::{self, Answer, Body};
 use crate::runtime::ByteStream;
+use crate::server::Peer;
 use crate::service::{Asked, Service};
 use destination::Found;
 
@@ -34,6 +36,8 @@ use destination::Found;
 const MAX_PAGE: usize = 4 * 1024 * 1024;
 /// Where the client's own path is told (apimachinery `proxy.Transport`).
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+/// Whom a request comes from, and through whom.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers that concern one connection only (RFC 9110 section 7.6.1, and what Go's `ReverseProxy` removes).
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -67,7 +71,10 @@ pub(crate) async fn proxy(
     let prefix = &whole[..whole.len() - path.len()];
     let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| is_upgrade);
     let host = host_of(&head);
-    let request = request(&head, path, &host, &found, is_upgrade)?.map(|()| body);
+    let mut request = request(&head, path, &host, &found, is_upgrade)?.map(|()| body);
+    if let Some(Peer(peer)) = head.extensions.get() {
+        forward_for(request.headers_mut(), peer.ip());
+    }
     let answer = send(service, &found, request).await.map_err(|why| unreachable(&why))?;
     let place = Place { prefix, destination: &found.address.to_string(), host: &host };
     if is_upgrade {
@@ -155,6 +162,16 @@ fn request(
         headers.insert(name, value);
     }
     request.body(()).map_err(|_| Status::bad_request("the path cannot be passed on"))
+}
+
+/// Tells the destination who asks, behind those who passed the request on before (Go's `httputil.ReverseProxy`, and
+/// apimachinery `net.AppendForwardedForHeader` for upgrades).
+fn forward_for(headers: &mut HeaderMap, client: IpAddr) {
+    let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let all: Vec<String> = before.map(str::to_owned).chain([client.to_string()]).collect();
+    if let Ok(value) = HeaderValue::from_str(&all.join(", ")) {
+        headers.insert(FORWARDED_FOR, value);
+    }
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_store::StoreConfig;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -125,6 +126,10 @@ impl Accept {
     }
 }
 
+/// The other end of the connection that a request came on; among the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// One client's connection.
 struct Connection {
     tls: TlsAcceptor,
@@ -146,9 +151,10 @@ impl Connection {
         let stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let identity = certificates.first().and_then(from_certificate).map(Arc::new);
-        let service = Arc::clone(&self.service);
-        let answer = service_fn(move |request| {
+        let (service, peer) = (Arc::clone(&self.service), Peer(self.peer));
+        let answer = service_fn(move |mut request: http::Request<Incoming>| {
             let (service, identity) = (Arc::clone(&service), identity.clone());
+            request.extensions_mut().insert(peer);
             async move { Ok::<_, std::convert::Infallible>(service.answer(request, identity).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serve_api::{
     AttachRequest, ByteStream, ExecRequest, ExecSession, LogRequest, LogStream, PodRuntime, RuntimeError,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use types::NamespacedName;
 
 use sealane_serve_api as serve_api;
@@ -173,14 +173,15 @@ impl PodRuntime for Pretence {
         })
     }
 
-    /// Every address answers on port 8080; what it answers depends on the path.
+    /// Every address answers on port 8080, and in TLS on port 8443; what it answers depends on the path.
     fn reach(&self, address: SocketAddr) -> BoxFuture<'static, Result<ByteStream, RuntimeError>> {
         Box::pin(async move {
-            if address.port() != 8080 {
-                return Err(RuntimeError::Refused(format!("dial tcp {address}: connection refused")));
-            }
             let (client, server) = tokio::io::duplex(1024);
-            tokio::spawn(answer_by_path(server));
+            match address.port() {
+                8080 => drop(tokio::spawn(answer_by_path(server))),
+                8443 => drop(tokio::spawn(answer_in_tls(server))),
+                _ => return Err(RuntimeError::Refused(format!("dial tcp {address}: connection refused"))),
+            }
             Ok(Box::new(client) as ByteStream)
         })
     }
@@ -201,7 +202,7 @@ async fn answer_http(mut client: DuplexStream, pod: NamespacedName, _conversatio
     let _ = client.write_all(answer.as_bytes()).await;
 }
 
-async fn read_head(client: &mut DuplexStream) -> Option<String> {
+async fn read_head(client: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(client.read_u8().await.ok()?);
@@ -209,7 +210,24 @@ async fn read_head(client: &mut DuplexStream) -> Option<String> {
     Some(String::from_utf8(head).unwrap())
 }
 
-async fn answer_by_path(mut client: DuplexStream) {
+/// The same with a certificate that nobody has signed.
+async fn answer_in_tls(client: DuplexStream) {
+    let made = rcgen::generate_simple_self_signed(["pod".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    // Whoever does not speak TLS is not answered.
+    if let Ok(stream) = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(client).await {
+        answer_by_path(stream).await;
+    }
+}
+
+async fn answer_by_path(mut client: impl AsyncRead + AsyncWrite + Unpin) {
     let Some(head) = read_head(&mut client).await else { return };
     let length = |body: &str| format!("Content-Length: {}\r\n\r\n{body}", body.len());
     let answer = match head.split(' ').nth(1).unwrap() {

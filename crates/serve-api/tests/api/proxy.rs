@@ -42,15 +42,41 @@ fn requests_are_passed_on() {
         format!("{SERVICES}/web:80/proxy/a%2Fb//c?x=1&x=2"),
         format!("{SERVICES}/http:web:http/proxy/a%2Fb//c?x=1&x=2"),
     ] {
-        let answer = http.get_with(&path, &[("x-mine", "1"), ("authorization", "Bearer mine")]);
+        let answer = http.get_with(
+            &path,
+            &[("x-mine", "1"), ("authorization", "Bearer mine"), ("x-forwarded-for", "192.0.2.9")],
+        );
         assert_eq!((answer.code, answer.headers["x-kept"].to_str().unwrap()), (418, "yes"), "{path}");
         let seen = answer.text.to_lowercase();
         assert!(seen.starts_with("get /a%2fb//c?x=1&x=2 http/1.1\r\n"), "{path}: {seen}");
         assert!(seen.contains("x-mine: 1") && seen.contains("x-forwarded-uri: /api/v1/"), "{seen}");
+        assert!(seen.contains("x-forwarded-for: 192.0.2.9, 127.0.0.1\r\n"), "{seen}");
         assert!(!seen.contains("authorization"), "who the client is stays here: {seen}");
     }
     let request = Request::put(format!("{PODS}/web:8080/proxy/")).body(Body::from(b"text".to_vec())).unwrap();
     assert!(http.send(request).text.starts_with("PUT / HTTP/1.1"));
+}
+
+/// The scheme of the destination is part of the name; its certificate is not checked, as upstream's is not.
+#[test]
+fn https_destinations_are_spoken_to_in_tls() {
+    let world = World::start();
+    with_service(&world);
+    let secure = json!({"spec": {"ports": [{"name": "tls", "port": 443, "targetPort": 8443}]}});
+    world.write(&target("", "services", Some("web"), None), Write::Patch(PatchKind::Merge, secure));
+    let slice = json!({"ports": [{"name": "tls", "port": 8443}]});
+    let slices = target("discovery.k8s.io", "endpointslices", Some("web-1"), None);
+    world.write(&slices, Write::Patch(PatchKind::Merge, slice));
+    let http = Http::new(&world);
+    for path in [format!("{PODS}/https:web:8443/proxy/x"), format!("{SERVICES}/https:web:tls/proxy/x")] {
+        let answer = http.get(&path);
+        assert_eq!(answer.code, 418, "{path}: {}", answer.text);
+        assert!(answer.text.starts_with("GET /x HTTP/1.1\r\n"), "{path}: {}", answer.text);
+    }
+    let plain = http.get(&format!("{PODS}/web:8443/proxy/x"));
+    assert_eq!(plain.code, 503, "{}", plain.text);
+    let not_tls = http.get(&format!("{PODS}/https:web:8080/proxy/x"));
+    assert_eq!(not_tls.code, 503, "{}", not_tls.text);
 }
 
 #[test]
