@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::request::{Env, Target, Write, WriteOptions};
+use crate::service_account;
 use crate::store::Store;
 use engine_kinds::Status;
 
@@ -17,6 +18,8 @@ impl Store {
         for name in NAMESPACES {
             let object = json!({"metadata": {"name": name}});
             self.ensure(env, "namespaces", None, object)?;
+            // One that an earlier start left without.
+            self.furnish(env, name)?;
         }
         let Some(address) = self.config().service_cidr.nth(1) else { return Ok(()) };
         let service = json!({
@@ -31,6 +34,12 @@ impl Store {
             },
         });
         self.ensure(env, "services", Some("default"), service)
+    }
+
+    /// Gives a Namespace what Pods need from its first moment.
+    pub(crate) fn furnish(&mut self, env: &mut Env<'_>, namespace: &str) -> Result<(), Status> {
+        let account = json!({"metadata": {"name": service_account::DEFAULT}});
+        self.ensure(env, "serviceaccounts", Some(namespace), account)
     }
 
     fn ensure(

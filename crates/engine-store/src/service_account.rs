@@ -9,8 +9,9 @@ use crate::store::Store;
 use engine_kinds::Status;
 use engine_kinds::object::{self, default_to, list, map_mut, text};
 
-/// The account of a Pod that names none; every Namespace gets one right after it was made.
-const DEFAULT: &str = "default";
+/// The account of a Pod that names none. Every Namespace is made with one: upstream's controller makes it right after,
+/// and admission waits for that (`getServiceAccount`), so that nobody sees a Namespace without it either.
+pub(crate) const DEFAULT: &str = "default";
 /// Where containers find token, authority and Namespace (upstream: `DefaultAPITokenMountPath`).
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What the volume's name begins with (upstream: `ServiceAccountVolumeName`).
@@ -23,23 +24,21 @@ const AUTHORITY: &str = "kube-root-ca.crt";
 /// Gives a new Pod its account and, unless it or the account wants none, the volume.
 ///
 /// # Errors
-/// 403 when the Pod names an account that is not there. Where the Namespace's own is not there yet, the Pod is taken:
-/// upstream refuses it for those moments.
+/// 403 when its account is not there.
 pub(crate) fn admit(store: &Store, env: &mut Env<'_>, pod: &mut Value) -> Result<(), Status> {
     let spec = map_mut(pod, "spec");
     default_to(spec, "serviceAccountName", DEFAULT);
     let name = text(pod, "/spec/serviceAccountName").to_owned();
     let accounts = store.registry().built_in("", "serviceaccounts");
     let account = store.get(accounts, object::namespace(pod), &name);
-    if account.is_none() && name != DEFAULT {
+    let Some(account) = account else {
         let pods = store.registry().kind(store.registry().built_in("", "pods"));
         let why = format!(
             "error looking up service account {}/{name}: serviceaccount {name:?} not found",
             object::namespace(pod)
         );
         return Err(Status::forbidden(pods, object::name(pod), &why));
-    }
-    let account = account.map(|account| Value::clone(&account)).unwrap_or_default();
+    };
     if list(pod, "/spec/imagePullSecrets").is_empty() && !list(&account, "/imagePullSecrets").is_empty() {
         pod["spec"]["imagePullSecrets"] = account["imagePullSecrets"].clone();
     }

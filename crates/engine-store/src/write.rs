@@ -211,6 +211,9 @@ impl Store {
             return Ok(request.shown(object));
         }
         let stored = self.commit(request.stored(), Commit::Put(object));
+        if request.stored() == self.registry().built_in("", "namespaces") {
+            self.furnish(env, object::name(&stored))?;
+        }
         Ok(request.shown(stored))
     }
 
