@@ -41,6 +41,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         context.attachments.clone_from(&observed.attachments);
         let (plan, findings) = world.timed(|| compile::node_plan(&observed.snapshot, &context));
         if in_force.is_plan(&plan) && !due.is_due(Instant::now()) {
+            world.show_endpoints(&in_force, &observed.snapshot);
             observed.answer_waiting(&in_force);
             continue;
         }
@@ -54,6 +55,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let report = links.and(rules).and(announcements).and(servers);
         due.remember(&report, Instant::now());
         world.tell(&in_force, findings, report);
+        world.show_endpoints(&in_force, &observed.snapshot);
         observed.answer_waiting(&in_force);
     }
 }

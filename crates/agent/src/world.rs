@@ -9,6 +9,7 @@ use apply_announce::Announcer;
 use apply_netlink::Netlink;
 use apply_nft::Nft;
 use compile::Underlay;
+use model::Snapshot;
 use plan::{Finding, NodePlan, Report};
 use serve_admin::{Admin, Stage};
 use serve_dns::DnsServer;
@@ -110,6 +111,16 @@ impl World {
     /// Lets requests that are under way come to their end. What is in the kernel stays.
     pub(crate) async fn drain(self) {
         tokio::join!(self.gateway.stop(), self.dns.stop());
+    }
+
+    /// Tells the admin page which Pods may get new connections, once the rules say so: a Pod that is to end is let go
+    /// by its kubelet after this.
+    pub(crate) fn show_endpoints(&self, in_force: &InForce, snapshot: &Snapshot) {
+        if in_force.rules_are_loaded() {
+            let endpoints = snapshot.endpoint_slices.values().flat_map(|slice| &slice.endpoints);
+            let lasting = endpoints.filter(|endpoint| !endpoint.terminating);
+            self.admin.show_endpoints(lasting.filter_map(|endpoint| endpoint.pod.clone()).collect());
+        }
     }
 
     /// Tells the CNI plugin, the admin page and the log.

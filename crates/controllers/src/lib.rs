@@ -52,7 +52,6 @@ const CONTROLLERS: &[Controller] = &[
     daemon_sets::reconcile,
     cron_jobs::reconcile,
     jobs::reconcile,
-    scheduler::reconcile,
     endpoint_slices::reconcile,
     endpoints::reconcile,
     mirroring::reconcile,
@@ -62,7 +61,13 @@ const CONTROLLERS: &[Controller] = &[
     expiry::reconcile,
 ];
 
-/// Everything all controllers want written now; empty when the world is as its objects ask.
+/// Everything the scheduler wants written now; its rights are others than the controllers'.
+#[must_use]
+pub fn schedule(world: &World, now: Timestamp) -> Vec<Write> {
+    scheduler::reconcile(world, now)
+}
+
+/// Everything all controllers but the scheduler want written now; empty when the world is as its objects ask.
 #[must_use]
 pub fn reconcile(world: &World, now: Timestamp) -> Vec<Write> {
     CONTROLLERS.iter().flat_map(|controller| controller(world, now)).collect()
@@ -92,6 +97,10 @@ mod tests {
         object
     }
 
+    fn everybody() -> Vec<Controller> {
+        [CONTROLLERS, &[scheduler::reconcile]].concat()
+    }
+
     #[test]
     fn all_controllers_come_to_rest_together_and_stay_there() {
         let mut bench = Bench::new(&["node-a", "node-b"]);
@@ -111,9 +120,10 @@ mod tests {
             "metadata": { "namespace": "shop", "name": "web", "uid": "pdb" },
             "spec": { "minAvailable": 2, "selector": { "matchLabels": { "app": "web" } } },
         }));
-        bench.run(CONTROLLERS);
+        bench.run(&everybody());
         assert_eq!(bench.pod_names().len(), 3 + 2 + 2 + 2);
         assert_eq!(reconcile(&bench.world, at(bench.seconds + 1)), []);
+        assert_eq!(schedule(&bench.world, at(bench.seconds + 1)), []);
         let budget = bench.world.disruption_budgets.values().next().unwrap().status.clone().unwrap();
         assert_eq!(budget.disruptions_allowed, 1);
     }
@@ -134,8 +144,9 @@ mod tests {
             service.spec.as_mut().unwrap().selector = Some([("app".to_owned(), name)].into());
             bench.world.put(service);
         }
-        bench.run(CONTROLLERS);
+        bench.run(&everybody());
         assert_eq!(bench.world.pods.len(), 10_000);
         assert_eq!(reconcile(&bench.world, at(bench.seconds + 1)), []);
+        assert_eq!(schedule(&bench.world, at(bench.seconds + 1)), []);
     }
 }

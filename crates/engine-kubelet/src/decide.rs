@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use crate::ephemeral;
-use crate::observed::{Observed, Phase, Run, Sandbox, Stop};
+use crate::observed::{Drain, Observed, Phase, Run, Sandbox, Stop};
 use crate::probes::ProbeKind;
 
 /// One thing to do.
@@ -14,6 +14,8 @@ pub enum Action {
     StartSandbox,
     /// Call CNI DEL and drop the namespace.
     StopSandbox,
+    /// Look until no node sends the Pod new connections.
+    Drain,
     /// Start a container.
     Start {
         /// Its name.
@@ -73,9 +75,9 @@ pub enum Outcome {
     Failed,
 }
 
-/// From the wish to delete to the first SIGTERM: Services and proxies stop using the Pod in this time, so that
-/// nothing is sent to a process that has been asked to end.
-const DRAIN: SignedDuration = SignedDuration::from_millis(400);
+/// How long the nodes may take, after the wish to delete, to send a Pod no new connections any more. Its containers are
+/// asked to end after that; at least half of their time is their own.
+const DRAIN_LIMIT: SignedDuration = SignedDuration::from_secs(5);
 /// First pause before a crashed container is started again, and the longest
 /// (KEP-4603 "tune CrashLoopBackOff", the values of its reduced default).
 const BACKOFF_SECONDS: (i64, i64) = (1, 60);
@@ -91,6 +93,14 @@ impl Decision {
     fn stop(&mut self, container: &str, deadline: Timestamp, reason: StopReason) {
         self.then(Action::Stop { container: container.to_owned(), deadline, reason });
         self.look_at(deadline);
+    }
+
+    /// Waits for the end of new connections, and looks again when patience ends.
+    fn drain(&mut self, drain: Drain, patience: Timestamp) {
+        if drain == Drain::NotBegun && !self.actions.contains(&Action::Drain) {
+            self.then(Action::Drain);
+        }
+        self.look_at(patience);
     }
 
     fn look_at(&mut self, when: Timestamp) {
@@ -140,15 +150,18 @@ fn is_cleared(observed: &Observed) -> bool {
 }
 
 fn take_down(decision: &mut Decision, observed: &Observed, deadline: Timestamp, now: Timestamp) {
-    let drained = observed.terminating_since.map_or(now, |since| (since + DRAIN).min(deadline));
+    let drained = drain_deadline(observed, deadline);
+    let waits = drained.filter(|drained| now < *drained);
     let mut alive = false;
     for (name, run) in observed.runs.iter().filter(|(_, run)| run.is_alive()) {
         alive = true;
         match (&run.phase, &run.stop) {
             (Phase::Starting, _) | (_, Stop::Killed) => {}
             (_, Stop::NotAsked) if now >= deadline => decision.then(Action::Kill { container: name.clone() }),
-            (_, Stop::NotAsked) if now >= drained => decision.stop(name, deadline, StopReason::PodEnds),
-            (_, Stop::NotAsked) => decision.look_at(drained),
+            (_, Stop::NotAsked) => match waits {
+                None => decision.stop(name, deadline, StopReason::PodEnds),
+                Some(drained) => decision.drain(observed.drain, drained),
+            },
             (_, Stop::Asked { deadline: asked, .. }) => {
                 kill_or_wait(decision, name, (*asked).min(deadline), now);
             }
@@ -157,6 +170,12 @@ fn take_down(decision: &mut Decision, observed: &Observed, deadline: Timestamp, 
     if !alive && matches!(observed.sandbox, Sandbox::Up(_)) {
         decision.then(Action::StopSandbox);
     }
+}
+
+/// Until when containers are not asked to end because new connections may still come; none if none may.
+fn drain_deadline(observed: &Observed, deadline: Timestamp) -> Option<Timestamp> {
+    let since = observed.terminating_since.filter(|_| observed.drain != Drain::Done)?;
+    Some(since + DRAIN_LIMIT.min(deadline.duration_since(since) / 2))
 }
 
 fn kill_or_wait(decision: &mut Decision, container: &str, deadline: Timestamp, now: Timestamp) {

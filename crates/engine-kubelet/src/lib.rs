@@ -13,4 +13,5 @@ pub mod observed;
 pub mod probes;
 pub mod program;
 pub mod status;
+pub mod tokens;
 pub mod volumes;

@@ -19,6 +19,20 @@ pub struct Observed {
     pub since: Timestamp,
     /// When the wish to delete it was first seen.
     pub terminating_since: Option<Timestamp>,
+    /// Whether new connections may still come, once it is to be deleted.
+    pub drain: Drain,
+}
+
+/// Whether new connections may still come to a Pod that is to be deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drain {
+    /// Nobody has looked.
+    #[default]
+    NotBegun,
+    /// Somebody looks until no node sends any.
+    Begun,
+    /// No node sends any.
+    Done,
 }
 
 /// The Pod's network namespace.
@@ -131,6 +145,8 @@ pub enum Event {
     SandboxFailed(String),
     /// CNI DEL is done.
     SandboxGone,
+    /// No node sends the Pod new connections any more.
+    Drained,
     /// A container started.
     Started {
         /// Its name.
@@ -175,7 +191,13 @@ impl Observed {
     /// A Pod first seen now.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { sandbox: Sandbox::Absent, runs: BTreeMap::new(), since: now, terminating_since: None }
+        Self {
+            sandbox: Sandbox::Absent,
+            runs: BTreeMap::new(),
+            since: now,
+            terminating_since: None,
+            drain: Drain::NotBegun,
+        }
     }
 
     /// The Pod's addresses.
@@ -208,6 +230,7 @@ impl Observed {
                     run.probes.begin(*kind, now);
                 }
             }
+            Action::Drain => self.drain = Drain::Begun,
             Action::Delete => {}
         }
     }
@@ -232,6 +255,7 @@ impl Observed {
             Event::SandboxUp(addresses) => self.sandbox = Sandbox::Up(addresses),
             Event::SandboxFailed(message) => self.sandbox_failed(message, now),
             Event::SandboxGone => self.sandbox = Sandbox::Gone,
+            Event::Drained => self.drain = Drain::Done,
             Event::Started { container, id, image, substitution } => {
                 if let Some(run) = self.runs.get_mut(&container) {
                     run.phase = Phase::Running { since: now, id };

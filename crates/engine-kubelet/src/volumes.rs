@@ -73,11 +73,52 @@ impl TokenWish {
 /// The tokens that volumes mounted by one container want.
 #[must_use]
 pub fn token_wishes(pod: &Pod, container: &Container) -> BTreeSet<TokenWish> {
-    let mounted =
-        |volume: &&Volume| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name);
-    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).filter(mounted);
-    let sources = volumes.filter_map(|volume| volume.projected.as_ref()?.sources.as_ref()).flatten();
+    let projected = mounted(pod, container).filter_map(|volume| volume.projected.as_ref()?.sources.as_ref());
+    let sources = projected.flatten();
     sources.filter_map(|source| source.service_account_token.as_ref().map(TokenWish::of)).collect()
+}
+
+/// The volumes that one container mounts.
+fn mounted<'a>(pod: &'a Pod, container: &'a Container) -> impl Iterator<Item = &'a Volume> {
+    let is_mounted =
+        |volume: &&Volume| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name);
+    pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).filter(is_mounted)
+}
+
+/// The ConfigMaps and Secrets that volumes of a Pod show.
+pub fn object_names(pod: &Pod) -> impl Iterator<Item = &str> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.flat_map(|volume| {
+        let map = volume.config_map.as_ref().map(|source| source.name.as_str());
+        let secret = volume.secret.as_ref().and_then(|source| source.secret_name.as_deref());
+        let sources = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+        let projected = sources.flat_map(|source| {
+            let map = source.config_map.as_ref().map(|source| source.name.as_str());
+            map.into_iter().chain(source.secret.as_ref().map(|source| source.name.as_str()))
+        });
+        map.into_iter().chain(secret).chain(projected)
+    })
+}
+
+/// What is different in the files of volumes that a running container has mounted. Parts of volumes (`subPath`) stay as
+/// they were when the container started, as upstream.
+#[must_use]
+pub fn renewed<'a>(before: &'a [Mount], now: &'a [Mount]) -> Vec<(&'a Mount, &'a Mount)> {
+    let same_place = |one: &Mount, other: &Mount| one.at == other.at && one.volume == other.volume;
+    let pairs = now.iter().filter_map(|new| Some((before.iter().find(|old| same_place(old, new))?, new)));
+    let is_whole = |mount: &Mount| mount.sub_path.as_os_str().is_empty();
+    pairs
+        .filter(|(old, new)| {
+            is_whole(new) && matches!(new.content, Content::Files(_)) && old.content != new.content
+        })
+        .collect()
+}
+
+/// The claims that volumes mounted by one container name.
+#[must_use]
+pub fn claim_names(pod: &Pod, container: &Container) -> BTreeSet<String> {
+    let sources = mounted(pod, container).filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    sources.map(|claim| claim.claim_name.clone()).collect()
 }
 
 /// The mounts of one container, in the order in which they must be made.

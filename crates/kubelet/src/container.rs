@@ -1,24 +1,21 @@
 //! Starts and ends single containers: host programs and stand-ins behind one face.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use engine_kubelet::environment::{Place, Sources, environment};
 use engine_kubelet::program::{Program, choose};
-use engine_kubelet::volumes::TokenWish;
 use engine_kubelet::{files, volumes};
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, Probe};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use serde_json::json;
 use serve_api::LogSource;
 use tokio::sync::oneshot;
-use types::NamespacedName;
 
 use crate::check;
 use crate::console::Console;
 use crate::logs::RunLog;
-use crate::node::NodeContext;
+use crate::node::Kubelet;
 use crate::pods::{HeldContainer, HeldPod};
 use crate::process::{self, Process};
 use crate::sandbox::Sandbox;
@@ -38,7 +35,7 @@ const DEFAULT_TIMEOUT_SECONDS: i32 = 1;
 #[derive(Clone)]
 pub(crate) struct PodContext {
     /// The node's part.
-    pub node: Arc<NodeContext>,
+    pub node: Arc<Kubelet>,
     /// The API's object, as it was last seen.
     pub pod: Pod,
     /// What is here.
@@ -88,19 +85,19 @@ impl PodContext {
         self.held.sandbox.get().map(|(sandbox, _)| Arc::clone(sandbox))
     }
 
-    fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         let address = self.sandbox().and_then(|sandbox| sandbox.addresses().first().copied());
         Place {
             pod_ip: address.map(|address| address.to_string()).unwrap_or_default(),
-            host_ip: self.node.address.to_string(),
+            host_ip: self.node.place.address.to_string(),
         }
     }
 
-    fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         self.pod.metadata.namespace.as_deref().unwrap_or_default()
     }
 
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.pod.metadata.name.as_deref().unwrap_or_default()
     }
 
@@ -112,13 +109,13 @@ impl PodContext {
         let sources = self.sources(container).await;
         let place = self.place();
         let mut variables =
-            process::base_variables(&self.node.shared.host_path, &files::host_name(&self.pod));
+            process::base_variables(&self.node.machine.host_path, &files::host_name(&self.pod));
         let own = environment(&self.pod, container, &sources, &place).map_err(NotStarted::configuration)?;
         variables.extend(own);
         let mounts =
             volumes::mounts(&self.pod, container, &sources, &place).map_err(NotStarted::configuration)?;
         let host_path = variables.get("PATH").cloned().unwrap_or_default();
-        let program = choose(container, &variables, &self.node.shared.images, |program| {
+        let program = choose(container, &variables, &self.node.machine.images, |program| {
             process::is_here(program, &host_path)
         });
         let id = format!("{}-{}-{run}", self.held.uid, container.name);
@@ -147,24 +144,14 @@ impl PodContext {
         }
     }
 
-    /// What the container may refer to. A new Namespace gets its account and authority within moments: the Pods that
-    /// were made with it wait for those.
+    /// What the container may refer to. A new Namespace gets its authority within moments: the Pods that were made with
+    /// it wait for that.
     async fn sources(&self, container: &Container) -> Sources {
-        let shared = &self.node.shared;
         let wishes = volumes::token_wishes(&self.pod, container);
         let deadline = tokio::time::Instant::now() + NEW_NAMESPACE_LIMIT;
         loop {
-            let mut sources = shared.sources.of_namespace(self.namespace(), &shared.storage.directory);
-            for wish in &wishes {
-                match self.token(wish).await {
-                    Ok(token) => drop(sources.tokens.insert(wish.clone(), token)),
-                    Err(error) => {
-                        tracing::debug!(pod = self.name(), %error, "no token for a Pod's volume");
-                    }
-                }
-            }
-            let complete = wishes.is_empty()
-                || sources.tokens.len() == wishes.len() && sources.config_maps.contains_key(AUTHORITY);
+            let sources = self.sources_now(container).await;
+            let complete = wishes.is_empty() || sources.config_maps.contains_key(AUTHORITY);
             if complete || tokio::time::Instant::now() >= deadline {
                 return sources;
             }
@@ -172,25 +159,21 @@ impl PodContext {
         }
     }
 
-    async fn token(&self, wish: &TokenWish) -> Result<String, apply_kube::Error> {
-        let account = self.pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone());
-        let account = NamespacedName::new(self.namespace(), account.unwrap_or_else(|| "default".to_owned()));
-        let audiences: Vec<&str> =
-            Some(wish.audience.as_str()).filter(|name| !name.is_empty()).into_iter().collect();
-        let spec = json!({
-            "audiences": audiences,
-            "expirationSeconds": wish.seconds,
-            "boundObjectRef": {
-                "apiVersion": "v1", "kind": "Pod", "name": self.name(), "uid": self.held.uid,
-            },
-        });
-        let answer = self.node.shared.writer.token(&account, &spec).await?;
-        Ok(answer["status"]["token"].as_str().unwrap_or_default().to_owned())
+    /// What the container may refer to, as it is now.
+    pub(crate) async fn sources_now(&self, container: &Container) -> Sources {
+        let claims = volumes::claim_names(&self.pod, container);
+        let mut sources = self.node.sources(self.namespace(), claims).await;
+        for wish in volumes::token_wishes(&self.pod, container) {
+            if let Some(token) = self.token(&wish).await {
+                sources.tokens.insert(wish, token);
+            }
+        }
+        sources
     }
 
     fn new_log(&self, container: &Container, run: u32) -> Result<Arc<RunLog>, NotStarted> {
         let directory = format!("{}_{}_{}", self.namespace(), self.name(), self.held.uid);
-        let path = self.node.shared.logs.join(directory).join(&container.name).join(format!("{run}.log"));
+        let path = self.node.machine.logs.join(directory).join(&container.name).join(format!("{run}.log"));
         RunLog::create(&path)
             .map(Arc::new)
             .map_err(|error| NotStarted::run(format!("cannot create log {}: {error}", path.display())))
@@ -232,7 +215,7 @@ impl PodContext {
         Identity {
             pod: self.name().to_owned(),
             namespace: self.namespace().to_owned(),
-            node: self.node.name.0.clone(),
+            node: self.node.place.name.0.clone(),
             pod_ip: self.place().pod_ip,
             container: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
@@ -284,10 +267,10 @@ impl PodContext {
         let sandbox = self.sandbox().ok_or("the Pod has no sandbox")?;
         let pod = *sandbox.addresses().first().ok_or("the Pod has no address")?;
         if let Some(action) = &handler.http_get {
-            return check::http_get(action, container, pod, &self.node.netns, limit).await;
+            return check::http_get(action, container, pod, &self.node.place.netns, limit).await;
         }
         if let Some(action) = &handler.tcp_socket {
-            return check::tcp_socket(action, container, pod, &self.node.netns, limit).await;
+            return check::tcp_socket(action, container, pod, &self.node.place.netns, limit).await;
         }
         Ok(())
     }
@@ -298,24 +281,38 @@ impl Running {
     pub(crate) fn terminate(&self, container: &Container) {
         let signal = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref());
         let signal = signal.and_then(|name| name.parse().ok()).unwrap_or(Signal::SIGTERM);
-        self.end(signal, 0);
+        match &mut *self.locked() {
+            Control::Process(group) => process::kill_group(*group, signal),
+            Control::StandIn { serving, ended } => {
+                let (Some(serving), Some(ended)) = (serving, ended.take()) else { return };
+                let (done, killed) = (serving.end(), serving.killed());
+                tokio::spawn(async move {
+                    let exit_code = tokio::select! {
+                        biased;
+                        () = killed => KILLED,
+                        () = done => 0,
+                    };
+                    // Nobody waits any more when the lab ends.
+                    let _ = ended.send(exit_code);
+                });
+            }
+        }
     }
 
     /// Ends it at once.
     pub(crate) fn kill(&self) {
-        self.end(Signal::SIGKILL, KILLED);
-    }
-
-    fn end(&self, signal: Signal, stand_in_code: i32) {
-        match &mut *self.control.lock().unwrap_or_else(PoisonError::into_inner) {
-            Control::Process(group) => process::kill_group(*group, signal),
+        match &mut *self.locked() {
+            Control::Process(group) => process::kill_group(*group, Signal::SIGKILL),
             Control::StandIn { serving, ended } => {
                 serving.take();
                 if let Some(ended) = ended.take() {
-                    // Nobody waits any more when the lab ends.
-                    let _ = ended.send(stand_in_code);
+                    let _ = ended.send(KILLED);
                 }
             }
         }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,12 +11,14 @@
 mod check;
 mod console;
 mod container;
+mod drain;
 mod error;
 mod images;
 mod logs;
 mod node;
 mod pods;
 mod process;
+mod renewal;
 mod rootfs;
 mod run;
 mod runtime;
@@ -28,7 +30,7 @@ mod worker;
 
 pub use error::KubeletError;
 pub use images::image_map;
-pub use node::{HeldSources, NodeContext, Shared, Storage};
+pub use node::{Kubelet, Machine, NodePlace};
 pub use pods::Pods;
 pub use run::run;
 pub use runtime::Runtime;

@@ -6,7 +6,10 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine_kubelet::environment::Variables;
+use engine_kubelet::tokens::Token;
 use engine_kubelet::volumes::Mount;
+use engine_kubelet::volumes::TokenWish;
+use jiff::Timestamp;
 use netns::Netns;
 use serve_api::RuntimeError;
 use types::PodName;
@@ -31,6 +34,8 @@ pub struct HeldPod {
     /// Its sandbox, once made, with the files that are its own.
     pub sandbox: OnceLock<(Arc<Sandbox>, OwnFiles)>,
     containers: Mutex<BTreeMap<String, HeldContainer>>,
+    /// Tokens of its service account: all containers have the same ones.
+    tokens: Mutex<BTreeMap<TokenWish, Token>>,
 }
 
 /// One container here.
@@ -101,7 +106,7 @@ impl HeldPod {
     /// A Pod without sandbox or containers.
     #[must_use]
     pub fn new(uid: String) -> Self {
-        Self { uid, sandbox: OnceLock::new(), containers: Mutex::default() }
+        Self { uid, sandbox: OnceLock::new(), containers: Mutex::default(), tokens: Mutex::default() }
     }
 
     /// A new run of a container begins; its last log becomes the previous one.
@@ -117,6 +122,32 @@ impl HeldPod {
         if let Some(container) = containers.get_mut(name) {
             container.is_running = false;
             container.log.close();
+        }
+    }
+
+    /// The token for this wish, even if it has ended.
+    pub(crate) fn token(&self, wish: &TokenWish) -> Option<Token> {
+        self.locked_tokens().get(wish).cloned()
+    }
+
+    pub(crate) fn keep_token(&self, wish: TokenWish, token: Token) {
+        self.locked_tokens().insert(wish, token);
+    }
+
+    /// When the first token is to be renewed.
+    pub(crate) fn renew_at(&self) -> Option<Timestamp> {
+        self.locked_tokens().values().map(|token| token.renew_at).min()
+    }
+
+    fn locked_tokens(&self) -> MutexGuard<'_, BTreeMap<TokenWish, Token>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files of a container's mounts are others now.
+    pub(crate) fn remount(&self, name: &str, mounts: Vec<Mount>) {
+        let mut containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(container) = containers.get_mut(name) {
+            container.mounts = mounts;
         }
     }
 

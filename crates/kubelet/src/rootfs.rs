@@ -90,6 +90,36 @@ pub(crate) fn with_mounts(root: &Arc<OwnedFd>, mounts: &[Mount]) -> Result<Owned
     })
 }
 
+/// Changes the files of volumes that containers of this Pod have mounted, from what they were to what they are now.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn renew(root: &Arc<OwnedFd>, changed: &[(Mount, Mount)]) -> Result<(), KubeletError> {
+    let (root, changed) = (Arc::clone(root), changed.to_vec());
+    on_thread(move || {
+        unshare(CloneFlags::CLONE_FS)
+            .and_then(|()| setns(&*root, CloneFlags::CLONE_NEWNS))
+            .map_err(|error| KubeletError::system("enter a Pod's mount namespace", error))?;
+        changed.iter().try_for_each(|(old, new)| renew_volume(old, new))
+    })
+}
+
+fn renew_volume(old: &Mount, new: &Mount) -> Result<(), KubeletError> {
+    let (Content::Files(before), Content::Files(now)) = (&old.content, &new.content) else { return Ok(()) };
+    let volume = Path::new(OWN).join("volumes").join(&new.volume);
+    for (path, bytes) in now.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes)) {
+        // Whoever reads meanwhile reads the old file or the new one, never a part.
+        let (at, part) = (volume.join(path), volume.join(path).with_added_extension("part"));
+        make_file(&part, bytes)?;
+        fs::rename(&part, &at).map_err(|error| KubeletError::file("replace", &at, error))?;
+    }
+    for path in before.keys().filter(|path| !now.contains_key(*path)) {
+        let at = volume.join(path);
+        fs::remove_file(&at).map_err(|error| KubeletError::file("remove", &at, error))?;
+    }
+    Ok(())
+}
+
 /// A namespace cannot be joined by a thread that shares its working directory with others, so every piece of work
 /// here is done by a thread that ends afterwards.
 fn on_thread<T: Send + 'static>(

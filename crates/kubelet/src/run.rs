@@ -1,44 +1,44 @@
-//! The kubelets of a lab, all in one: what the API puts on our nodes gets a worker each, with the objects it refers to.
+//! The loop of one node: each Pod that the API puts on it gets a worker, and what Pods refer to is kept current.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 
+use engine_kubelet::volumes;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::Metadata;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use tokio::sync::watch as channel;
-use types::{NamespacedName, NodeName};
-use watch::{Client, ObjectBatch, Selection};
+use types::NamespacedName;
+use watch::{ObjectBatch, Selection};
 
-use crate::node::{AllSources, NodeContext, Shared};
-use crate::worker::Worker;
+use crate::node::{AllSources, HeldSources, Kubelet};
+use crate::worker::{Newest, Worker};
 
-/// Runs the Pods of these nodes for as long as it is polled.
-pub async fn run(client: Client, shared: Arc<Shared>, nodes: Vec<Arc<NodeContext>>) {
-    let mut config_maps = pin!(watch::objects::<ConfigMap>(&client, Selection::default()));
-    let mut secrets = pin!(watch::objects::<Secret>(&client, Selection::default()));
-    let mut services = pin!(watch::objects::<Service>(&client, Selection::default()));
-    let mut claims = pin!(watch::objects::<PersistentVolumeClaim>(&client, Selection::default()));
-    let mut volumes = pin!(watch::objects::<PersistentVolume>(&client, Selection::default()));
-    let mut pods = pin!(watch::objects::<Pod>(&client, Selection::default()));
+/// Runs the Pods of a node for as long as it is polled.
+pub async fn run(node: Arc<Kubelet>) {
+    let client = &node.client;
+    let mut config_maps = pin!(watch::objects::<ConfigMap>(client, Selection::default()));
+    let mut secrets = pin!(watch::objects::<Secret>(client, Selection::default()));
+    let mut services = pin!(watch::objects::<Service>(client, Selection::default()));
+    let here = Selection::fields(format!("spec.nodeName={}", node.place.name));
+    let mut pods = pin!(watch::objects::<Pod>(client, here));
     // Containers refer to these: none starts before they are known.
-    take(config_maps.as_mut(), &shared, |all| &mut all.config_maps).await;
-    take(secrets.as_mut(), &shared, |all| &mut all.secrets).await;
-    take(services.as_mut(), &shared, |all| &mut all.services).await;
-    take(claims.as_mut(), &shared, |all| &mut all.claims).await;
-    take_volumes(volumes.as_mut(), &shared).await;
-    let nodes = nodes.into_iter().map(|node| (node.name.clone(), node)).collect();
-    let mut here = Here { nodes, workers: BTreeMap::new() };
+    take(config_maps.as_mut(), &node.sources, |all| &mut all.config_maps).await;
+    take(secrets.as_mut(), &node.sources, |all| &mut all.secrets).await;
+    take(services.as_mut(), &node.sources, |all| &mut all.services).await;
+    let mut here = Here { node: Arc::clone(&node), workers: BTreeMap::new() };
     loop {
         tokio::select! {
-            () = take(config_maps.as_mut(), &shared, |all| &mut all.config_maps) => {}
-            () = take(secrets.as_mut(), &shared, |all| &mut all.secrets) => {}
-            () = take(services.as_mut(), &shared, |all| &mut all.services) => {}
-            () = take(claims.as_mut(), &shared, |all| &mut all.claims) => {}
-            () = take_volumes(volumes.as_mut(), &shared) => {}
+            namespaces = take(config_maps.as_mut(), &node.sources, |all| &mut all.config_maps) => {
+                here.files_changed(&namespaces);
+            }
+            namespaces = take(secrets.as_mut(), &node.sources, |all| &mut all.secrets) => {
+                here.files_changed(&namespaces);
+            }
+            _ = take(services.as_mut(), &node.sources, |all| &mut all.services) => {}
             batch = pods.next() => match batch {
                 Some(batch) => here.take(batch),
                 None => return,
@@ -47,53 +47,30 @@ pub async fn run(client: Client, shared: Arc<Shared>, nodes: Vec<Arc<NodeContext
     }
 }
 
-/// Folds the next batch of one kind.
+/// Folds the next batch of one kind; the names that it is about.
 async fn take<K: Metadata<Ty = ObjectMeta>>(
     mut stream: impl Stream<Item = ObjectBatch<K>> + Unpin,
-    shared: &Shared,
+    sources: &HeldSources,
     of: fn(&mut AllSources) -> &mut BTreeMap<NamespacedName, K>,
-) {
+) -> BTreeSet<NamespacedName> {
     let Some(batch) = stream.next().await else { return std::future::pending().await };
-    fold(batch, shared, of);
-}
-
-/// Folds the next batch of volumes; what a volume of the lab held goes with it.
-async fn take_volumes(
-    mut stream: impl Stream<Item = ObjectBatch<PersistentVolume>> + Unpin,
-    shared: &Shared,
-) {
-    let Some(batch) = stream.next().await else { return std::future::pending().await };
-    if let ObjectBatch::Remove(volume) = &batch
-        && let Some(source) = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref())
-        && source.driver == shared.storage.driver
-    {
-        let directory = shared.storage.directory.join(&source.volume_handle);
-        match std::fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(directory = %directory.display(), %error, "a volume could not be removed");
-            }
-            _ => {}
-        }
-    }
-    fold(batch, shared, |all| &mut all.volumes);
-}
-
-fn fold<K: Metadata<Ty = ObjectMeta>>(
-    batch: ObjectBatch<K>,
-    shared: &Shared,
-    of: fn(&mut AllSources) -> &mut BTreeMap<NamespacedName, K>,
-) {
-    let mut all = shared.sources.locked();
+    let mut all = sources.locked();
     let held = of(&mut all);
     match batch {
         ObjectBatch::Replace(objects) => {
+            let before = std::mem::take(held);
             *held = objects.into_iter().map(|object| (name_of(object.metadata()), object)).collect();
+            before.into_keys().chain(held.keys().cloned()).collect()
         }
         ObjectBatch::Put(object) => {
-            held.insert(name_of(object.metadata()), object);
+            let name = name_of(object.metadata());
+            held.insert(name.clone(), object);
+            [name].into()
         }
         ObjectBatch::Remove(object) => {
-            held.remove(&name_of(object.metadata()));
+            let name = name_of(object.metadata());
+            held.remove(&name);
+            [name].into()
         }
     }
 }
@@ -102,10 +79,10 @@ fn name_of(meta: &ObjectMeta) -> NamespacedName {
     NamespacedName::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
-/// The Pods on our nodes, by uid, each with its loop.
+/// The Pods on our node, by uid, each with its loop.
 struct Here {
-    nodes: BTreeMap<NodeName, Arc<NodeContext>>,
-    workers: BTreeMap<String, channel::Sender<Pod>>,
+    node: Arc<Kubelet>,
+    workers: BTreeMap<String, channel::Sender<Newest>>,
 }
 
 impl Here {
@@ -125,25 +102,39 @@ impl Here {
     }
 
     fn put(&mut self, pod: Pod) {
-        let on = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
-        let Some(node) = self.nodes.get(&NodeName(on)) else { return };
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         match self.workers.get(&uid) {
-            Some(worker) => {
-                worker.send_replace(pod);
-            }
+            Some(worker) => worker.send_modify(|newest| newest.pod = pod),
             None => {
-                let (sender, newest) = channel::channel(pod.clone());
-                tokio::spawn(Worker::new(Arc::clone(node), pod).run(newest));
+                let (sender, newest) = channel::channel(Newest { pod: pod.clone(), files: 0 });
+                tokio::spawn(Worker::new(Arc::clone(&self.node), pod).run(newest));
                 self.workers.insert(uid, sender);
             }
+        }
+    }
+
+    /// Volumes show what these ConfigMaps or Secrets hold now.
+    fn files_changed(&self, names: &BTreeSet<NamespacedName>) {
+        let is_mounted = |pod: &Pod| {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            let mut shown = volumes::object_names(pod);
+            shown.any(|name| names.contains(&NamespacedName::new(namespace, name)))
+        };
+        for worker in self.workers.values() {
+            worker.send_if_modified(|newest| {
+                let concerns = is_mounted(&newest.pod);
+                newest.files += u64::from(concerns);
+                concerns
+            });
         }
     }
 
     /// A Pod that is gone from the API while it is here was deleted with force: it ends at once.
     fn remove(&mut self, uid: &str) {
         if let Some(worker) = self.workers.get(uid) {
-            worker.send_modify(|pod| pod.metadata.deletion_timestamp = Some(Time(Timestamp::now())));
+            worker.send_modify(|newest| {
+                newest.pod.metadata.deletion_timestamp = Some(Time(Timestamp::now()));
+            });
         }
     }
 }

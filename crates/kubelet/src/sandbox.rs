@@ -153,6 +153,11 @@ impl Sandbox {
         Ok(made)
     }
 
+    /// The mount namespace of the Pod, if it was made.
+    pub(crate) fn made_root(&self) -> Option<Arc<OwnedFd>> {
+        self.root.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The mount namespace of one container: the Pod's own when it mounts nothing.
     ///
     /// # Errors

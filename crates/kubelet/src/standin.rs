@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -19,6 +20,7 @@ use netns::Netns;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::{PortProto, Protocol};
 
 pub(crate) use answer::Identity;
@@ -33,10 +35,30 @@ const MAX_DATAGRAM: usize = 65_535;
 /// Pause between looks at a connection whose first bytes do not yet tell what it speaks.
 const FIRST_BYTES_PAUSE: Duration = Duration::from_millis(5);
 
+/// How long a connection that has said nothing yet is listened to once the stand-in is asked to end.
+const SILENCE_LIMIT: Duration = Duration::from_millis(500);
+
 /// A running stand-in; it ends when this is dropped.
-#[derive(Debug)]
 pub(crate) struct StandIn {
     stopping: CancellationToken,
+    work: Work,
+}
+
+/// Everything that one stand-in has to do.
+#[derive(Clone)]
+struct Work {
+    answers: Arc<Answers>,
+    tasks: TaskTracker,
+    /// No more connections; those that are there end with their present request.
+    ending: CancellationToken,
+    /// Everything ends now.
+    stopping: CancellationToken,
+}
+
+impl std::fmt::Debug for StandIn {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("StandIn").field("stopping", &self.stopping).finish_non_exhaustive()
+    }
 }
 
 impl Drop for StandIn {
@@ -63,11 +85,30 @@ impl StandIn {
     ) -> Result<Self, String> {
         let bound = netns::run_in(netns, || bind_all(ports)).map_err(|error| error.to_string())??;
         let stopping = CancellationToken::new();
-        let answers = Arc::new(Answers::new(identity, log));
+        let work = Work {
+            answers: Arc::new(Answers::new(identity, log)),
+            tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
+            stopping: stopping.clone(),
+        };
         for socket in bound {
-            spawn(socket, Arc::clone(&answers), stopping.clone()).map_err(|error| error.to_string())?;
+            work.serve(socket).map_err(|error| error.to_string())?;
         }
-        Ok(Self { stopping })
+        Ok(Self { stopping, work })
+    }
+
+    /// Completes when this is dropped.
+    pub(crate) fn killed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.stopping.clone().cancelled_owned()
+    }
+
+    /// Asks it to end as a good server does: it takes no more connections and answers the requests that it has. Completes
+    /// when that is done.
+    pub(crate) fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.work.ending.cancel();
+        self.work.tasks.close();
+        let tasks = self.work.tasks.clone();
+        async move { tasks.wait().await }
     }
 }
 
@@ -110,24 +151,84 @@ fn bind(port: PortProto, family: Domain) -> io::Result<Bound> {
     }
 }
 
-fn spawn(socket: Bound, answers: Arc<Answers>, stopping: CancellationToken) -> io::Result<()> {
-    match socket {
-        Bound::Tcp(listener) => {
-            let listener = TcpListener::from_std(listener)?;
-            tokio::spawn(async move {
-                while let Some(Ok((stream, peer))) = stopping.run_until_cancelled(listener.accept()).await {
-                    let connection = serve(stream, peer, Arc::clone(&answers));
-                    let stopping = stopping.clone();
-                    tokio::spawn(async move { stopping.run_until_cancelled(connection).await });
-                }
-            });
+impl Work {
+    fn serve(&self, socket: Bound) -> io::Result<()> {
+        match socket {
+            Bound::Tcp(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                self.spawn(self.clone().accept(listener));
+            }
+            Bound::Udp(socket) => {
+                let (socket, ending) = (UdpSocket::from_std(socket)?, self.ending.clone());
+                self.spawn(async move {
+                    ending.run_until_cancelled(echo_datagrams(socket)).await;
+                });
+            }
         }
-        Bound::Udp(socket) => {
-            let socket = UdpSocket::from_std(socket)?;
-            tokio::spawn(async move { stopping.run_until_cancelled(echo_datagrams(socket)).await });
+        Ok(())
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            stopping.run_until_cancelled(task).await;
+        });
+    }
+
+    async fn accept(self, listener: TcpListener) {
+        while let Some(Ok((stream, peer))) = self.ending.run_until_cancelled(listener.accept()).await {
+            self.spawn(self.clone().converse(stream, peer));
+        }
+        // Connections that the kernel has taken already belong to clients who expect an answer.
+        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+            self.spawn(self.clone().converse(stream, peer));
         }
     }
-    Ok(())
+
+    async fn converse(self, stream: TcpStream, client: SocketAddr) {
+        let Ok(own) = stream.local_addr() else { return };
+        let ends = Ends { client, port: own.port() };
+        // Small answers should leave at once.
+        let _ = stream.set_nodelay(true);
+        let heard = tokio::select! {
+            heard = speaks_http(&stream) => heard,
+            () = self.silence() => return,
+        };
+        match heard {
+            Ok(true) => self.converse_in_http(stream, ends).await,
+            Ok(false) => {
+                self.answers.note(ends, "TCP echo");
+                let (mut from, mut to) = stream.into_split();
+                let echo = tokio::io::copy(&mut from, &mut to);
+                let _ = self.ending.run_until_cancelled(echo).await;
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Completes when a client that says nothing is listened to no longer.
+    async fn silence(&self) {
+        self.ending.cancelled().await;
+        tokio::time::sleep(SILENCE_LIMIT).await;
+    }
+
+    async fn converse_in_http(&self, stream: TcpStream, ends: Ends) {
+        let answers = Arc::clone(&self.answers);
+        let service = service_fn(move |request| {
+            let answers = Arc::clone(&answers);
+            async move { Ok::<_, std::convert::Infallible>(answers.answer(request, ends).await) }
+        });
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            // A client that leaves early is no failure of ours.
+            _ = connection.as_mut() => return,
+            () = self.ending.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
 }
 
 async fn echo_datagrams(socket: UdpSocket) {
@@ -137,30 +238,6 @@ async fn echo_datagrams(socket: UdpSocket) {
         if let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
             let _ = socket.send_to(&buffer[..length], peer).await;
         }
-    }
-}
-
-async fn serve(stream: TcpStream, client: SocketAddr, answers: Arc<Answers>) {
-    let Ok(own) = stream.local_addr() else { return };
-    let ends = Ends { client, port: own.port() };
-    // Small answers should leave at once.
-    let _ = stream.set_nodelay(true);
-    match speaks_http(&stream).await {
-        Ok(true) => {
-            let service = service_fn(move |request| {
-                let answers = Arc::clone(&answers);
-                async move { Ok::<_, std::convert::Infallible>(answers.answer(request, ends).await) }
-            });
-            let builder = auto::Builder::new(TokioExecutor::new());
-            // A client that leaves early is no failure of ours.
-            let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
-        }
-        Ok(false) => {
-            answers.note(ends, "TCP echo");
-            let (mut from, mut to) = stream.into_split();
-            let _ = tokio::io::copy(&mut from, &mut to).await;
-        }
-        Err(_) => {}
     }
 }
 

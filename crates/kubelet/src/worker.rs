@@ -17,20 +17,40 @@ use tokio::sync::{mpsc, watch};
 use types::NamespacedName;
 
 use crate::container::{PodContext, Running};
-use crate::node::NodeContext;
+use crate::drain;
+use crate::node::Kubelet;
 use crate::pods::HeldPod;
+use crate::renewal;
 use crate::rootfs::OwnFiles;
 use crate::sandbox::{PodNetwork, Sandbox, SandboxSpec};
 
 /// Pause before a status that could not be written is tried again.
 const WRITE_RETRY: Duration = Duration::from_millis(500);
 
+/// What the loop of a Pod is told from outside.
+pub(crate) struct Newest {
+    /// The API's object.
+    pub(crate) pod: Pod,
+    /// How often objects that its volumes show have changed.
+    pub(crate) files: u64,
+}
+
 /// The loop of one Pod.
 pub(crate) struct Worker {
     context: PodContext,
     observed: Observed,
+    renewal: Renewal,
     running: BTreeMap<String, Running>,
     events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+}
+
+/// How far the files of containers are up to date.
+#[derive(Default)]
+struct Renewal {
+    /// [`Newest::files`] when they were looked at last.
+    files: u64,
+    /// Not before this time again.
+    not_before: Option<Timestamp>,
 }
 
 /// Whether the loop goes on.
@@ -42,23 +62,28 @@ enum Next {
 impl Worker {
     /// A Pod that was just put on this node.
     #[must_use]
-    pub(crate) fn new(node: Arc<NodeContext>, pod: Pod) -> Self {
+    pub(crate) fn new(node: Arc<Kubelet>, pod: Pod) -> Self {
         let held = Arc::new(HeldPod::new(pod.metadata.uid.clone().unwrap_or_default()));
-        node.shared.pods.put(name_of(&pod), Arc::clone(&held));
+        node.machine.pods.put(name_of(&pod), Arc::clone(&held));
         let context = PodContext { node, pod, held };
         Self {
             context,
             observed: Observed::new(Timestamp::now()),
+            renewal: Renewal::default(),
             running: BTreeMap::new(),
             events: mpsc::unbounded_channel(),
         }
     }
 
     /// Runs until nothing of the Pod is left.
-    pub(crate) async fn run(mut self, mut newest: watch::Receiver<Pod>) {
+    pub(crate) async fn run(mut self, mut newest: watch::Receiver<Newest>) {
         loop {
             let now = Timestamp::now();
-            self.context.pod = newest.borrow_and_update().clone();
+            let files = {
+                let newest = newest.borrow_and_update();
+                self.context.pod.clone_from(&newest.pod);
+                newest.files
+            };
             if self.context.pod.metadata.deletion_timestamp.is_some() {
                 self.observed.terminating_since.get_or_insert(now);
             }
@@ -68,8 +93,10 @@ impl Worker {
                     return;
                 }
             }
+            let renewal = self.renew_files(files, now);
             let retry = self.write_status().await;
-            let wake = decision.wake.map(until).into_iter().chain(retry).min();
+            let wake =
+                decision.wake.into_iter().chain(renewal).min().map(until).into_iter().chain(retry).min();
             tokio::select! {
                 // The sender lives as long as the kubelet does.
                 _ = newest.changed() => {}
@@ -81,6 +108,24 @@ impl Worker {
                 () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => {}
             }
         }
+    }
+
+    /// Renews files that are due; says when to look again.
+    fn renew_files(&mut self, files: u64, now: Timestamp) -> Option<Timestamp> {
+        let due = self.context.held.renew_at().map(|at| at.max(self.renewal.not_before.unwrap_or(at)));
+        let is_due = due.is_some_and(|due| due <= now);
+        if !is_due && files == self.renewal.files {
+            return due;
+        }
+        self.renewal.files = files;
+        let again = now + renewal::RETRY;
+        if is_due {
+            self.renewal.not_before = Some(again);
+        }
+        let running = self.running.keys().filter_map(|name| self.container(name)).collect();
+        let context = self.context.clone();
+        tokio::spawn(async move { context.renew_files(running).await });
+        due.map(|due| if is_due { again } else { due })
     }
 
     fn take(&mut self, event: Event) {
@@ -103,6 +148,7 @@ impl Worker {
         match action {
             Action::StartSandbox => self.start_sandbox(),
             Action::StopSandbox => self.stop_sandbox(),
+            Action::Drain => self.drain(),
             Action::Start { container } => self.start(&container).await,
             Action::Stop { container, deadline, reason } => self.stop(&container, deadline, reason).await,
             Action::Kill { container } => {
@@ -129,7 +175,7 @@ impl Worker {
             let event = match Sandbox::create(sandbox_spec(&context)).await {
                 Ok(sandbox) => {
                     let addresses = sandbox.addresses().to_vec();
-                    let resolver = &context.node.shared.resolver;
+                    let resolver = &context.node.machine.resolver;
                     let own = OwnFiles {
                         resolv_conf: files::resolv_conf(&context.pod, resolver),
                         hosts: files::hosts(&context.pod, &addresses, &resolver.cluster_domain),
@@ -156,6 +202,15 @@ impl Worker {
                 }
             }
             let _ = events.send(Event::SandboxGone);
+        });
+    }
+
+    fn drain(&self) {
+        let (machine, pod) = (Arc::clone(&self.context.node.machine), name_of(&self.context.pod));
+        let events = self.events.0.clone();
+        tokio::spawn(async move {
+            drain::drained(&machine.agents, &pod).await;
+            let _ = events.send(Event::Drained);
         });
     }
 
@@ -246,10 +301,10 @@ impl Worker {
         let name = name_of(pod);
         let target = Target::namespaced("v1", "Pod", &name.namespace, &name.name);
         let options = DeleteOptions { uid: pod.metadata.uid.clone(), ..DeleteOptions::now() };
-        match self.context.node.shared.writer.delete(&target, &options).await {
+        match self.context.node.writer.delete(&target, &options).await {
             // A conflict says that a later Pod has this name: ours is gone.
             Ok(()) | Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
-                self.context.node.shared.pods.remove(&name, &self.context.held.uid);
+                self.context.node.machine.pods.remove(&name, &self.context.held.uid);
                 Next::Done
             }
             Err(error) => {
@@ -263,7 +318,7 @@ impl Worker {
     /// Writes the status if it differs; says when to try again if that failed.
     async fn write_status(&mut self) -> Option<Duration> {
         let pod = &self.context.pod;
-        let wanted = pod_status(pod, &self.observed, self.context.node.address, Timestamp::now());
+        let wanted = pod_status(pod, &self.observed, self.context.node.place.address, Timestamp::now());
         if pod.status.as_ref() == Some(&wanted) {
             return None;
         }
@@ -271,7 +326,7 @@ impl Worker {
         let mut object = serde_json::to_value(&changed).expect("a Pod serializes");
         object["apiVersion"] = "v1".into();
         object["kind"] = "Pod".into();
-        match self.context.node.shared.writer.replace_status(&object).await {
+        match self.context.node.writer.replace_status(&object).await {
             // The watch brings the new object, or the newer one that we conflict with.
             Ok(_) | Err(Error::Conflict { .. } | Error::NotFound { .. }) => None,
             Err(error) => {
@@ -328,14 +383,14 @@ fn sandbox_spec(context: &PodContext) -> SandboxSpec {
     let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
     SandboxSpec {
         id: uid.clone(),
-        netns_path: node.shared.netns_dir.join(format!("pod-{uid}")),
-        host_name: if host_network { node.name.0.clone() } else { files::host_name(pod) },
+        netns_path: node.machine.netns_dir.join(format!("pod-{uid}")),
+        host_name: if host_network { node.place.name.0.clone() } else { files::host_name(pod) },
         namespace: name.namespace,
         name: name.name,
         uid,
-        node: Arc::clone(&node.netns),
-        node_address: node.address,
-        node_state: node.state.clone(),
+        node: Arc::clone(&node.place.netns),
+        node_address: node.place.address,
+        node_state: node.place.state.clone(),
         network: if host_network { PodNetwork::Node } else { PodNetwork::Own },
     }
 }

@@ -1,7 +1,9 @@
 //! The objects every lab begins with: Nodes, the cluster's own Services, IngressClasses.
 
-use apply_kube::{Error, Target, Writer};
+use anyhow::Context as _;
+use engine_store::{PatchKind, Status, Target, Write, WriteOptions};
 use serde_json::{Value, json};
+use serve_api::ApiHandle;
 
 use crate::address::{API_PORT, CLUSTER_DNS, KUBERNETES_SERVICE, LabNode, OUTSIDE};
 use crate::rights;
@@ -13,26 +15,85 @@ const KUBELET_VERSION: &str = "v1.34.0+sealane";
 /// Tells how a Node reaches the others, for those who compile plans from the API's objects alone.
 const TUNNEL_ANNOTATION: &str = "sealane.dev/tunnel";
 
-/// Writes what is missing; what a data directory kept stays as it is, except for what is so anew with each start:
-/// statuses of Nodes, and how they reach each other.
-pub(crate) async fn write(writer: &Writer, nodes: &[LabNode], path: NodePath) -> anyhow::Result<()> {
+/// Writes what is missing, as the API server itself does with what every cluster has. What a data directory kept stays
+/// as it is, except for what is so anew with each start: statuses of Nodes, how they reach each other, our own rights.
+pub(crate) async fn write(api: &ApiHandle, nodes: &[LabNode], path: NodePath) -> anyhow::Result<()> {
+    let begin = Beginning { api, options: options() };
     for object in objects(nodes) {
-        match writer.create_ours(&object).await {
-            Ok(_) | Err(Error::AlreadyExists { .. }) => {}
-            Err(error) => {
-                let kind = object["kind"].as_str().unwrap_or_default();
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                return Err(anyhow::Error::new(error).context(format!("cannot create {kind} {name}")));
-            }
-        }
+        begin.create(object).await?;
     }
     for node in nodes {
-        let target = Target::cluster("v1", "Node", node.name.as_str());
         let annotations = json!({ TUNNEL_ANNOTATION: path.as_str() });
-        writer.merge_patch(&target, &json!({ "metadata": { "annotations": annotations } })).await?;
-        writer.patch_status(&target, &node_status(node)).await?;
+        let target = begin
+            .target(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node.name } }))?;
+        begin.merge(target.clone(), json!({ "metadata": { "annotations": annotations } })).await?;
+        let status = Target { subresource: Some("status".to_owned()), ..target };
+        begin.patch(status, PatchKind::StrategicMerge, json!({ "status": node_status(node) })).await?;
     }
     Ok(())
+}
+
+fn options() -> WriteOptions {
+    WriteOptions { field_manager: apply_kube::FIELD_MANAGER.to_owned(), ..WriteOptions::default() }
+}
+
+/// Writes in this process: the components' own clients come later.
+struct Beginning<'a> {
+    api: &'a ApiHandle,
+    options: WriteOptions,
+}
+
+impl Beginning<'_> {
+    async fn create(&self, mut object: Value) -> anyhow::Result<()> {
+        let labels = &mut object["metadata"]["labels"];
+        if labels.is_null() {
+            *labels = json!({});
+        }
+        labels[apply_kube::MANAGED_BY_LABEL] = apply_kube::FIELD_MANAGER.into();
+        let target = self.target(&object)?;
+        let rules = object.get("rules").cloned();
+        let collection = Target { name: None, ..target.clone() };
+        match self.api.write(&collection, Write::Create(object), &self.options).await {
+            Err(status) if status.reason == "AlreadyExists" => match rules {
+                Some(rules) => self.merge(target, json!({ "rules": rules })).await,
+                None => Ok(()),
+            },
+            outcome => told(&target, outcome.map(drop)),
+        }
+    }
+
+    async fn merge(&self, target: Target, patch: Value) -> anyhow::Result<()> {
+        self.patch(target, PatchKind::Merge, patch).await
+    }
+
+    async fn patch(&self, target: Target, kind: PatchKind, patch: Value) -> anyhow::Result<()> {
+        let outcome = self.api.write(&target, Write::Patch(kind, patch), &self.options).await;
+        told(&target, outcome.map(drop))
+    }
+
+    /// Where an object lives.
+    fn target(&self, object: &Value) -> anyhow::Result<Target> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+        let kinds = self.api.kinds();
+        let served = kinds.iter().find(|served| served.api_version() == version && served.kind == kind);
+        let served = served.with_context(|| format!("the API has no {kind} of {version}"))?;
+        Ok(Target {
+            group: served.group.to_string(),
+            version: served.version.to_string(),
+            resource: served.plural.to_string(),
+            namespace: served.namespaced.then(|| text(&object["metadata"]["namespace"])),
+            name: Some(text(&object["metadata"]["name"])),
+            subresource: None,
+        })
+    }
+}
+
+fn told(target: &Target, outcome: Result<(), Status>) -> anyhow::Result<()> {
+    outcome.map_err(|status| {
+        let name = target.name.as_deref().unwrap_or_default();
+        anyhow::anyhow!("cannot write {} {name}: {}", target.resource, status.message)
+    })
 }
 
 fn objects(nodes: &[LabNode]) -> Vec<Value> {
@@ -189,7 +250,8 @@ mod tests {
     fn every_object_says_what_it_is_and_only_one_class_is_the_default() {
         let objects = objects(&crate::address::nodes(2));
         for object in &objects {
-            assert!(Target::of(object).is_ok(), "{object}");
+            let is_named = |pointer: &str| object.pointer(pointer).is_some_and(Value::is_string);
+            assert!(["/apiVersion", "/kind", "/metadata/name"].into_iter().all(is_named), "{object}");
         }
         let names: Vec<&str> =
             objects.iter().filter_map(|object| object["metadata"]["name"].as_str()).collect();

@@ -24,12 +24,26 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the effects of writes are waited for before the controllers look anyway.
 const EFFECT_LIMIT: Duration = Duration::from_secs(2);
 
+/// Those who drive the controllers, each with its own rights.
+pub(crate) struct Drivers {
+    /// Looks, and writes for all controllers but the scheduler.
+    pub(crate) manager: Client,
+    /// Writes for the scheduler.
+    pub(crate) scheduler: Client,
+    /// Kinds of the moment, and writes to those the writer does not know, as the manager.
+    pub(crate) api: ApiHandle,
+    /// PEM of the API's certificate authority.
+    pub(crate) root_ca: String,
+}
+
 /// Runs the controllers for as long as it is polled.
-pub(crate) async fn run(client: Client, handle: ApiHandle, root_ca: String) {
-    let hands = Hands::new(client.clone(), handle.clone());
+pub(crate) async fn run(drivers: Drivers) {
+    let Drivers { manager, scheduler, api, root_ca } = drivers;
+    let managing = Hands::new(manager.clone(), api.clone());
+    let scheduling = Hands::new(scheduler, api.clone());
     let mut known = Known::default();
     known.world.root_ca = Some(root_ca);
-    let mut streams = Streams::new(client, handle, &mut known);
+    let mut streams = Streams::new(manager, api, &mut known);
     let mut wrote_at = Instant::now();
     loop {
         streams.follow_kinds(&mut known);
@@ -39,10 +53,15 @@ pub(crate) async fn run(client: Client, handle: ApiHandle, root_ca: String) {
             continue;
         }
         known.stop_waiting();
-        for write in controllers::reconcile(&known.world, Timestamp::now()) {
-            wrote_at = Instant::now();
-            if let Some(written) = hands.carry_out(&write).await {
-                known.expect(&written);
+        let now = Timestamp::now();
+        let managed = controllers::reconcile(&known.world, now);
+        let scheduled = controllers::schedule(&known.world, now);
+        for (hands, writes) in [(&managing, managed), (&scheduling, scheduled)] {
+            for write in writes {
+                wrote_at = Instant::now();
+                if let Some(written) = hands.carry_out(&write).await {
+                    known.expect(&written);
+                }
             }
         }
     }

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use apply_kube::{Events, Writer};
 use engine_kubelet::files::Resolver;
-use kubelet::{HeldSources, NodeContext, Pods, Runtime, Shared, Storage};
+use kubelet::{Kubelet, Machine, NodePlace, Pods, Runtime};
 use netns::{Netns, bring_up_loopback};
 use serve_api::{ApiHandle, ApiServer, ApiServerConfig, Credentials, kubeconfig, kubeconfig_of};
 use tokio::io::AsyncReadExt;
@@ -20,7 +19,7 @@ use crate::front::{Handover, Message};
 use crate::settings::LabSettings;
 use crate::sockets::HostSockets;
 use crate::state::StateDir;
-use crate::{bootstrap, control, nodes, publish, relay, rights, underlay, world};
+use crate::{bootstrap, control, nodes, publish, relay, rights, storage, underlay, world};
 
 /// What came from the process in front.
 pub(crate) struct Inherited {
@@ -65,10 +64,8 @@ async fn serve(
     let shutdown = CancellationToken::new();
     let pods = Arc::new(Pods::default());
     let (handle, root_ca, serving) = serve_api(handover, state, api, &pods, &shutdown)?;
-    let client = watch::connect(&Access::Kubeconfig(state.inner_kubeconfig())).await?;
-    let writer = Writer::new(client.clone());
     let lab_nodes: Vec<LabNode> = nodes.iter().map(|(node, _)| node.clone()).collect();
-    bootstrap::write(&writer, &lab_nodes, handover.settings.node_path).await?;
+    bootstrap::write(&handle, &lab_nodes, handover.settings.node_path).await?;
     relay::serve(questions, SocketAddr::new(address::OUTSIDE.into(), DNS_PORT)).await?;
     let first = &nodes.first().context("a lab needs at least one node")?;
     let at = |address: IpAddr, port| SocketAddr::new(address, port);
@@ -77,10 +74,19 @@ async fn serve(
     let dns = at(address::CLUSTER_DNS.into(), DNS_PORT);
     publish::carry_tcp(dns_tcp, dns, Some(Arc::clone(&first.1)))?;
     publish::carry_udp(dns_udp, dns, Arc::clone(&first.1))?;
-    let contexts = kubelets(&handover.settings, state, &nodes, &writer, pods)?;
-    nodes::spawn(&handover.settings, state, &nodes, &writer);
+    let kubelets = kubelets(&handover.settings, state, &nodes, pods).await?;
+    for (node, kubelet) in nodes.iter().zip(&kubelets) {
+        nodes::spawn(&handover.settings, state, node, &kubelet.writer);
+    }
     spawn_cluster_loop(state);
-    tokio::spawn(control::run(client.clone(), handle, root_ca));
+    let drivers = control::Drivers {
+        manager: connect(state, rights::CONTROLLER_MANAGER).await?,
+        scheduler: connect(state, rights::SCHEDULER).await?,
+        api: handle.acting_as(rights::CONTROLLER_MANAGER),
+        root_ca,
+    };
+    tokio::spawn(storage::clear(drivers.manager.clone(), storage::directory(&handover.settings)));
+    tokio::spawn(control::run(drivers));
     let ready = nodes::wait_until_ready(&nodes, |missing| {
         world::tell(&front, &Message::Waiting(missing));
     });
@@ -88,9 +94,7 @@ async fn serve(
     tokio::select! {
         () = ready => {
             // Pods that a data directory kept wait for the network, as on any node.
-            if let Some(context) = contexts.first() {
-                tokio::spawn(kubelet::run(client.clone(), Arc::clone(&context.shared), contexts.clone()));
-            }
+            kubelets.into_iter().for_each(|kubelet| drop(tokio::spawn(kubelet::run(kubelet))));
             world::tell(&front, &Message::Ready);
             tracing::info!("the lab is ready");
             ended.await;
@@ -122,11 +126,18 @@ fn serve_api(
     let underlay = TcpListener::bind(inner).with_context(|| format!("cannot listen on {inner}"))?;
     StateDir::write_private(&state.kubeconfig(), &kubeconfig(&credentials, &handover.api_url))?;
     let inner_url = format!("https://{inner}");
-    StateDir::write_private(&state.inner_kubeconfig(), &kubeconfig(&credentials, &inner_url))?;
-    for (path, user) in
-        [(state.agent_kubeconfig(), rights::AGENT), (state.controller_kubeconfig(), rights::CONTROLLER)]
-    {
-        StateDir::write_private(&path, &kubeconfig_of(&credentials, user, &inner_url)?)?;
+    let write = |path: &Path, user: &str, group| {
+        let text = kubeconfig_of(&credentials, user, group, &inner_url)?;
+        StateDir::write_private(path, &text).map_err(anyhow::Error::new)
+    };
+    write(&state.agent_kubeconfig(), rights::AGENT, None)?;
+    write(&state.controller_kubeconfig(), rights::CONTROLLER, None)?;
+    for component in [rights::CONTROLLER_MANAGER, rights::SCHEDULER] {
+        write(&state.component_kubeconfig(component), component, None)?;
+    }
+    for node in address::nodes(handover.settings.nodes) {
+        let user = rights::kubelet(&node.name);
+        write(&state.component_kubeconfig(&user), &user, Some(rights::NODES_GROUP))?;
     }
     let root_ca = credentials.authority_pem().to_owned();
     let server = ApiServer::new(ApiServerConfig {
@@ -144,44 +155,45 @@ fn serve_api(
     Ok((handle, root_ca, tokio::spawn(server.serve(shutdown.clone()))))
 }
 
-fn kubelets(
+/// A client of the API as one of the lab's own components.
+async fn connect(state: &StateDir, user: &str) -> anyhow::Result<watch::Client> {
+    Ok(watch::connect(&Access::Kubeconfig(state.component_kubeconfig(user))).await?)
+}
+
+/// One for each node, with the node's own rights.
+async fn kubelets(
     settings: &LabSettings,
     state: &StateDir,
     nodes: &[(LabNode, Arc<Netns>)],
-    writer: &Writer,
     pods: Arc<Pods>,
-) -> anyhow::Result<Vec<Arc<NodeContext>>> {
-    let images = kubelet::image_map(settings.image_map.as_deref())?;
+) -> anyhow::Result<Vec<Arc<Kubelet>>> {
     let resolver = Resolver {
         cluster_dns: address::CLUSTER_DNS.into(),
         cluster_domain: address::CLUSTER_DOMAIN.to_owned(),
         node_dns: vec![address::OUTSIDE.into()],
     };
-    let shared = Arc::new(Shared {
-        writer: writer.clone(),
-        events: Events::new(writer.clone()),
-        images,
+    let machine = Arc::new(Machine {
+        images: kubelet::image_map(settings.image_map.as_deref())?,
         resolver,
         host_path: std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()),
         logs: state.container_logs(),
         netns_dir: state.netns(""),
         pods,
-        storage: Storage {
-            driver: controllers::LAB_STORAGE,
-            directory: settings.data_dir.as_deref().unwrap_or(state.root()).join("volumes"),
-        },
-        sources: HeldSources::default(),
+        storage: storage::directory(settings),
+        agents: nodes.iter().map(|(node, _)| node.admin()).collect(),
     });
-    let context = |(node, netns): &(LabNode, Arc<Netns>)| {
-        Arc::new(NodeContext {
+    let mut kubelets = Vec::new();
+    for (node, netns) in nodes {
+        let place = NodePlace {
             name: node.name.clone(),
             address: node.address.into(),
             netns: Arc::clone(netns),
             state: state.node(node.name.as_str()),
-            shared: Arc::clone(&shared),
-        })
-    };
-    Ok(nodes.iter().map(context).collect())
+        };
+        let client = connect(state, &rights::kubelet(&node.name)).await?;
+        kubelets.push(Arc::new(Kubelet::new(client, place, Arc::clone(&machine))));
+    }
+    Ok(kubelets)
 }
 
 fn spawn_cluster_loop(state: &StateDir) {

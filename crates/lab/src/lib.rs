@@ -26,6 +26,7 @@ mod rights;
 pub mod settings;
 mod sockets;
 pub mod state;
+mod storage;
 mod underlay;
 mod world;
 

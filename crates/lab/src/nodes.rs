@@ -33,20 +33,18 @@ const LEASE_PAUSE: Duration = Duration::from_secs(10);
 /// How long a health check may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
 
-/// Starts the agents and the tasks that speak for the nodes.
+/// Starts a node's agent and the tasks that speak for the node, with its kubelet's rights.
 pub(crate) fn spawn(
     settings: &LabSettings,
     state: &StateDir,
-    nodes: &[(LabNode, Arc<Netns>)],
+    (node, netns): &(LabNode, Arc<Netns>),
     writer: &Writer,
 ) {
-    for (node, netns) in nodes {
-        let arguments = agent_arguments(settings, state, node);
-        let log = state.root().join(format!("agent-{}.log", node.name));
-        tokio::spawn(keep_agent(node.clone(), Arc::clone(netns), arguments, log));
-        tokio::spawn(report_ready(node.clone(), writer.clone()));
-        tokio::spawn(renew_lease(node.clone(), writer.clone()));
-    }
+    let arguments = agent_arguments(settings, state, node);
+    let log = state.root().join(format!("agent-{}.log", node.name));
+    tokio::spawn(keep_agent(node.clone(), Arc::clone(netns), arguments, log));
+    tokio::spawn(report_ready(node.clone(), writer.clone()));
+    tokio::spawn(renew_lease(node.clone(), writer.clone()));
 }
 
 /// The command line of a node's agent.

@@ -111,22 +111,22 @@ impl StateDir {
         self.root.join("run")
     }
 
-    /// The client configuration inside the lab.
+    /// The client configuration of one of the lab's own components.
     #[must_use]
-    pub fn inner_kubeconfig(&self) -> PathBuf {
-        self.run().join("kubeconfig")
+    pub fn component_kubeconfig(&self, component: &str) -> PathBuf {
+        self.run().join(format!("{component}.kubeconfig"))
     }
 
     /// The client configuration of the agents.
     #[must_use]
     pub fn agent_kubeconfig(&self) -> PathBuf {
-        self.run().join("agent.kubeconfig")
+        self.component_kubeconfig("agent")
     }
 
     /// The client configuration of the controller.
     #[must_use]
     pub fn controller_kubeconfig(&self) -> PathBuf {
-        self.run().join("controller.kubeconfig")
+        self.component_kubeconfig("controller")
     }
 
     /// Where a network namespace is bound inside the lab.

@@ -5,6 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
+use types::PodName;
 
 use crate::{Admin, Plan};
 
@@ -13,7 +14,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-const PATHS: &str = "/healthz\n/readyz\n/metrics\n/plan\n/findings\n/report\n";
+/// Whoever ends a Pod asks here whether a node may still send it new connections.
+const ENDPOINTS: &str = "/endpoints/";
+const PATHS: &str = "/healthz\n/readyz\n/metrics\n/plan\n/findings\n/report\n/endpoints/NAMESPACE/POD\n";
 
 pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Full<Bytes>> {
     if method != Method::GET && method != Method::HEAD {
@@ -32,8 +35,21 @@ pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Ful
             None => response(StatusCode::NOT_FOUND, TEXT, "no plan in force yet\n".to_owned()),
         },
         "/findings" => json(&status.findings),
+        path if path.starts_with(ENDPOINTS) => endpoint(admin, &path[ENDPOINTS.len()..]),
         "/report" => json(&serde_json::json!({ "revision": status.revision, "report": status.report })),
         _ => response(StatusCode::NOT_FOUND, TEXT, format!("not here; there is:\n{PATHS}")),
+    }
+}
+
+/// Whether a Pod is an endpoint of a Service, and not terminating, as far as the plan in force knows.
+fn endpoint(admin: &Admin, pod: &str) -> Response<Full<Bytes>> {
+    let Some((namespace, name)) = pod.split_once('/') else {
+        return response(StatusCode::BAD_REQUEST, TEXT, "a Pod is NAMESPACE/NAME\n".to_owned());
+    };
+    if admin.endpoints.load().contains(&PodName::new(namespace, name)) {
+        response(StatusCode::OK, TEXT, "an endpoint\n".to_owned())
+    } else {
+        response(StatusCode::NOT_FOUND, TEXT, "no endpoint, or terminating\n".to_owned())
     }
 }
 
@@ -56,6 +72,7 @@ mod tests {
     use super::*;
     use crate::{Stage, Status};
     use plan::{ClusterPlan, Failure, Report};
+    use std::collections::BTreeSet;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -102,6 +119,17 @@ mod tests {
         assert!(metrics.contains("sealane_failures{stage=\"nft\"} 1"), "{metrics}");
         assert!(metrics.contains("sealane_writes_total{stage=\"nft\"} 3"), "{metrics}");
         assert!(metrics.contains("sealane_plan_revision 7"), "{metrics}");
+    }
+
+    #[test]
+    fn an_endpoint_is_one_until_a_plan_without_it_is_in_force() {
+        let admin = Admin::new();
+        admin.show_endpoints([PodName::new("shop", "web-1")].into());
+        assert_eq!(check(&admin, "/endpoints/shop/web-1").0, 200);
+        assert_eq!(check(&admin, "/endpoints/shop/web-2").0, 404);
+        assert_eq!(check(&admin, "/endpoints/web").0, 400);
+        admin.show_endpoints(BTreeSet::new());
+        assert_eq!(check(&admin, "/endpoints/shop/web-1").0, 404);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use plan::{ClusterPlan, Finding, NodePlan, Report, Revision};
+use types::PodName;
 
 /// What the loop says about itself.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,7 @@ pub enum Plan {
 /// Holds what is published, and the metrics.
 pub struct Admin {
     status: ArcSwap<Status>,
+    endpoints: ArcSwap<BTreeSet<PodName>>,
     metrics: Metrics,
 }
 
@@ -50,13 +52,18 @@ impl Admin {
     /// Not ready, with nothing published.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { status: ArcSwap::default(), metrics: Metrics::new() })
+        Arc::new(Self { status: ArcSwap::default(), endpoints: ArcSwap::default(), metrics: Metrics::new() })
     }
 
     /// Shows this from now on.
     pub fn publish(&self, status: Status) {
         self.metrics.show(&status);
         self.status.store(Arc::new(status));
+    }
+
+    /// The plan in force comes from EndpointSlices with these Pods and no others; terminating endpoints left out.
+    pub fn show_endpoints(&self, pods: BTreeSet<PodName>) {
+        self.endpoints.store(Arc::new(pods));
     }
 
     /// What was published last.

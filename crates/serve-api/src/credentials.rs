@@ -130,9 +130,9 @@ impl Credentials {
         Issuer::from_ca_cert_pem(&self.authority.certificate, key).map_err(wrap)
     }
 
-    /// A fresh certificate of a user in no group.
-    fn client(&self, user: &str) -> Result<Certified, ApiServerError> {
-        issue("client", client_params(user, None)?, &self.issuer()?)
+    /// A fresh certificate of a user, in a group or in none.
+    fn client(&self, user: &str, group: Option<&str>) -> Result<Certified, ApiServerError> {
+        issue("client", client_params(user, group)?, &self.issuer()?)
     }
 
     /// A fresh server certificate and its key, both as PEM.
@@ -154,16 +154,17 @@ pub fn kubeconfig(credentials: &Credentials, server_url: &str) -> String {
     kubeconfig_with(credentials, &credentials.administrator, server_url)
 }
 
-/// The client configuration file of a component that is this user, by a certificate of its own.
+/// The client configuration file of a component that is this user, in a group or in none, by a certificate of its own.
 ///
 /// # Errors
 /// When the certificate cannot be made.
 pub fn kubeconfig_of(
     credentials: &Credentials,
     user: &str,
+    group: Option<&str>,
     server_url: &str,
 ) -> Result<String, ApiServerError> {
-    Ok(kubeconfig_with(credentials, &credentials.client(user)?, server_url))
+    Ok(kubeconfig_with(credentials, &credentials.client(user, group)?, server_url))
 }
 
 fn kubeconfig_with(credentials: &Credentials, client: &Certified, server_url: &str) -> String {

@@ -81,6 +81,8 @@ impl Service {
         let (head, body) = request.into_parts();
         let identity = self.shared.authenticate(&head.headers, certificate.as_deref())?;
         let identity = self.shared.impersonated(identity, &head.headers)?;
+        let agent = head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        tracing::debug!(user = identity.name, method = %head.method, path = head.uri.path(), agent, "request");
         if !matches!(route, Route::Object(_) | Route::OldWatch(_) | Route::Proxy { .. }) {
             let verb = head.method.as_str().to_lowercase();
             let path = head.uri.path().to_owned();

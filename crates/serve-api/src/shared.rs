@@ -235,11 +235,19 @@ impl Shared {
 #[derive(Clone)]
 pub struct ApiHandle {
     shared: Arc<Shared>,
+    /// Who it acts as; none is the API server itself, which may do everything.
+    user: Option<User>,
 }
 
 impl ApiHandle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, user: None }
+    }
+
+    /// The same for a user, who may write what roles and bindings allow and nothing else.
+    #[must_use]
+    pub fn acting_as(&self, user: &str) -> Self {
+        Self { shared: Arc::clone(&self.shared), user: Some(User::authenticated(user, [])) }
     }
 
     /// Every kind that is served now.
@@ -253,19 +261,34 @@ impl ApiHandle {
         self.shared.store().read(target)
     }
 
-    /// Carries out a write as the administrator.
+    /// Carries out a write; 403 for what its user may not do.
     pub async fn write(
         &self,
         target: &Target,
         write: Write,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
-        self.shared.write(&administrator(), target, write, options).await
+        let Some(user) = &self.user else {
+            return self.shared.write(&administrator(), target, write, options).await;
+        };
+        self.shared.authorize(user, &access::attributes(verb(&write), target))?;
+        self.shared.write(user, target, write, options).await
     }
 
     /// The revision of the last change.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.shared.store().revision()
+    }
+}
+
+/// The verb that a write asks for.
+fn verb(write: &Write) -> &'static str {
+    match write {
+        Write::Create(_) => "create",
+        Write::Update(_) => "update",
+        Write::Patch(..) => "patch",
+        Write::Delete(_) => "delete",
+        Write::DeleteCollection { .. } => "deletecollection",
     }
 }

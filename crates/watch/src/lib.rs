@@ -12,6 +12,7 @@ mod identity;
 mod kinds;
 mod metadata;
 mod objects;
+mod single;
 
 pub use changes::{Batch, changes, list_all};
 pub use connect::{Access, Error, connect};
@@ -19,3 +20,4 @@ pub use identity::{Identity, identity};
 pub use kube::Client;
 pub use metadata::{Named, metadata};
 pub use objects::{ObjectBatch, Selection, Watched, objects};
+pub use single::object;

@@ -162,8 +162,14 @@ fn deletion_drains_then_asks_then_kills_then_cleans_up() {
     life.step(0);
     life.started(0, "web");
     life.delete(10, 5);
-    assert_eq!(life.step(10), [], "endpoints go first");
-    assert_eq!(life.wake, Some(at(10) + DRAIN));
+    assert_eq!(life.step(10), [Action::Drain], "endpoints go first");
+    assert_eq!(
+        life.wake,
+        Some(at(10) + SignedDuration::from_millis(2500)),
+        "half of the grace is for the program"
+    );
+    assert_eq!(life.step(11), []);
+    life.take(11, Event::Drained);
     let stop = Action::Stop { container: "web".into(), deadline: at(15), reason: StopReason::PodEnds };
     assert_eq!(life.step(11), [stop]);
     assert_eq!(life.wake, Some(at(15)), "nothing else may happen before");
@@ -175,6 +181,21 @@ fn deletion_drains_then_asks_then_kills_then_cleans_up() {
     assert_eq!(life.step(16), [Action::StopSandbox]);
     life.take(16, Event::SandboxGone);
     assert_eq!(life.step(16), [Action::Delete]);
+}
+
+#[test]
+fn nodes_that_do_not_let_go_of_a_pod_do_not_keep_it() {
+    let mut life = Life::with_sandbox(mk_pod("Always", &["web", "side"]));
+    life.step(0);
+    life.started(0, "web");
+    life.started(0, "side");
+    life.delete(10, 30);
+    assert_eq!(life.step(10), [Action::Drain], "once for all containers");
+    assert_eq!(life.wake, Some(at(15)));
+    assert_eq!(life.step(14), []);
+    assert_eq!(life.step(15).len(), 2);
+    life.take(16, Event::Drained);
+    assert_eq!(life.step(16), [], "too late to matter");
 }
 
 #[test]

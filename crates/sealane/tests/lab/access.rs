@@ -1,12 +1,13 @@
 //! Who may do what in a lab: Pods that talk to the API, and our own agents and controller with no more rights than
 //! they need.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, can_run};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, USER_AGENT};
 
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -112,7 +113,7 @@ fn our_own_rights_suffice(cluster: &Cluster<'_>) {
         service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().map(str::to_owned)
     });
     let review = |verb: &str, resource: &str| {
-        serde_json::json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
             "user": "system:serviceaccount:kube-system:sealane-agent",
             "resourceAttributes": {"verb": verb, "resource": resource},
         }})
@@ -120,6 +121,11 @@ fn our_own_rights_suffice(cluster: &Cluster<'_>) {
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     assert_eq!(cluster.post(path, &review("watch", "pods"))["status"]["allowed"], true);
     assert_eq!(cluster.post(path, &review("patch", "nodes"))["status"]["allowed"], false);
+    no_refusals(cluster);
+}
+
+/// Whoever lacks rights says so in a log.
+fn no_refusals(cluster: &Cluster<'_>) {
     let logs: Vec<_> = std::fs::read_dir(cluster.bed.state_dir())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -132,4 +138,92 @@ fn our_own_rights_suffice(cluster: &Cluster<'_>) {
             text.lines().filter(|line| line.contains("forbidden") || line.contains("Forbidden")).collect();
         assert!(refused.is_empty(), "{}: {refused:#?}", log.display());
     }
+}
+
+/// Only the kubeconfig on the host is the administrator's: the API's log tells who sent each request.
+#[test]
+fn nothing_in_the_lab_acts_as_the_administrator() {
+    if !can_run("nothing_in_the_lab_acts_as_the_administrator") {
+        return;
+    }
+    let bed = Bed::new("rights");
+    let cluster = Cluster::up(&bed, &["--nodes", "2", "--log", "info,sealane_serve_api=debug"]);
+    run_everything(&cluster);
+    let users = ["node:node-a", "node:node-b", "kube-scheduler", "kube-controller-manager"]
+        .map(|name| format!("system:{name}"))
+        .into_iter()
+        .chain(
+            ["agent", "controller"].map(|name| format!("system:serviceaccount:kube-system:sealane-{name}")),
+        );
+    let expected: BTreeSet<String> = users.collect();
+    let text = std::fs::read_to_string(bed.state_dir().join("lab.log")).unwrap();
+    let mut seen = BTreeSet::new();
+    for line in text.lines().filter(|line| line.contains("path=")) {
+        let user =
+            line.split("user=").nth(1).and_then(|rest| rest.split(['"', ' ']).find(|part| !part.is_empty()));
+        let user = user.unwrap_or_else(|| panic!("a request of nobody: {line}"));
+        if line.contains(USER_AGENT) {
+            assert_eq!(user, "sealane-admin", "{line}");
+        } else {
+            seen.insert(user.to_owned());
+        }
+    }
+    assert_eq!(seen, expected);
+    refused(&cluster);
+    no_refusals(&cluster);
+}
+
+/// Work for every component: Pods on both nodes, storage, a Job, and what becomes of them.
+fn run_everything(cluster: &Cluster<'_>) {
+    let container = json!({"name": "c", "image": "nginx", "ports": [{"containerPort": 80}]});
+    let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}});
+    let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
+        "replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template}});
+    let apps = "/apis/apps/v1/namespaces/default/deployments";
+    cluster.post(apps, &workload);
+    let ports = json!({"selector": {"app": "web"}, "ports": [{"port": 80}]});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": ports});
+    cluster.post("/api/v1/namespaces/default/services", &service);
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}});
+    cluster.post("/api/v1/namespaces/default/persistentvolumeclaims", &claim);
+    let pod = json!({"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox",
+        "command": ["sh", "-c", "date > /data/now"], "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {"template": {"spec": pod}}});
+    let jobs = "/apis/batch/v1/namespaces/default/jobs";
+    cluster.post(jobs, &job);
+    cluster.ready_pods("default", "web", 3);
+    cluster.wait("the Job is done", || {
+        let job = cluster.get(&format!("{jobs}/once"))?;
+        (job["status"]["succeeded"] == 1).then_some(())
+    });
+    cluster.delete(&format!("{apps}/web"));
+    cluster.ready_pods("default", "web", 0);
+}
+
+/// What a kubelet, the scheduler and the controllers must not do.
+fn refused(cluster: &Cluster<'_>) {
+    let may = |user: &str, group: &str, verb: &str, resource: &str, subresource: &str| {
+        let asked =
+            json!({"verb": verb, "resource": resource, "subresource": subresource, "namespace": "default"});
+        let spec = json!({"user": user, "groups": [group], "resourceAttributes": asked});
+        let review =
+            json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
+        cluster.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review)["status"]["allowed"]
+            == true
+    };
+    let node = |verb, resource, part| may("system:node:node-a", "system:nodes", verb, resource, part);
+    assert!(node("update", "pods", "status") && node("create", "serviceaccounts", "token"));
+    assert!(!node("create", "pods", "") && !node("update", "pods", "") && !node("delete", "namespaces", ""));
+    assert!(!node("patch", "secrets", "") && !node("create", "pods", "exec"));
+    let scheduler = |verb, resource, part| may("system:kube-scheduler", "none", verb, resource, part);
+    assert!(scheduler("create", "pods", "binding") && !scheduler("delete", "pods", ""));
+    let manager = |verb, resource, part| may("system:kube-controller-manager", "none", verb, resource, part);
+    assert!(
+        manager("create", "pods", "")
+            && !manager("create", "secrets", "")
+            && !manager("create", "pods", "exec")
+    );
+    assert!(!may("system:node:node-a", "none", "get", "pods", ""), "the group has the rights, not the name");
 }

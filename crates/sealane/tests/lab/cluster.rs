@@ -13,6 +13,9 @@ use crate::bed::{Bed, PATIENCE, signal};
 /// Pause between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What this client calls itself.
+pub(crate) const USER_AGENT: &str = "sealane-lab-test";
+
 /// A lab in the foreground with a client; ends with this value.
 pub(crate) struct Cluster<'a> {
     pub(crate) bed: &'a Bed,
@@ -69,6 +72,7 @@ impl<'a> Cluster<'a> {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let request = http::Request::builder().method(method).uri(path).header("content-type", kind);
+        let request = request.header("user-agent", USER_AGENT);
         let request = request.body(bytes).unwrap();
         self.runtime.block_on(self.client.request(request)).map_err(|error| error.to_string())
     }
