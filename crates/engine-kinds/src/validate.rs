@@ -144,7 +144,8 @@ pub fn update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Result<(), S
         // The schema of a custom kind is about its status too.
         Part::Status if matches!(kind.form, Form::Custom(_)) => kind.validate(new, Some(old), &mut findings),
         Part::Status if kind.plural == "services" => service::status(new, &mut findings),
-        Part::Status | Part::Finalize | Part::EphemeralContainers => {}
+        Part::EphemeralContainers => pod::ephemeral::update(new, old, &mut findings),
+        Part::Status | Part::Finalize => {}
     }
     findings.into_result(kind, crate::object::name(new))
 }

@@ -1,5 +1,7 @@
 //! Rules for Pods and Pod specs (upstream: `pkg/apis/core/validation`).
 
+pub(crate) mod ephemeral;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -14,6 +16,9 @@ tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it
 
 pub(crate) fn pod(object: &Value, old: Option<&Value>, findings: &mut Findings) {
     spec(object.get("spec").unwrap_or(&Value::Null), "spec", findings);
+    if old.is_none() {
+        ephemeral::new_pod(object, findings);
+    }
     if let Some(old) = old
         && frozen(object) != frozen(old)
     {
