@@ -371,6 +371,41 @@ mod tests {
     }
 
     #[test]
+    fn whole_volumes_of_files_are_renewed_and_parts_are_not() {
+        let mount = |volume: &str, sub_path: &str, content| Mount {
+            volume: volume.into(),
+            content,
+            sub_path: sub_path.into(),
+            at: format!("/{volume}{sub_path}").into(),
+            access: Access::ReadOnly,
+        };
+        let files = |text: &str| Content::Files([(PathBuf::from("a"), text.into())].into());
+        let before = [
+            mount("map", "", files("old")),
+            mount("map", "a", files("old")),
+            mount("same", "", files("same")),
+            mount("dir", "", Content::Empty),
+        ];
+        let mut now = before.clone();
+        now[0].content = files("new");
+        now[1].content = files("new");
+        now[3].content = Content::Kept("/elsewhere".into());
+        assert_eq!(renewed(&before, &now), [(&before[0], &now[0])]);
+        assert!(renewed(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn the_objects_that_volumes_show_are_named() {
+        let volumes = serde_json::json!([
+            {"name": "a", "configMap": {"name": "map"}}, {"name": "b", "secret": {"secretName": "key"}},
+            {"name": "c", "projected": {"sources": [{"configMap": {"name": "ca"}}, {"secret": {"name": "other"}}]}},
+            {"name": "d", "emptyDir": {}},
+        ]);
+        let pod = mk_pod(serde_json::from_value(volumes).unwrap());
+        assert_eq!(object_names(&pod).collect::<Vec<_>>(), ["map", "key", "ca", "other"]);
+    }
+
+    #[test]
     fn a_claim_is_a_directory_that_stays_or_the_one_its_volume_names() {
         use serde_json::json;
         let claim = json!({ "metadata": { "name": "data", "uid": "7" }, "spec": { "volumeName": "pv" } });

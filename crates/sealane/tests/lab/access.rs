@@ -6,7 +6,6 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, can_run};
 use crate::cluster::{Cluster, USER_AGENT};
 
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -57,13 +56,13 @@ metadata: {name: outside, namespace: shop}
 spec: {type: LoadBalancer, selector: {app: none}, ports: [{port: 80}]}
 ";
 
-fn read(cluster: &Cluster<'_>, pod: &str, file: &str) -> String {
+fn read(cluster: &Cluster, pod: &str, file: &str) -> String {
     let output = cluster.exec("shop", pod, &["cat", &format!("{TOKEN_DIR}/{file}")]);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Lists Pods from within a Pod, by the name of the API, with the mounted token and authority.
-fn list_pods(cluster: &Cluster<'_>, pod: &str) -> Value {
+fn list_pods(cluster: &Cluster, pod: &str) -> Value {
     let script = format!(
         "curl -sS --cacert {TOKEN_DIR}/ca.crt -H \"Authorization: Bearer $(cat {TOKEN_DIR}/token)\" \
          https://kubernetes.default.svc:$KUBERNETES_SERVICE_PORT/api/v1/namespaces/shop/pods 2>&1"
@@ -77,15 +76,11 @@ fn list_pods(cluster: &Cluster<'_>, pod: &str) -> Value {
 #[test]
 fn pods_reach_the_api_as_their_service_account() {
     const TEST: &str = "pods_reach_the_api_as_their_service_account";
-    if !can_run(TEST) {
-        return;
-    }
     if !Command::new("curl").arg("--version").output().is_ok_and(|output| output.status.success()) {
         println!("sealane-skip: {TEST}: curl is not on the PATH");
         return;
     }
-    let bed = Bed::new("access");
-    let cluster = Cluster::up(&bed, &["--nodes", "2"]);
+    let Some(cluster) = Cluster::open(TEST, "access", &["--nodes", "2"]) else { return };
     cluster.create(WORLD);
     for pod in ["reader", "nobody", "silent"] {
         cluster.ready_pod("shop", pod);
@@ -107,7 +102,7 @@ fn pods_reach_the_api_as_their_service_account() {
 }
 
 /// Agents and controller run with the rights of `deploy/rbac.yaml`: what lacks there is a refusal in their logs.
-fn our_own_rights_suffice(cluster: &Cluster<'_>) {
+fn our_own_rights_suffice(cluster: &Cluster) {
     cluster.wait("the controller gives the Service an address", || {
         let service = cluster.get("/api/v1/namespaces/shop/services/outside")?;
         service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().map(str::to_owned)
@@ -125,7 +120,7 @@ fn our_own_rights_suffice(cluster: &Cluster<'_>) {
 }
 
 /// Whoever lacks rights says so in a log.
-fn no_refusals(cluster: &Cluster<'_>) {
+fn no_refusals(cluster: &Cluster) {
     let logs: Vec<_> = std::fs::read_dir(cluster.bed.state_dir())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -143,11 +138,13 @@ fn no_refusals(cluster: &Cluster<'_>) {
 /// Only the kubeconfig on the host is the administrator's: the API's log tells who sent each request.
 #[test]
 fn nothing_in_the_lab_acts_as_the_administrator() {
-    if !can_run("nothing_in_the_lab_acts_as_the_administrator") {
+    let Some(cluster) = Cluster::open(
+        "nothing_in_the_lab_acts_as_the_administrator",
+        "rights",
+        &["--nodes", "2", "--log", "info,sealane_serve_api=debug"],
+    ) else {
         return;
-    }
-    let bed = Bed::new("rights");
-    let cluster = Cluster::up(&bed, &["--nodes", "2", "--log", "info,sealane_serve_api=debug"]);
+    };
     run_everything(&cluster);
     let users = ["node:node-a", "node:node-b", "kube-scheduler", "kube-controller-manager"]
         .map(|name| format!("system:{name}"))
@@ -156,7 +153,7 @@ fn nothing_in_the_lab_acts_as_the_administrator() {
             ["agent", "controller"].map(|name| format!("system:serviceaccount:kube-system:sealane-{name}")),
         );
     let expected: BTreeSet<String> = users.collect();
-    let text = std::fs::read_to_string(bed.state_dir().join("lab.log")).unwrap();
+    let text = std::fs::read_to_string(cluster.bed.state_dir().join("lab.log")).unwrap();
     let mut seen = BTreeSet::new();
     for line in text.lines().filter(|line| line.contains("path=")) {
         let user =
@@ -174,7 +171,7 @@ fn nothing_in_the_lab_acts_as_the_administrator() {
 }
 
 /// Work for every component: Pods on both nodes, storage, a Job, and what becomes of them.
-fn run_everything(cluster: &Cluster<'_>) {
+fn run_everything(cluster: &Cluster) {
     let container = json!({"name": "c", "image": "nginx", "ports": [{"containerPort": 80}]});
     let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}});
     let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
@@ -203,7 +200,7 @@ fn run_everything(cluster: &Cluster<'_>) {
 }
 
 /// What a kubelet, the scheduler and the controllers must not do.
-fn refused(cluster: &Cluster<'_>) {
+fn refused(cluster: &Cluster) {
     let may = |user: &str, group: &str, verb: &str, resource: &str, subresource: &str| {
         let asked =
             json!({"verb": verb, "resource": resource, "subresource": subresource, "namespace": "default"});

@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::bed::{Bed, can_run};
+use crate::bed::Bed;
 use crate::cluster::Cluster;
 use crate::traffic::none_fails_while;
 
@@ -48,11 +48,11 @@ spec: {selector: {app: web}, ports: [{port: 81, targetPort: 8080}]}
 
 #[test]
 fn killed_agents_leave_traffic_flowing_and_their_successors_converge() {
-    if !can_run("killed_agents_leave_traffic_flowing_and_their_successors_converge") {
+    let Some(cluster) =
+        Cluster::open("killed_agents_leave_traffic_flowing_and_their_successors_converge", "agents", &[])
+    else {
         return;
-    }
-    let bed = Bed::new("agents");
-    let cluster = Cluster::up(&bed, &[]);
+    };
     cluster.create(WORLD);
     cluster.ready_pods("shop", "web", 3);
     cluster.ready_pod("shop", "client-a");
@@ -62,7 +62,7 @@ fn killed_agents_leave_traffic_flowing_and_their_successors_converge() {
     let before = cluster.agents();
     assert_eq!(before.len(), 3, "{before:?}");
 
-    none_fails_while(&bed, ("shop", "client-a"), &url, || {
+    none_fails_while(&cluster.bed, ("shop", "client-a"), &url, || {
         for (_, pid) in &before {
             kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
         }
@@ -97,11 +97,10 @@ fn metrics(bed: &Bed, path: &str) -> Option<String> {
 
 #[test]
 fn an_agent_that_finds_its_work_done_writes_nothing() {
-    if !can_run("an_agent_that_finds_its_work_done_writes_nothing") {
+    let Some(cluster) = Cluster::open("an_agent_that_finds_its_work_done_writes_nothing", "idle-agent", &[])
+    else {
         return;
-    }
-    let bed = Bed::new("idle-agent");
-    let cluster = Cluster::up(&bed, &[]);
+    };
     cluster.create(WORLD);
     cluster.ready_pods("shop", "web", 3);
     let url = format!("http://{}/", cluster.service_address("shop", "web"));
@@ -112,15 +111,15 @@ fn an_agent_that_finds_its_work_done_writes_nothing() {
     let (node, pid) = cluster.agents().swap_remove(0);
     assert_eq!(node, "node-a");
     // What it wrote for the Pods and the Service.
-    let before = metrics(&bed, "metrics").unwrap();
+    let before = metrics(&cluster.bed, "metrics").unwrap();
     assert!(!before.contains("sealane_writes_total{stage=\"nft\"} 0"), "{before}");
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     cluster.wait("the agent's successor is ready", || {
         let successor = cluster.agents().swap_remove(0);
         let is_new = successor.0 == node && successor.1 != pid;
-        (is_new && metrics(&bed, "metrics")?.contains("\nsealane_ready 1\n")).then_some(())
+        (is_new && metrics(&cluster.bed, "metrics")?.contains("\nsealane_ready 1\n")).then_some(())
     });
-    let after = metrics(&bed, "metrics").unwrap();
+    let after = metrics(&cluster.bed, "metrics").unwrap();
     for stage in ["netlink", "nft"] {
         assert!(after.contains(&format!("sealane_writes_total{{stage=\"{stage}\"}} 0")), "{after}");
     }

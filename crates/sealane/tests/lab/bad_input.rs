@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, can_run};
+use crate::bed::Bed;
 use crate::cluster::Cluster;
-use crate::kubectl::{self, Kubectl};
+use crate::kubectl;
 
 /// Manifests that are refused, and what kubectl says.
 const REFUSED: &[(&str, &str)] = &[
@@ -60,11 +60,11 @@ const REFUSED: &[(&str, &str)] = &[
 
 #[test]
 fn a_wrong_manifest_gets_the_error_of_the_api() {
-    let test = "a_wrong_manifest_gets_the_error_of_the_api";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("refused");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((_cluster, kubectl)) =
+        kubectl::open("a_wrong_manifest_gets_the_error_of_the_api", "refused", &["--nodes", "1"])
+    else {
+        return;
+    };
     for (manifest, expected) in REFUSED {
         // kubectl takes what begins with a brace for JSON.
         kubectl.run_with("apply -f -", &format!("---\n{manifest}")).fails(expected);
@@ -149,11 +149,11 @@ fn status(bed: &Bed, kubeconfig: &str) -> (Value, String) {
 
 #[test]
 fn what_cannot_be_served_is_told_and_everything_else_works() {
-    if !can_run("what_cannot_be_served_is_told_and_everything_else_works") {
+    let Some(cluster) =
+        Cluster::open("what_cannot_be_served_is_told_and_everything_else_works", "unservable", &[])
+    else {
         return;
-    }
-    let bed = Bed::new("unservable");
-    let cluster = Cluster::up(&bed, &[]);
+    };
     cluster.create(UNSERVABLE);
     cluster.ready_pod("odd", "web-0");
     cluster.ready_pod("odd", "client");
@@ -181,7 +181,7 @@ fn what_cannot_be_served_is_told_and_everything_else_works() {
             Some(())
         });
     }
-    let (status, text) = status(&bed, cluster.info["kubeconfig"].as_str().unwrap());
+    let (status, text) = status(&cluster.bed, cluster.info["kubeconfig"].as_str().unwrap());
     let findings = status["findings"].as_array().unwrap();
     for (kind, name, reason, field) in FINDINGS {
         let found = findings.iter().any(|finding| {
@@ -201,7 +201,7 @@ fn what_cannot_be_served_is_told_and_everything_else_works() {
 }
 
 /// What a Service's condition of ours says, with the time since when.
-fn degraded(cluster: &Cluster<'_>, name: &str) -> Option<Value> {
+fn degraded(cluster: &Cluster, name: &str) -> Option<Value> {
     let service = cluster.get(&format!("/api/v1/namespaces/odd/services/{name}"))?;
     let mut conditions = service["status"]["conditions"].as_array()?.iter();
     conditions.find(|condition| condition["type"] == "sealane.dev/Degraded").cloned()
@@ -209,11 +209,13 @@ fn degraded(cluster: &Cluster<'_>, name: &str) -> Option<Value> {
 
 #[test]
 fn a_service_that_cannot_be_served_says_so_until_it_is_mended() {
-    if !can_run("a_service_that_cannot_be_served_says_so_until_it_is_mended") {
+    let Some(cluster) = Cluster::open(
+        "a_service_that_cannot_be_served_says_so_until_it_is_mended",
+        "degraded",
+        &["--nodes", "1"],
+    ) else {
         return;
-    }
-    let bed = Bed::new("degraded");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    };
     cluster.create(UNSERVABLE);
     cluster.ready_pod("odd", "web-0");
     for (_, name, reason, field) in FINDINGS.iter().filter(|(kind, ..)| *kind == "Service") {
@@ -257,11 +259,11 @@ fn a_service_that_cannot_be_served_says_so_until_it_is_mended() {
 /// More Services than the lab has LoadBalancer addresses (172.31.0.200 to 172.31.0.250).
 #[test]
 fn a_used_up_pool_is_told_and_a_freed_address_is_given() {
-    if !can_run("a_used_up_pool_is_told_and_a_freed_address_is_given") {
+    let Some(cluster) =
+        Cluster::open("a_used_up_pool_is_told_and_a_freed_address_is_given", "pool", &["--nodes", "1"])
+    else {
         return;
-    }
-    let bed = Bed::new("pool");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    };
     let path = |number: usize| format!("/api/v1/namespaces/default/services/lb-{number}");
     let address = |number: usize| {
         let service = cluster.get(&path(number)).unwrap_or_default();

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::bed::{Bed, PATIENCE, signal};
+use crate::bed::{Bed, PATIENCE, can_run, signal};
 
 /// Pause between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(20);
@@ -17,8 +17,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) const USER_AGENT: &str = "sealane-lab-test";
 
 /// A lab in the foreground with a client; ends with this value.
-pub(crate) struct Cluster<'a> {
-    pub(crate) bed: &'a Bed,
+pub(crate) struct Cluster {
+    pub(crate) bed: Bed,
     pub(crate) info: Value,
     child: Child,
     runtime: Runtime,
@@ -43,20 +43,25 @@ impl Seen {
     }
 }
 
-impl<'a> Cluster<'a> {
-    pub(crate) fn up(bed: &'a Bed, flags: &[&str]) -> Self {
+impl Cluster {
+    /// A lab for a test, in a directory of this name; says so in the output where the test cannot run.
+    pub(crate) fn open(test: &str, name: &str, flags: &[&str]) -> Option<Self> {
+        can_run(test).then(|| Self::up(Bed::new(name), flags))
+    }
+
+    pub(crate) fn up(bed: Bed, flags: &[&str]) -> Self {
         let (child, info) = bed.up_with(flags);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let kubeconfig = PathBuf::from(info["kubeconfig"].as_str().unwrap());
-        let access = watch::Access::Kubeconfig(kubeconfig);
-        let client = runtime.block_on(watch::connect(&access)).unwrap();
+        let client = connect(&runtime, &info);
         Self { bed, info, child, runtime, client }
     }
 
-    /// Ends the lab with a signal and waits for it.
-    pub(crate) fn end(mut self, how: Signal) {
+    /// Ends the lab with a signal, and starts one in its place.
+    pub(crate) fn again(&mut self, how: Signal, flags: &[&str]) {
         signal(&self.child, how);
         self.child.wait().unwrap();
+        (self.child, self.info) = self.bed.up_with(flags);
+        self.client = connect(&self.runtime, &self.info);
     }
 
     /// Creates the objects of a manifest.
@@ -94,9 +99,18 @@ impl<'a> Cluster<'a> {
         self.request("DELETE", path, &Value::Null).unwrap();
     }
 
+    /// Sends an object that is refused; why.
+    pub(crate) fn refused(&self, path: &str, object: &Value) -> String {
+        self.request("POST", path, object).unwrap_err()
+    }
+
     /// What a container wrote.
     pub(crate) fn log(&self, namespace: &str, pod: &str) -> String {
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log");
+        self.text(&format!("/api/v1/namespaces/{namespace}/pods/{pod}/log"))
+    }
+
+    /// An answer that is no object.
+    pub(crate) fn text(&self, path: &str) -> String {
         let request = http::Request::get(path).body(Vec::new()).unwrap();
         self.runtime.block_on(self.client.request_text(request)).unwrap_or_default()
     }
@@ -200,13 +214,19 @@ impl<'a> Cluster<'a> {
     }
 }
 
-impl Drop for Cluster<'_> {
+impl Drop for Cluster {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             signal(&self.child, Signal::SIGTERM);
             let _ = self.child.wait();
         }
     }
+}
+
+/// A client with the lab's kubeconfig.
+fn connect(runtime: &Runtime, info: &Value) -> watch::Client {
+    let kubeconfig = PathBuf::from(info["kubeconfig"].as_str().unwrap());
+    runtime.block_on(watch::connect(&watch::Access::Kubeconfig(kubeconfig))).unwrap()
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, can_run};
 use crate::cluster::Cluster;
 use crate::traffic::none_fails_while;
 
@@ -24,17 +23,16 @@ spec:
     )
 }
 
-fn status(cluster: &Cluster<'_>, pod: &str) -> Value {
+fn status(cluster: &Cluster, pod: &str) -> Value {
     cluster.pod("default", pod)["status"].clone()
 }
 
 #[test]
 fn containers_restart_as_the_policy_says() {
-    if !can_run("containers_restart_as_the_policy_says") {
+    let Some(cluster) = Cluster::open("containers_restart_as_the_policy_says", "restarts", &["--nodes", "1"])
+    else {
         return;
-    }
-    let bed = Bed::new("restarts");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    };
     cluster.create(&program("crash", "Always", "echo dying; exit 3"));
     cluster.create(&program("never", "Never", "exit 4"));
     cluster.create(&program("done", "OnFailure", "echo well"));
@@ -68,11 +66,11 @@ fn containers_restart_as_the_policy_says() {
 
 #[test]
 fn a_failing_liveness_probe_restarts_the_container() {
-    if !can_run("a_failing_liveness_probe_restarts_the_container") {
+    let Some(cluster) =
+        Cluster::open("a_failing_liveness_probe_restarts_the_container", "liveness", &["--nodes", "1"])
+    else {
         return;
-    }
-    let bed = Bed::new("liveness");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    };
     cluster.create(
         "
 apiVersion: v1
@@ -127,11 +125,10 @@ spec: {containers: [{name: c, image: example.com/client}]}
 
 #[test]
 fn a_new_image_restarts_the_container() {
-    if !can_run("a_new_image_restarts_the_container") {
+    let Some(cluster) = Cluster::open("a_new_image_restarts_the_container", "image", &["--nodes", "1"])
+    else {
         return;
-    }
-    let bed = Bed::new("image");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
+    };
     // The patch below names its container whole, so that nothing may be mounted in it.
     cluster.create(
         "
@@ -160,12 +157,14 @@ spec:
 
 #[test]
 fn programs_end_with_sigterm_and_after_their_grace_with_sigkill() {
-    if !can_run("programs_end_with_sigterm_and_after_their_grace_with_sigkill") {
+    let Some(cluster) = Cluster::open(
+        "programs_end_with_sigterm_and_after_their_grace_with_sigkill",
+        "grace",
+        &["--nodes", "1"],
+    ) else {
         return;
-    }
-    let bed = Bed::new("grace");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
-    let out = bed.dir.join("out");
+    };
+    let out = cluster.bed.dir.join("out");
     std::fs::create_dir(&out).unwrap();
     let pod = |name: &str, grace: u32, script: &str| {
         cluster.create(&format!(
@@ -231,16 +230,14 @@ spec: {containers: [{name: c, image: example.com/client}]}
 /// Pods leave the Service before they end, so a client that opens connections all the time sees no failure.
 #[test]
 fn no_request_fails_while_pods_are_replaced() {
-    if !can_run("no_request_fails_while_pods_are_replaced") {
+    let Some(cluster) = Cluster::open("no_request_fails_while_pods_are_replaced", "rolling", &[]) else {
         return;
-    }
-    let bed = Bed::new("rolling");
-    let cluster = Cluster::up(&bed, &[]);
+    };
     cluster.create(ROLLING);
     let before = cluster.ready_pods("default", "web", 2);
     cluster.ready_pod("default", "client");
     cluster.answered("default", "client", "http://web/");
-    let seen = none_fails_while(&bed, ("default", "client"), "http://web/", || {
+    let seen = none_fails_while(&cluster.bed, ("default", "client"), "http://web/", || {
         let template = json!({"spec": {"template": {"metadata": {"annotations": {"turn": "2"}}}}});
         cluster.merge("/apis/apps/v1/namespaces/default/deployments/web", &template);
         cluster.wait("both Pods were replaced", || {

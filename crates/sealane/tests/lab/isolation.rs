@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::bed::{Bed, can_run};
 use crate::cluster::Cluster;
 
 /// Pods that try, on each of two nodes.
@@ -47,7 +46,7 @@ spec:
 }
 
 /// IPv4 packets that a Pod has received (proc_pid_net(5), `snmp`: `Ip: InReceives`).
-fn received(cluster: &Cluster<'_>) -> u64 {
+fn received(cluster: &Cluster) -> u64 {
     let output = cluster.exec("open", "receiver", &["cat", "/proc/net/snmp"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut lines = text.lines().filter(|line| line.starts_with("Ip:"));
@@ -57,7 +56,7 @@ fn received(cluster: &Cluster<'_>) -> u64 {
 }
 
 /// Runs eager Pods to their end.
-fn try_from(cluster: &Cluster<'_>, namespace: &str, target: &str) {
+fn try_from(cluster: &Cluster, namespace: &str, target: &str) {
     let nodes = ["node-a", "node-b"];
     let pods: Vec<(String, &str)> =
         (0..TRIES).flat_map(|number| nodes.map(|node| (format!("eager-{node}-{number}"), node))).collect();
@@ -76,11 +75,11 @@ fn try_from(cluster: &Cluster<'_>, namespace: &str, target: &str) {
 
 #[test]
 fn no_packet_of_an_isolated_pod_gets_out_from_its_first_moment_on() {
-    if !can_run("no_packet_of_an_isolated_pod_gets_out_from_its_first_moment_on") {
+    let Some(cluster) =
+        Cluster::open("no_packet_of_an_isolated_pod_gets_out_from_its_first_moment_on", "isolation", &[])
+    else {
         return;
-    }
-    let bed = Bed::new("isolation");
-    let cluster = Cluster::up(&bed, &[]);
+    };
     cluster.create(WORLD);
     let receiver = cluster.ready_pod("open", "receiver");
     let start = received(&cluster);

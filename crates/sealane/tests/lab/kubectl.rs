@@ -27,8 +27,16 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
+/// A lab for a test with a kubectl; says so in the output where either cannot run.
+pub(crate) fn open(test: &str, name: &str, flags: &[&str]) -> Option<(Cluster, Kubectl)> {
+    let program = find(test)?;
+    let cluster = Cluster::open(test, name, flags)?;
+    let kubectl = Kubectl::of(program, &cluster);
+    Some((cluster, kubectl))
+}
+
 /// The kubectl of this machine; says so in the output if there is none that is new enough.
-pub(crate) fn find(test: &str) -> Option<PathBuf> {
+fn find(test: &str) -> Option<PathBuf> {
     let program = std::env::var_os("SEALANE_KUBECTL").map_or_else(|| PathBuf::from("kubectl"), PathBuf::from);
     match minor_version(&program) {
         Ok(minor) if minor >= OLDEST_MINOR => return Some(program),
@@ -49,7 +57,7 @@ fn minor_version(program: &PathBuf) -> Result<u32, String> {
 }
 
 impl Kubectl {
-    pub(crate) fn of(program: PathBuf, cluster: &Cluster<'_>) -> Self {
+    fn of(program: PathBuf, cluster: &Cluster) -> Self {
         let kubeconfig = PathBuf::from(cluster.info["kubeconfig"].as_str().unwrap());
         Self { program, kubeconfig, home: cluster.bed.dir.clone() }
     }

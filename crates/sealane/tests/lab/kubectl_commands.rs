@@ -3,8 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::bed::{Bed, can_run};
-use crate::cluster::Cluster;
 use crate::kubectl::{self, Kubectl};
 
 /// One object of every kind that is made by hand. Defaults inside of lists that are replaced as a whole are written
@@ -225,11 +223,11 @@ fn apply(kubectl: &Kubectl, flags: &str, word: &str) {
 
 #[test]
 fn every_promised_command_works_on_every_promised_kind() {
-    let test = "every_promised_command_works_on_every_promised_kind";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("kubectl");
-    let cluster = Cluster::up(&bed, &[]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((_cluster, kubectl)) =
+        kubectl::open("every_promised_command_works_on_every_promised_kind", "kubectl", &[])
+    else {
+        return;
+    };
 
     apply(&kubectl, "", " created");
     kubectl.all(&[
@@ -287,11 +285,11 @@ spec:
 
 #[test]
 fn kubectl_follows_what_happens() {
-    let test = "kubectl_follows_what_happens";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("kubectl-follow");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((_cluster, kubectl)) =
+        kubectl::open("kubectl_follows_what_happens", "kubectl-follow", &["--nodes", "1"])
+    else {
+        return;
+    };
 
     let mut watching = kubectl.command("get pods -w -o name").stdout(Stdio::piped()).spawn().unwrap();
     let mut events = BufReader::new(watching.stdout.take().unwrap()).lines();

@@ -6,8 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::bed::{Bed, can_run};
-use crate::cluster::Cluster;
+use crate::bed::Bed;
 use crate::kubectl::{self, Kubectl};
 
 const PODS: &str = "
@@ -25,6 +24,11 @@ apiVersion: v1
 kind: Service
 metadata: {name: idle, namespace: default}
 spec: {selector: {app: none}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host, namespace: default}
+spec: {hostNetwork: true, containers: [{name: web, image: 'web:1', ports: [{containerPort: 8088}]}]}
 ---
 apiVersion: v1
 kind: Pod
@@ -121,16 +125,16 @@ fn get(port: u16, path: &str) -> String {
 /// A lab with the Pods above, all ready.
 fn ready(kubectl: &Kubectl) {
     kubectl.run_with("apply -f -", PODS).ok();
-    kubectl.ok("wait --for=condition=Ready pod/web pod/reader pod/shell --timeout=60s");
+    kubectl.ok("wait --for=condition=Ready pod/web pod/host pod/reader pod/shell --timeout=60s");
 }
 
 #[test]
 fn exec_attach_and_cp_work_in_every_pod() {
-    let test = "exec_attach_and_cp_work_in_every_pod";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("streams");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((cluster, kubectl)) =
+        kubectl::open("exec_attach_and_cp_work_in_every_pod", "streams", &["--nodes", "1"])
+    else {
+        return;
+    };
     ready(&kubectl);
     for (websockets, carrier) in CARRIERS {
         let mut reader = Started::new(&kubectl, "attach -i reader", websockets);
@@ -148,7 +152,7 @@ fn exec_attach_and_cp_work_in_every_pod() {
         let shown = with_terminal(&kubectl, "exec -it reader -- sh", websockets, SIZED);
         assert!(shown.contains("33 77"), "{carrier}: {shown}");
         assert!(shown.contains("/dev/pts/"), "{carrier}: {shown}");
-        copy(&bed, &kubectl, websockets);
+        copy(&cluster.bed, &kubectl, websockets);
     }
     let joined = with_terminal(&kubectl, "attach -it shell", "true", SIZED);
     assert!(joined.contains("33 77"), "{joined}");
@@ -198,20 +202,24 @@ fn copy(bed: &Bed, kubectl: &Kubectl, websockets: &str) {
 
 #[test]
 fn ports_of_every_pod_are_forwarded() {
-    let test = "ports_of_every_pod_are_forwarded";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("forward");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((_cluster, kubectl)) =
+        kubectl::open("ports_of_every_pod_are_forwarded", "forward", &["--nodes", "1"])
+    else {
+        return;
+    };
     ready(&kubectl);
     for (websockets, carrier) in CARRIERS {
-        let mut forward = Started::new(&kubectl, "port-forward pod/web :8080", websockets);
-        let mut said = String::new();
-        BufReader::new(forward.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-        let port = said.split(':').nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap();
-        for _ in 0..3 {
-            let answer = get(port, "/x");
-            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"pod\":"), "{carrier}: {answer}");
+        for (pod, pod_port) in [("web", 8080), ("host", 8088)] {
+            let line = format!("port-forward pod/{pod} :{pod_port}");
+            let mut forward = Started::new(&kubectl, &line, websockets);
+            let said = forward.line();
+            let port = said.split(':').nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap();
+            for _ in 0..3 {
+                let answer = get(port, "/x");
+                let is_right =
+                    answer.starts_with("HTTP/1.1 200") && answer.contains(&format!("\"pod\": \"{pod}\""));
+                assert!(is_right, "{pod} over {carrier}: {answer}");
+            }
         }
     }
     for name in ["pods/web", "pods/http:web:http", "services/web:80", "services/http:web:main"] {

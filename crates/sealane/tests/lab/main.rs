@@ -17,6 +17,7 @@ mod isolation;
 mod kubectl;
 mod kubectl_commands;
 mod kubectl_streams;
+mod mounts;
 mod paths;
 mod persistence;
 mod tour;

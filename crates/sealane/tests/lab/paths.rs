@@ -1,6 +1,6 @@
 //! How Pods of different nodes reach each other: through VXLAN, or by routes.
 
-use crate::bed::{Bed, can_run};
+use crate::bed::Bed;
 use crate::cluster::Cluster;
 
 const WORLD: &str = "
@@ -26,7 +26,7 @@ spec: {selector: {app: b}, ports: [{port: 80, targetPort: 8080}]}
 ";
 
 /// Whether the nodes of a running lab have the VXLAN link, as the networks of their agents' processes show it.
-fn has_tunnel(cluster: &Cluster<'_>) -> bool {
+fn has_tunnel(cluster: &Cluster) -> bool {
     let links = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap();
     let found: Vec<bool> =
         cluster.agents().iter().map(|(_, pid)| links(*pid).contains("sealane-vx")).collect();
@@ -35,7 +35,7 @@ fn has_tunnel(cluster: &Cluster<'_>) -> bool {
     found[0]
 }
 
-fn check_traffic(cluster: &Cluster<'_>) {
+fn check_traffic(cluster: &Cluster) {
     cluster.create(WORLD);
     let addresses = ["a", "b", "c"].map(|pod| (pod, cluster.ready_pod("default", pod)));
     for (from, source) in &addresses {
@@ -67,24 +67,20 @@ fn check_told(bed: &Bed, hop: &str, peer: &str) {
 
 #[test]
 fn direct_routes_carry_traffic_between_nodes() {
-    if !can_run("direct_routes_carry_traffic_between_nodes") {
+    let Some(cluster) =
+        Cluster::open("direct_routes_carry_traffic_between_nodes", "direct", &["--tunnel", "direct"])
+    else {
         return;
-    }
-    let bed = Bed::new("direct");
-    let cluster = Cluster::up(&bed, &["--tunnel", "direct"]);
+    };
     check_traffic(&cluster);
     assert!(!has_tunnel(&cluster));
-    check_told(&bed, "by a direct route through 172.31.0.12", "direct");
+    check_told(&cluster.bed, "by a direct route through 172.31.0.12", "direct");
 }
 
 #[test]
 fn vxlan_carries_traffic_between_nodes() {
-    if !can_run("vxlan_carries_traffic_between_nodes") {
-        return;
-    }
-    let bed = Bed::new("vxlan");
-    let cluster = Cluster::up(&bed, &[]);
+    let Some(cluster) = Cluster::open("vxlan_carries_traffic_between_nodes", "vxlan", &[]) else { return };
     check_traffic(&cluster);
     assert!(has_tunnel(&cluster));
-    check_told(&bed, "through VXLAN to 172.31.0.12", "vxlan");
+    check_told(&cluster.bed, "through VXLAN to 172.31.0.12", "vxlan");
 }

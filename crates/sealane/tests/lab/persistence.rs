@@ -44,7 +44,7 @@ spec: {containers: [{name: c, image: busybox, command: [sh, -c, 'while :; do sle
 ";
 
 /// What must be the same after a restart.
-fn identity(cluster: &Cluster<'_>) -> Value {
+fn identity(cluster: &Cluster) -> Value {
     let uid = |path: &str| cluster.get(path).unwrap_or_default()["metadata"]["uid"].clone();
     let service = cluster.get("/api/v1/namespaces/shop/services/web").unwrap_or_default();
     serde_json::json!([
@@ -58,7 +58,7 @@ fn identity(cluster: &Cluster<'_>) -> Value {
 }
 
 /// Waits until everything works.
-fn check_works(cluster: &Cluster<'_>) {
+fn check_works(cluster: &Cluster) {
     let names = cluster.ready_pods("shop", "web", 2);
     cluster.ready_pod("shop", "client");
     cluster.ready_pod("shop", "program");
@@ -80,13 +80,12 @@ fn with_a_data_directory_the_cluster_comes_back() {
     let bed = Bed::new("data");
     let data = bed.dir.join("data");
     let flags = ["--data-dir", data.to_str().unwrap()];
-    let mut cluster = Cluster::up(&bed, &flags);
+    let mut cluster = Cluster::up(bed, &flags);
     cluster.create(WORLD);
     check_works(&cluster);
     let before = identity(&cluster);
     for how in [Signal::SIGTERM, Signal::SIGKILL] {
-        cluster.end(how);
-        cluster = Cluster::up(&bed, &flags);
+        cluster.again(how, &flags);
         check_works(&cluster);
         assert_eq!(identity(&cluster), before, "after {how}");
     }

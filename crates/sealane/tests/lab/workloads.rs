@@ -1,8 +1,6 @@
 //! StatefulSets, DaemonSets, Jobs and disruption budgets, as an unmodified kubectl and their Pods see them.
 
-use crate::bed::{Bed, can_run};
-use crate::cluster::Cluster;
-use crate::kubectl::{self, Kubectl};
+use crate::kubectl;
 
 const STATEFUL_SET: &str = "
 apiVersion: v1
@@ -34,11 +32,11 @@ spec: {containers: [{name: c, image: busybox, command: [sleep, infinity]}]}
 
 #[test]
 fn stateful_sets_have_names_storage_and_a_history() {
-    let test = "stateful_sets_have_names_storage_and_a_history";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("stateful");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((cluster, kubectl)) =
+        kubectl::open("stateful_sets_have_names_storage_and_a_history", "stateful", &["--nodes", "1"])
+    else {
+        return;
+    };
     kubectl.run_with("apply -f -", STATEFUL_SET).says("statefulset.apps/db created");
     kubectl.run("rollout status sts/db --timeout=60s").says("roll out complete");
     assert_eq!(cluster.ready_pods("default", "db", 2), ["db-0", "db-1"]);
@@ -100,11 +98,11 @@ spec:
 
 #[test]
 fn daemon_sets_are_on_every_node_and_roll_over() {
-    let test = "daemon_sets_are_on_every_node_and_roll_over";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("daemons");
-    let cluster = Cluster::up(&bed, &["--nodes", "2"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((_cluster, kubectl)) =
+        kubectl::open("daemon_sets_are_on_every_node_and_roll_over", "daemons", &["--nodes", "2"])
+    else {
+        return;
+    };
     kubectl.run_with("apply -f -", DAEMON_SET).says("daemonset.apps/log created");
     kubectl.run("rollout status ds/log --timeout=60s").says("successfully rolled out");
     let nodes = kubectl.ok("get pods -l app=log -o jsonpath={.items[*].spec.nodeName}");
@@ -144,11 +142,9 @@ spec:
 
 #[test]
 fn jobs_run_to_their_end() {
-    let test = "jobs_run_to_their_end";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("jobs");
-    let cluster = Cluster::up(&bed, &["--nodes", "1"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((cluster, kubectl)) = kubectl::open("jobs_run_to_their_end", "jobs", &["--nodes", "1"]) else {
+        return;
+    };
     kubectl.run_with("apply -f -", &job("pi", &["completions: 2"], "echo 3.14")).says("job.batch/pi created");
     kubectl.run("wait --for=condition=complete job/pi --timeout=60s").says("condition met");
     kubectl.all(&[
@@ -204,11 +200,11 @@ spec: {containers: [{name: c, image: c, resources: {requests: {cpu: 1000}}}]}
 
 #[test]
 fn budgets_hold_evictions_back_and_owners_go_as_asked() {
-    let test = "budgets_hold_evictions_back_and_owners_go_as_asked";
-    let Some(program) = kubectl::find(test).filter(|_| can_run(test)) else { return };
-    let bed = Bed::new("budgets");
-    let cluster = Cluster::up(&bed, &["--nodes", "2"]);
-    let kubectl = Kubectl::of(program, &cluster);
+    let Some((cluster, kubectl)) =
+        kubectl::open("budgets_hold_evictions_back_and_owners_go_as_asked", "budgets", &["--nodes", "2"])
+    else {
+        return;
+    };
     kubectl.run_with("apply -f -", GUARDED).says("poddisruptionbudget.policy/web created");
     cluster.ready_pods("default", "web", 1);
     cluster.wait("a Pod that fits nowhere says so", || {

@@ -148,8 +148,8 @@ fn reviews_and_tokens() {
     assert!(all.contains("*.*"), "{all}");
     let who = kubectl.ok("auth whoami");
     assert!(who.contains("Username") && who.contains("system:masters"), "{who}");
-    let refused = kubectl.run("create token default").fails();
-    assert!(refused.contains("serviceaccounts \"default\" not found"), "{refused}");
+    let refused = kubectl.run("create token nobody").fails();
+    assert!(refused.contains("serviceaccounts \"nobody\" not found"), "{refused}");
 }
 
 #[test]
