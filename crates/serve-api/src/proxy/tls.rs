@@ -2,15 +2,20 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::runtime::ByteStream;
+
+/// How long both sides may take to agree (upstream's proxy: `utilnet.SetTransportDefaults`).
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Speaks TLS on a connection.
 pub(super) async fn connect(stream: ByteStream, address: IpAddr) -> Result<TlsStream<ByteStream>, String> {
@@ -22,7 +27,9 @@ pub(super) async fn connect(stream: ByteStream, address: IpAddr) -> Result<TlsSt
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(ServerName::from(address), stream).await.map_err(|error| error.to_string())
+    let shaken = timeout(HANDSHAKE_LIMIT, connector.connect(ServerName::from(address), stream)).await;
+    let shaken = shaken.map_err(|_| "net/http: TLS handshake timeout".to_owned())?;
+    shaken.map_err(|error| error.to_string())
 }
 
 /// Takes any certificate whose key the server has.
