@@ -1,7 +1,7 @@
 //! An unmodified kubectl talks to programs and ports inside Pods: exec, attach, cp, port-forward, over every carrier,
 //! and reaches Pods and Services through the API.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
