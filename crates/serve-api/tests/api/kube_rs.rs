@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use engine_store::Write;
 use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
