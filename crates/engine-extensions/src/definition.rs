@@ -25,6 +25,7 @@ pub static DEFINITION: Row = Row {
     short_names: &["crd", "crds"],
     categories: &["api-extensions"],
     namespaced: false,
+    verbs: engine_kinds::VERBS,
     subresources: STATUS,
     generation: Generation::Spec,
     status_on_create: false,

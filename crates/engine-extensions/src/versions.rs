@@ -43,7 +43,8 @@ fn kind_of(definition: &Value, version: &Value) -> Kind {
         delete_answer: DeleteAnswer::Status,
         update_needs_version: true,
         names: NameRule::Subdomain,
-        warning: warning(version, group, kind),
+        warning: None,
+        deprecation: deprecation(version, group, kind),
         view_of: None,
         form: Form::Custom(Arc::new(VersionForm::new(kind, version))),
     }
@@ -61,7 +62,7 @@ fn subresources(version: &Value) -> Vec<Subresource> {
     subresources
 }
 
-fn warning(version: &Value, group: &str, kind: &str) -> Option<Text> {
+fn deprecation(version: &Value, group: &str, kind: &str) -> Option<Text> {
     if version["deprecated"] != true {
         return None;
     }

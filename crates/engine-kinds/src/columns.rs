@@ -8,14 +8,17 @@ use crate::object::{integer, list, map, name, text};
 use crate::row::Column;
 use crate::selector_text::selector_text;
 
+mod certificates;
 mod network;
 mod pods;
 mod storage;
 mod workloads;
 
+pub(crate) use certificates::SIGNING_REQUEST;
 pub(crate) use storage::{VOLUME, VOLUME_CLAIM};
 pub(crate) use workloads::{
-    CONTROLLER_REVISION, CRON_JOB, DAEMON_SET, DISRUPTION_BUDGET, JOB, POD_AUTOSCALER, STATEFUL_SET,
+    CONTROLLER_REVISION, CRON_JOB, DAEMON_SET, DISRUPTION_BUDGET, JOB, POD_AUTOSCALER, POD_AUTOSCALER_V1,
+    STATEFUL_SET,
 };
 
 const NAME: Column = Column {

@@ -1,5 +1,6 @@
 //! Defaults of each kind (upstream: `pkg/apis/*/v1/defaults.go`); they run on every write.
 
+mod autoscaler;
 mod pod;
 mod workloads;
 
@@ -7,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::object::{default_to, map_mut, text};
 
+pub(crate) use autoscaler::autoscaler;
 pub(crate) use pod::pod;
 pub(crate) use workloads::{
     cron_job, daemon_set, disruption_budget, job, stateful_set, volume, volume_claim,

@@ -49,6 +49,8 @@ pub struct Kind {
     pub names: NameRule,
     /// What the user must be told when one is created: a promise the kind makes elsewhere and not here.
     pub warning: Option<Text>,
+    /// What the user must be told on every request, because the version is going.
+    pub deprecation: Option<Text>,
     /// The resource whose objects these are in another form; `None` for kinds stored as themselves.
     pub view_of: Option<View>,
     /// What its objects look like.
@@ -132,7 +134,7 @@ pub enum FieldValue {
     At(String),
 }
 
-/// All verbs of a stored kind, in the order discovery lists them.
+/// All verbs of most stored kinds, in the order discovery lists them.
 pub const VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
@@ -156,6 +158,7 @@ impl From<&'static Row> for Kind {
             update_needs_version: row.update_needs_version,
             names: row.names,
             warning: row.warning.map(Cow::Borrowed),
+            deprecation: None,
             view_of: row.view_of.clone(),
             form: Form::BuiltIn(row),
         }
@@ -166,7 +169,10 @@ impl Kind {
     /// Verbs of the resource itself.
     #[must_use]
     pub fn verbs(&self) -> &'static [&'static str] {
-        VERBS
+        match &self.form {
+            Form::BuiltIn(row) => row.verbs,
+            Form::Custom(_) => VERBS,
+        }
     }
 
     /// `v1` or `apps/v1`.

@@ -8,7 +8,7 @@ mod selectable;
 mod stored;
 
 use crate::columns;
-use crate::kind::Kind;
+use crate::kind::{Kind, VERBS};
 use crate::row::{DeleteAnswer, Generation, NameRule, Row, Spoken, Subresource};
 
 /// All rows, in the order discovery lists groups.
@@ -29,6 +29,7 @@ const BASE: Row = Row {
     short_names: &[],
     categories: &[],
     namespaced: true,
+    verbs: VERBS,
     subresources: &[],
     generation: Generation::None,
     status_on_create: false,

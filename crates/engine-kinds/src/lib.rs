@@ -4,6 +4,7 @@
 //! there are, and how they change, is `engine-store`'s.
 
 mod age;
+mod autoscaler;
 mod columns;
 mod cron_schedule;
 mod defaults;

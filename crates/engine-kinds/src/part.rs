@@ -7,6 +7,8 @@ pub enum Part {
     Main,
     /// `status`.
     Status,
+    /// `status.conditions` of a CertificateSigningRequest.
+    Approval,
     /// `spec.finalizers` of a Namespace.
     Finalize,
     /// `spec.ephemeralContainers` of a Pod.
@@ -22,6 +24,7 @@ impl Part {
         match self {
             Self::Main => None,
             Self::Status => Some("status"),
+            Self::Approval => Some("approval"),
             Self::Finalize => Some("finalize"),
             Self::EphemeralContainers => Some("ephemeralcontainers"),
             Self::Scale => Some("scale"),

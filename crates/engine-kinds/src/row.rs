@@ -28,6 +28,8 @@ pub struct Row {
     pub categories: &'static [&'static str],
     /// Whether objects live in namespaces.
     pub namespaced: bool,
+    /// Verbs of the resource itself.
+    pub verbs: &'static [&'static str],
     /// Subresources served.
     pub subresources: &'static [Subresource],
     /// When `metadata.generation` grows.

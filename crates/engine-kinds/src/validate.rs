@@ -1,5 +1,7 @@
 //! Validation: findings with field paths and the texts of upstream, and the order in which rules run.
 
+mod autoscaler;
+mod certificate;
 mod disruption;
 mod endpoints;
 mod ingress;
@@ -19,6 +21,8 @@ use crate::part::Part;
 use crate::row::NameRule;
 use crate::status::{Cause, Status};
 
+pub(crate) use autoscaler::autoscaler;
+pub(crate) use certificate::signing_request;
 pub(crate) use disruption::disruption_budget;
 pub(crate) use endpoints::{endpoint_slice, endpoints};
 pub(crate) use ingress::{ingress, ingress_class};
@@ -145,7 +149,10 @@ pub fn update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Result<(), S
         Part::Status if matches!(kind.form, Form::Custom(_)) => kind.validate(new, Some(old), &mut findings),
         Part::Status if kind.plural == "services" => service::status(new, &mut findings),
         Part::EphemeralContainers => pod::ephemeral::update(new, old, &mut findings),
-        Part::Status | Part::Finalize => {}
+        Part::Status | Part::Approval if kind.plural == "certificatesigningrequests" => {
+            certificate::verdicts(new, old, part == Part::Approval, &mut findings);
+        }
+        Part::Status | Part::Approval | Part::Finalize => {}
     }
     findings.into_result(kind, crate::object::name(new))
 }

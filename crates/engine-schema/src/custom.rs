@@ -50,7 +50,9 @@ fn type_in(schema: &Value) -> Type {
             None => Type::Map { item: Box::new(Type::Any), atomic },
         },
         Some("array") => {
-            Type::List { item: Box::new(type_in(&schema["items"])), rule: parse_list_rule(schema) }
+            let items = &schema["items"];
+            let default = |key: &str| items["properties"][key].get("default").cloned();
+            Type::List { item: Box::new(type_in(items)), rule: parse_list_rule(schema, default) }
         }
         Some("string") => Type::Scalar(Scalar::String),
         Some("integer") => Type::Scalar(Scalar::Int64),
@@ -105,5 +107,20 @@ mod tests {
         let mut changed = object.clone();
         changed["spec"]["ports"][0]["name"] = json!("b");
         assert_eq!(compare(Some(&object), Some(&changed), &ty).changed.paths(), [".spec.ports[port=1].name"]);
+    }
+
+    #[test]
+    fn a_key_that_is_left_out_has_its_default() {
+        let ty = custom_type(
+            "Fleet",
+            &json!({"type": "object", "properties": {"ports": {
+                "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "side", "protocol"],
+                "items": {"type": "object", "properties": {
+                    "port": {"type": "integer"}, "side": {"type": "string", "default": "left"}, "protocol": {"type": "string"},
+                }},
+            }}}),
+        );
+        let object = json!({"ports": [{"port": 1}]});
+        assert_eq!(FieldSet::of(&object, &ty).paths()[0], ".ports[port=1,side=\"left\"]");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::tree::{ListRule, Type};
+use crate::tree::{ListKey, ListRule, Type};
 
 /// A set of paths, as a tree. Steps are written as in `FieldsV1`: `f:NAME`, `k:{KEYS}`, `v:VALUE`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,15 +149,11 @@ fn step_text(step: &str) -> String {
 }
 
 /// The step to an item of a list found by keys.
-pub(crate) fn item_step(item: &Value, keys: &[String]) -> String {
+pub(crate) fn item_step(item: &Value, keys: &[ListKey]) -> String {
     let mut map = Map::new();
     for key in keys {
-        match item.get(key) {
-            Some(value) => map.insert(key.clone(), value.clone()),
-            // The only key with a default in the API (`core/v1 Protocol`).
-            None if key == "protocol" => map.insert(key.clone(), json!("TCP")),
-            None => None,
-        };
+        let value = item.get(&key.name).filter(|value| !value.is_null()).or(key.default.as_ref());
+        map.extend(value.map(|value| (key.name.clone(), value.clone())));
     }
     format!("k:{}", Value::Object(map))
 }

@@ -18,5 +18,6 @@ pub use custom::custom_type;
 pub use fields::FieldSet;
 pub use merge::{merge, prune};
 pub use tree::{
-    Field, KUBERNETES_VERSION, ListRule, Scalar, Strategy, Struct, StructId, Type, documents, type_of,
+    Field, KUBERNETES_VERSION, ListKey, ListRule, Scalar, Strategy, Struct, StructId, Type, documents,
+    type_of,
 };

@@ -65,7 +65,16 @@ pub enum ListRule {
     /// Items are values, each there or not.
     Set,
     /// Items are objects, found by these fields.
-    Map(Vec<String>),
+    Map(Vec<ListKey>),
+}
+
+/// A field by which items of a list are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListKey {
+    /// Its name.
+    pub name: String,
+    /// What counts where an item lacks it (structured-merge-diff: `keyDefault`).
+    pub default: Option<Value>,
 }
 
 /// Form of a single value.
@@ -253,7 +262,7 @@ fn parse_type(schema: &Value, documents: &Map<String, Value>, by_name: &BTreeMap
             item: Box::new(
                 schema.get("items").map_or(Type::Any, |items| parse_type(items, documents, by_name)),
             ),
-            rule: parse_list_rule(schema),
+            rule: parse_list_rule(schema, default_of_key),
         },
         Some("object") => match schema.get("additionalProperties").filter(|items| items.is_object()) {
             Some(items) => {
@@ -291,19 +300,22 @@ fn parse_named(
     }
 }
 
-pub(crate) fn parse_list_rule(schema: &Value) -> ListRule {
+/// How apply merges a list; `default` is that of a field of its items.
+pub(crate) fn parse_list_rule(schema: &Value, default: impl Fn(&str) -> Option<Value>) -> ListRule {
+    let key = |name: &str| ListKey { name: name.to_owned(), default: default(name) };
     match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
         Some("set") => ListRule::Set,
-        Some("map") => ListRule::Map(
-            schema["x-kubernetes-list-map-keys"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|key| key.as_str().map(str::to_owned))
-                .collect(),
-        ),
+        Some("map") => {
+            let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
+            ListRule::Map(keys.filter_map(Value::as_str).map(key).collect())
+        }
         _ => ListRule::Atomic,
     }
+}
+
+/// Defaults of the published schemas' keys, which the schema file lacks; there is but one (`core/v1 Protocol`).
+fn default_of_key(key: &str) -> Option<Value> {
+    (key == "protocol").then(|| Value::from("TCP"))
 }
 
 #[cfg(test)]
@@ -316,6 +328,7 @@ mod tests {
         let ports = &id.get().fields["ports"];
         assert_eq!(ports.patch.merge_key.as_deref(), Some("port"));
         let Type::List { rule, .. } = &ports.ty else { panic!() };
-        assert_eq!(*rule, ListRule::Map(vec!["port".into(), "protocol".into()]));
+        let key = |name: &str, default: Option<Value>| ListKey { name: name.to_owned(), default };
+        assert_eq!(*rule, ListRule::Map(vec![key("port", None), key("protocol", Some("TCP".into()))]));
     }
 }

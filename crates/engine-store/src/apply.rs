@@ -173,7 +173,7 @@ fn drop_reset_fields(request: &Request<'_>, part: Part, applied: &mut Value) {
         Part::Main if has_status => {
             map.remove("status");
         }
-        Part::Status => {
+        Part::Status | Part::Approval => {
             map.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
         }
         _ => {}

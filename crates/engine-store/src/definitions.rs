@@ -19,6 +19,14 @@ fn resource_of(definition: &Value) -> (&str, &str) {
     (text(definition, "/spec/group"), text(definition, "/spec/names/plural"))
 }
 
+/// What tells whether the kinds of a definition are still the same: its generation, which grows with its `spec`, and
+/// the names it was given.
+fn basis_of(definition: &Value) -> String {
+    let names = definition.pointer("/status/acceptedNames").unwrap_or(&Value::Null);
+    let generation = object::integer(definition, "/metadata/generation").unwrap_or(0);
+    format!("{} {generation} {names}", object::uid(definition))
+}
+
 impl Store {
     fn definitions(&self) -> KindId {
         self.registry().built_in(GROUP, PLURAL)
@@ -58,12 +66,13 @@ impl Store {
         }
     }
 
-    /// Serves the kinds of a definition, if it is established.
+    /// Serves the kinds of a definition, if it is established. Only a change of what they are made from makes new
+    /// kinds, as those end the watches of the old ones.
     pub(crate) fn serve_definition(&mut self, definition: &Value) {
-        if is_established(definition) {
-            let (group, plural) = resource_of(definition);
+        let (resource, basis) = (resource_of(definition), basis_of(definition));
+        if is_established(definition) && self.registry().basis(resource.0, resource.1) != Some(&basis) {
             let kinds = kinds_of(definition);
-            self.change_kinds(|registry| registry.serve(group, plural, kinds));
+            self.change_kinds(|registry| registry.serve(resource, kinds, basis));
         }
     }
 

@@ -8,6 +8,7 @@ mod alloc;
 mod apply;
 mod body;
 mod bootstrap;
+mod certificates;
 mod collection;
 mod definitions;
 mod delete;

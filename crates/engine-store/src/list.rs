@@ -154,8 +154,13 @@ impl Store {
             "NotOlderThan" | "Exact" => {}
             _ => return wrong("Unsupported value: supported values: \"Exact\", \"NotOlderThan\""),
         }
-        if asked.is_empty() || asked == "0" || continued {
+        if asked.is_empty() || asked == "0" {
             return Ok(());
+        }
+        if continued {
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let revision = parse_revision(asked)?;
         if revision > self.revision() {

@@ -1,5 +1,6 @@
 //! The kinds a store serves: the built-in ones, and those that definitions bring.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine_kinds::{Kind, Status};
@@ -32,6 +33,8 @@ pub(crate) struct Registry {
     slots: Vec<Slot>,
     /// What is served, built-in groups first.
     served: Vec<Arc<Kind>>,
+    /// What the versions of a definition's resource were made from, by group and plural.
+    bases: BTreeMap<(String, String), String>,
     /// Grows with every change.
     generation: u64,
 }
@@ -51,7 +54,8 @@ impl Registry {
         let kinds = engine_kinds::built_in().chain(std::iter::once(definition)).map(Arc::new);
         let slots =
             kinds.enumerate().map(|(index, kind)| Slot { kind, stored: KindId(index), state: State::Served });
-        let mut registry = Self { slots: slots.collect(), served: Vec::new(), generation: 0 };
+        let (served, bases) = (Vec::new(), BTreeMap::new());
+        let mut registry = Self { slots: slots.collect(), served, bases, generation: 0 };
         let stored: Vec<KindId> = registry.slots.iter().map(|slot| registry.store_of(slot)).collect();
         registry.slots.iter_mut().zip(stored).for_each(|(slot, stored)| slot.stored = stored);
         registry.changed();
@@ -128,18 +132,24 @@ impl Registry {
         &self.slots[id.0].kind
     }
 
-    /// Whether the kind in that place is still served.
-    pub(crate) fn is_served(&self, id: KindId) -> bool {
-        self.slots[id.0].state == State::Served
-    }
-
     /// The place of the kind that stores the objects of this one.
     pub(crate) fn stored(&self, id: KindId) -> KindId {
         self.slots[id.0].stored
     }
 
-    /// Serves these versions of a resource, and no others.
-    pub(crate) fn serve(&mut self, group: &str, plural: &str, kinds: Vec<Kind>) {
+    /// Whether the kind in that place is still served as it was when `kind` was taken from it.
+    pub(crate) fn is_unchanged(&self, id: KindId, kind: &Arc<Kind>) -> bool {
+        self.slots[id.0].state == State::Served && Arc::ptr_eq(self.kind(id), kind)
+    }
+
+    /// What the versions served of a resource were made from.
+    pub(crate) fn basis(&self, group: &str, plural: &str) -> Option<&str> {
+        self.bases.get(&(group.to_owned(), plural.to_owned())).map(String::as_str)
+    }
+
+    /// Serves these versions of a resource, and no others; `basis` is what they were made from.
+    pub(crate) fn serve(&mut self, (group, plural): (&str, &str), kinds: Vec<Kind>, basis: String) {
+        self.bases.insert((group.to_owned(), plural.to_owned()), basis);
         let stored = self.of_resource(group, plural).map(|id| self.stored(id));
         for slot in self.versions(group, plural) {
             slot.state = State::Kept;
@@ -162,6 +172,7 @@ impl Registry {
 
     /// Serves a resource no longer; its places stay empty.
     pub(crate) fn forget(&mut self, group: &str, plural: &str) {
+        self.bases.remove(&(group.to_owned(), plural.to_owned()));
         for slot in self.versions(group, plural) {
             slot.state = State::Gone;
         }

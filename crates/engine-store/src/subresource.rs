@@ -21,6 +21,7 @@ impl Store {
     ) -> Result<Written, Status> {
         let part = match subresource.name {
             "status" => Part::Status,
+            "approval" => Part::Approval,
             "finalize" => Part::Finalize,
             "ephemeralcontainers" => Part::EphemeralContainers,
             "scale" => return self.write_scale(env, request, write),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::body;
+use crate::certificates;
 use crate::managed::{self, Context, Writer};
 use crate::patch;
 use crate::request::{Env, PatchKind, Written};
@@ -115,6 +116,7 @@ impl Store {
         check_preconditions(request, old, &new)?;
         keep_other_parts(kind, part, old, &mut new);
         keep_system_metadata(old, &mut new);
+        certificates::prepare(kind, part, old, &mut new, env.now);
         kind.default(&mut new);
         service::prepare(kind, &mut new, Some(old));
         engine_kinds::update(kind, part, &new, old)?;
@@ -190,6 +192,7 @@ fn keep_other_parts(kind: &Kind, part: Part, old: &Value, new: &mut Value) {
         Part::Main if kind.has_status() => copy_field(old, new, "status"),
         Part::Main | Part::Scale => {}
         Part::Status => keep_all_but(old, new, &["/status"]),
+        Part::Approval => keep_all_but(old, new, &["/status/conditions"]),
         Part::Finalize => keep_all_but(old, new, &["/spec/finalizers"]),
         Part::EphemeralContainers => keep_all_but(old, new, &["/spec/ephemeralContainers"]),
     }

@@ -246,10 +246,11 @@ impl Store {
         Ok(taken.events)
     }
 
-    /// Whether the kind of a watch is gone, so that nothing will follow what [`Store::next`] has left.
+    /// Whether the kind of a watch is gone, or its definition has changed, so that nothing will follow what
+    /// [`Store::next`] has left (upstream: a changed `spec` tears the storage of a custom kind down, watches included).
     #[must_use]
     pub fn is_over(&self, cursor: &Cursor) -> bool {
-        !self.registry().is_served(cursor.id)
+        !self.registry().is_unchanged(cursor.id, &cursor.kind)
     }
 
     /// A bookmark for where a watch stands; ask for it when [`Store::next`] has nothing more.

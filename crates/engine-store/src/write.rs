@@ -116,8 +116,9 @@ impl Store {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let request = Request::new(self, target, options)?;
+        let is_collection = matches!(write, Write::DeleteCollection { .. });
         if request.kind().namespaced != target.namespace.is_some()
-            && !matches!(write, Write::DeleteCollection { .. })
+            || is_collection && !request.kind().verbs().contains(&"deletecollection")
         {
             return Err(Status::method_not_allowed());
         }

@@ -1,6 +1,9 @@
-//! Properties of the rewriting of pages: any text is survived, and nothing is lost where nothing changes.
+//! Properties of the rewriting of pages: any text is survived, and nothing is lost where nothing changes. The same of
+//! messages over WebSockets.
 
 use proptest::prelude::*;
+use sealane_engine_streams::channel::{self, Version};
+use sealane_engine_streams::command::Sizes;
 use sealane_engine_streams::proxy::{Destination, Place, rewrite_html};
 
 proptest! {
@@ -10,5 +13,18 @@ proptest! {
         let place = Place { prefix: "/p", destination: "d", host: "h" };
         let _ = rewrite_html(&page, |address| place.rewrite(address));
         let _ = Destination::parse(&page);
+    }
+
+    #[test]
+    fn any_message_is_survived(messages in prop::collection::vec("(\\{|\\}|\"Width\"|\"Height\"|:|,|[0-9]|\\PC){0,12}", 0..6)) {
+        let mut sizes = Sizes::default();
+        for message in messages {
+            for version in Version::ALL {
+                if let Some(channel::Message::Bytes { bytes, .. }) = channel::parse(version, message.clone().into()) {
+                    let _ = sizes.take(&bytes);
+                }
+            }
+            let _ = sizes.take(message.as_bytes());
+        }
     }
 }

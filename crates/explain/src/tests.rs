@@ -255,3 +255,14 @@ fn a_namespace_may_be_called_like_a_kind() {
         assert_eq!(question.from, Client::Pod(types::NamespacedName::new("service", "client")));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_question_is_read_or_refused(
+        from in "(pod|node|service|outside|web|/|:|\\[|\\]|\\PC){0,6}",
+        to in "(http://|https://|tcp://|web|/|:|80|\\[|\\]|@|\\?|\\PC){0,8}",
+        namespace in "\\PC{0,6}",
+    ) {
+        let _ = Question::parse(&from, &to, &namespace);
+    }
+}

@@ -49,7 +49,8 @@ impl RunLog {
 
     /// Appends one line.
     pub fn line(&self, source: LogSource, text: &[u8]) {
-        let mut line = Timestamp::now().to_string().into_bytes();
+        // With all nine digits, as the kubelet writes them, so that lines of several containers can be sorted as text.
+        let mut line = format!("{:.9}", Timestamp::now()).into_bytes();
         line.extend_from_slice(if source == LogSource::Stderr { ERR_MARK } else { OUT_MARK });
         line.extend_from_slice(text);
         line.push(b'\n');

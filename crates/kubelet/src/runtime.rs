@@ -66,6 +66,11 @@ impl PodRuntime for Runtime {
         .boxed()
     }
 
+    fn runs(&self, pod: &NamespacedName, container: &str) -> Result<(), RuntimeError> {
+        let held = self.pods.find(pod)?.container(container)?;
+        if held.is_running { Ok(()) } else { Err(not_running(container)) }
+    }
+
     fn exec(
         &self,
         pod: NamespacedName,

@@ -397,6 +397,21 @@ proptest! {
     }
 
     #[test]
+    fn damaged_text_is_refused_or_reads_back(
+        plan in any_plan(),
+        at in any::<prop::sample::Index>(),
+        with in "(\\{|\\}|:|,|\n|\"|elements|chain |\\PC){0,4}",
+    ) {
+        let mut text: Vec<char> = render(&plan).to_string().chars().collect();
+        let at = at.index(text.len());
+        text.splice(at..(at + 3).min(text.len()), with.chars());
+        if let Ok(rules) = parse(&text.into_iter().collect::<String>()) {
+            prop_assert_eq!(parse(&rules.to_string()), Ok(rules));
+        }
+        let _ = parse(&with);
+    }
+
+    #[test]
     fn applying_the_difference_gives_the_desired(before in any_plan(), after in any_plan()) {
         let (before, after) = (render(&before), render(&after));
         let empty = Ruleset::default();

@@ -12,6 +12,8 @@ mod admission;
 mod answer;
 mod authenticate;
 mod body;
+mod certificates;
+mod compress;
 mod credentials;
 mod discovery;
 mod disk;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use engine_store::{
-    Cause, DeleteOptions, Kind, PatchKind, Shown, Status, Target, Write, WriteOptions, Written,
-    partial_metadata,
+    DeleteOptions, Kind, PatchKind, Shown, Status, Target, Write, WriteOptions, Written, partial_metadata,
 };
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -16,8 +15,9 @@ use crate::body;
 use crate::listing::{self, Items};
 use crate::negotiate::{self, Form, JSON};
 use crate::pods::{Conversation, Opening, Surroundings};
+use crate::query::{Query, option_error};
 use crate::service::{Asked, Service};
-use crate::{pods, present, review, tokens, watch as streams};
+use crate::{certificates, pods, present, review, tokens, watch as streams};
 
 /// Answers a request about a collection, an object, or a part of one.
 pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> Result<Answer, Status> {
@@ -37,12 +37,16 @@ pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> R
     }
     let verb = verb(&asked, &target)?;
     authorize(service, &asked, verb, &target)?;
-    match verb {
+    let answered = match verb {
         "watch" => watch(service, &target, &asked).await,
         "list" => list(service, &target, &asked).await,
         "get" => get(service, &target, &asked),
         _ => write(service, &target, asked).await,
-    }
+    };
+    let Some(deprecation) = &kind.deprecation else { return answered };
+    let mut answer = answered.unwrap_or_else(|status| answer::failure(&status));
+    answer::warn(&mut answer, &[deprecation.to_string()]);
+    Ok(answer)
 }
 
 /// Answers with a stream of changes.
@@ -129,7 +133,9 @@ async fn write(service: &Service, target: &Target, asked: Asked) -> Result<Answe
     let mut options = asked.query.write_options(asked.user_agent())?;
     let user = asked.identity.clone();
     let taken = kind_taken(service, target)?;
-    let write = read_write(target, &taken, asked, &mut options).await?;
+    let mut write = read_write(target, &taken, asked, &mut options).await?;
+    certificates::check_approver(&service.shared, &user, target)?;
+    certificates::name_requester(target, &user, &mut write);
     let written = service.shared.write(&user, target, write, &options).await?;
     Ok(answer_written(written, form))
 }
@@ -157,9 +163,7 @@ async fn read_write(
         }
         _ => (None, negotiate::body_form(&head.headers)?),
     };
-    if patch == Some(PatchKind::Apply) && query.get("fieldManager").unwrap_or_default().is_empty() {
-        return Err(missing_field_manager());
-    }
+    check_patch_options(patch, &query)?;
     let taken = if head.method == Method::DELETE { "DeleteOptions" } else { taken };
     let text = body::read(body).await?;
     let engine_store::Body { value: parsed, duplicates } = body::parse(&text, body_form, taken)?;
@@ -186,7 +190,7 @@ async fn read_write(
 }
 
 /// Options of a delete without a body.
-fn delete_options_of(query: &crate::query::Query) -> Result<DeleteOptions, Status> {
+fn delete_options_of(query: &Query) -> Result<DeleteOptions, Status> {
     let grace = query.number("gracePeriodSeconds")?;
     Ok(DeleteOptions {
         grace_period_seconds: grace.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX)),
@@ -196,13 +200,18 @@ fn delete_options_of(query: &crate::query::Query) -> Result<DeleteOptions, Statu
     })
 }
 
-fn missing_field_manager() -> Status {
-    let cause = Cause {
-        reason: "FieldValueRequired",
-        message: "Required value: is required for apply patch".to_owned(),
-        field: "fieldManager".to_owned(),
+/// What an apply must say, and other patches may not (upstream: `ValidatePatchOptions`).
+fn check_patch_options(patch: Option<PatchKind>, query: &Query) -> Result<(), Status> {
+    let (field, reason, why) = match patch {
+        Some(PatchKind::Apply) if query.get("fieldManager").unwrap_or_default().is_empty() => {
+            ("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
+        }
+        Some(kind) if kind != PatchKind::Apply && query.get("force").is_some() => {
+            ("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
+        }
+        _ => return Ok(()),
     };
-    Status::invalid("meta.k8s.io", "PatchOptions", "", vec![cause])
+    Err(option_error("PatchOptions", field, reason, why))
 }
 
 fn answer_written(written: Written, form: Form) -> Answer {
@@ -283,6 +292,7 @@ fn converse(service: &Service, target: Target, mut asked: Asked) -> Result<Answe
         Opening::Refused(answer) => Ok(answer),
         Opening::Opens(answer, conversation) => {
             let upgrade = upgrade.ok_or_else(|| Status::bad_request("Upgrade request required"))?;
+            conversation.check(&*service.shared.runtime)?;
             let around = Surroundings {
                 runtime: Arc::clone(&service.shared.runtime),
                 closing: service.closing.clone(),

@@ -58,6 +58,14 @@ impl Conversation {
         Self::Command(Box::new(command))
     }
 
+    /// Whether it can begin.
+    pub(crate) fn check(&self, runtime: &dyn PodRuntime) -> Result<(), Status> {
+        match self {
+            Self::Command(command) => command.check(runtime),
+            Self::Forward(_) => Ok(()),
+        }
+    }
+
     /// Runs until one side ends it. The answer must be on its way to the client by then.
     pub(crate) async fn run(self, upgrade: OnUpgrade, around: Surroundings) {
         let upgraded: Upgraded = match upgrade.await {

@@ -1,6 +1,6 @@
 //! The query of a request: percent-decoding and the parameters every verb shares.
 
-use engine_store::{FieldValidation, IncludeObject, ListOptions, Status, WatchOptions, WriteOptions};
+use engine_store::{Cause, FieldValidation, IncludeObject, ListOptions, Status, WatchOptions, WriteOptions};
 
 /// Longest field manager name (apimachinery `FieldManagerMaxLength`).
 const FIELD_MANAGER_MAX: usize = 128;
@@ -56,6 +56,10 @@ impl Query {
 
     /// The parameters of a list.
     pub(crate) fn list_options(&self) -> Result<ListOptions, Status> {
+        if self.text("sendInitialEvents").is_some() {
+            let why = "Forbidden: sendInitialEvents is forbidden for list";
+            return Err(option_error("ListOptions", "sendInitialEvents", "FieldValueForbidden", why));
+        }
         Ok(ListOptions {
             label_selector: self.text("labelSelector"),
             field_selector: self.text("fieldSelector"),
@@ -132,6 +136,12 @@ impl Query {
     }
 }
 
+/// 422 about a parameter (upstream: apimachinery `apis/meta/v1/validation` and `internalversion/validation`).
+pub(crate) fn option_error(options: &str, field: &str, reason: &'static str, message: &str) -> Status {
+    let cause = Cause { reason, message: message.to_owned(), field: field.to_owned() };
+    Status::invalid("meta.k8s.io", options, "", vec![cause])
+}
+
 /// What a plus sign stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plus {
@@ -193,5 +203,9 @@ mod tests {
             assert_eq!(Query::parse(text).write_options("x").unwrap_err().code, 400, "{text}");
         }
         assert_eq!(Query::parse("limit=-1").list_options().unwrap_err().code, 400);
+        assert_eq!(
+            Query::parse("sendInitialEvents=true").list_options().unwrap_err().message,
+            "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"
+        );
     }
 }

@@ -35,6 +35,13 @@ pub trait PodRuntime: Send + Sync {
         request: LogRequest,
     ) -> BoxFuture<'static, Result<LogStream, RuntimeError>>;
 
+    /// Whether a container runs, so that a program can be started in it or its own be joined. Asked before the
+    /// connection stops being HTTP: a refusal after that is not an answer to the request any more.
+    ///
+    /// # Errors
+    /// Why not.
+    fn runs(&self, pod: &NamespacedName, container: &str) -> Result<(), RuntimeError>;
+
     /// Starts a program in a container. The returned session is dropped when the client leaves:
     /// the runtime then ends the program.
     fn exec(
@@ -177,6 +184,10 @@ impl PodRuntime for NoPods {
         _request: LogRequest,
     ) -> BoxFuture<'static, Result<LogStream, RuntimeError>> {
         Box::pin(async move { not_here(&pod) })
+    }
+
+    fn runs(&self, pod: &NamespacedName, _container: &str) -> Result<(), RuntimeError> {
+        not_here(pod)
     }
 
     fn exec(

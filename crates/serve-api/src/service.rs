@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{self, Answer};
+use crate::compress;
 use crate::discovery::{self, Part};
 use crate::issuer::Issuer;
 use crate::negotiate::{self, DISCOVERY, Form, JSON};
@@ -92,7 +93,15 @@ impl Service {
             return Ok(public(&route, &head.method));
         }
         let query = Query::parse(head.uri.query().unwrap_or_default());
+        // What is passed on is passed on as it is.
+        let takes_gzip = compress::is_taken(&head.headers) && !matches!(route, Route::Proxy { .. });
         let asked = Asked { identity, query, head, body };
+        let answer = self.answer_known(route, asked).await?;
+        Ok(if takes_gzip { compress::compressed(answer).await } else { answer })
+    }
+
+    /// Answers a request whose sender may ask.
+    async fn answer_known(&self, route: Route, asked: Asked) -> Result<Answer, Status> {
         match route {
             Route::Object(target) => objects::answer(self, target, asked).await,
             Route::Proxy { target, segments } => proxy::proxy(self, &target, segments, asked).await,

@@ -13,7 +13,7 @@ use k8s_openapi::Resource;
 use k8s_openapi::api::{
     admissionregistration::v1 as admission, apps::v1 as apps, authentication::v1 as authentication,
     authorization::v1 as authorization, autoscaling::v1 as autoscaling, autoscaling::v2 as autoscaling_v2,
-    batch::v1 as batch, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery,
+    batch::v1 as batch, certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery,
     events::v1 as events, networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac,
     scheduling::v1 as scheduling, storage::v1 as storage,
 };
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         core::PersistentVolume, core::PersistentVolumeClaim, core::Pod, core::PodTemplate,
         core::ReplicationController, core::ResourceQuota, core::Secret, core::Service, core::ServiceAccount,
         apps::ControllerRevision, apps::DaemonSet, apps::Deployment, apps::ReplicaSet, apps::StatefulSet,
-        batch::CronJob, batch::Job, coordination::Lease, discovery::EndpointSlice, events::Event,
+        batch::CronJob, batch::Job, certificates::CertificateSigningRequest, coordination::Lease, discovery::EndpointSlice, events::Event,
         networking::IPAddress, networking::Ingress, networking::IngressClass, networking::NetworkPolicy,
         networking::ServiceCIDR, node::RuntimeClass, policy::Eviction, policy::PodDisruptionBudget,
         rbac::ClusterRole, rbac::ClusterRoleBinding, rbac::Role, rbac::RoleBinding, scheduling::PriorityClass,

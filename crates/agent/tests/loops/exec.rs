@@ -27,6 +27,10 @@ impl PodRuntime for UpperPods {
         Box::pin(async move { Err(RuntimeError::NotFound(format!("{pod} has no logs"))) })
     }
 
+    fn runs(&self, _: &NamespacedName, _: &str) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
     fn exec(
         &self,
         _: NamespacedName,

@@ -49,3 +49,19 @@ fn errors_have_the_codes_of_the_specification() {
     assert_eq!(outcome.code(), 4);
     assert_eq!(outcome.json["cniVersion"], "1.0.0");
 }
+
+#[test]
+fn damaged_configuration_is_answered() {
+    let whole = json!({
+        "cniVersion": "1.1.0", "name": "n", "type": "sealane", "stateDir": "/nowhere",
+        "prevResult": {"interfaces": [{"name": "eth0"}], "ips": [{"address": "10.0.0.1/32", "interface": 0}]},
+    })
+    .to_string();
+    for at in 0..whole.len() {
+        for with in ["", "{", "\"", "null", "-1", "\u{0}"] {
+            let text = format!("{}{with}{}", &whole[..at], &whole[at + 1..]);
+            // The one command that reads it and touches nothing.
+            call(&[("CNI_COMMAND", "VERSION")], text.as_bytes());
+        }
+    }
+}

@@ -1,11 +1,16 @@
-//! Durations and points in time. Offsets from UTC are taken; names of time zones need a data base and are refused.
+//! Durations and points in time. Time zones are offsets from UTC, or names of the IANA data base, whose copy in the
+//! binary decides: what a rule says must not depend on where it is evaluated.
+
+use std::sync::LazyLock;
 
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::functions::Result;
 use crate::value::{Error, Value};
+
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 const SECOND: i128 = 1_000_000_000;
 
@@ -25,9 +30,9 @@ const UNITS: &[(&str, i128)] = &[
 pub(crate) fn call(name: &str, arguments: &[Value]) -> Option<Result> {
     match arguments {
         [Value::Duration(nanoseconds)] => of_duration(name, *nanoseconds),
-        [Value::Timestamp(nanoseconds)] => of_timestamp(name, *nanoseconds, Offset::UTC),
-        [Value::Timestamp(nanoseconds), Value::String(zone)] => match offset(zone) {
-            Ok(offset) => of_timestamp(name, *nanoseconds, offset),
+        [Value::Timestamp(nanoseconds)] => of_timestamp(name, *nanoseconds, &TimeZone::UTC),
+        [Value::Timestamp(nanoseconds), Value::String(zone)] => match time_zone(zone) {
+            Ok(zone) => of_timestamp(name, *nanoseconds, &zone),
             Err(error) => Some(Err(error)),
         },
         _ => None,
@@ -96,21 +101,22 @@ fn time(nanoseconds: i128) -> Result<Timestamp> {
     Timestamp::from_nanosecond(nanoseconds).map_err(|_| Error::other("timestamp overflow"))
 }
 
-/// `+02:00`, `-08:00` or `UTC`.
-fn offset(zone: &str) -> Result<Offset> {
+/// `+02:00`, `-08:00`, `UTC` or `Europe/Berlin` (cel-go: `timestamp.go` `timeZone`).
+fn time_zone(zone: &str) -> Result<TimeZone> {
     let bad = || Error::other(format!("unknown time zone {zone}"));
     if zone == "UTC" || zone.is_empty() {
-        return Ok(Offset::UTC);
+        return Ok(TimeZone::UTC);
     }
     let (negative, rest) = match zone.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, zone.strip_prefix('+').unwrap_or(zone)),
     };
-    let (hours, minutes) = rest.split_once(':').ok_or_else(bad)?;
+    let Some((hours, minutes)) = rest.split_once(':') else { return ZONES.get(zone).map_err(|_| bad()) };
     let hours: i32 = hours.parse().ok().filter(|hours| (0..=23).contains(hours)).ok_or_else(bad)?;
     let minutes: i32 = minutes.parse().ok().filter(|minutes| (0..=59).contains(minutes)).ok_or_else(bad)?;
     let seconds = hours * 3600 + minutes * 60;
-    Offset::from_seconds(if negative { -seconds } else { seconds }).map_err(|_| bad())
+    let offset = Offset::from_seconds(if negative { -seconds } else { seconds }).map_err(|_| bad())?;
+    Ok(TimeZone::fixed(offset))
 }
 
 fn of_duration(name: &str, nanoseconds: i64) -> Option<Result> {
@@ -124,10 +130,10 @@ fn of_duration(name: &str, nanoseconds: i64) -> Option<Result> {
     })))
 }
 
-fn of_timestamp(name: &str, nanoseconds: i128, offset: Offset) -> Option<Result> {
+fn of_timestamp(name: &str, nanoseconds: i128, zone: &TimeZone) -> Option<Result> {
     let known = name.strip_prefix("get")?;
     let local: DateTime = match time(nanoseconds) {
-        Ok(time) => offset.to_datetime(time),
+        Ok(time) => zone.to_datetime(time),
         Err(error) => return Some(Err(error)),
     };
     Some(Ok(Value::Int(match known {

@@ -50,18 +50,28 @@ pub(crate) const JOB: &[Column] = &[
 ];
 
 /// Nothing is measured here, so the current side of each target is unknown (upstream: `formatHPAMetrics`).
-pub(crate) const POD_AUTOSCALER: &[Column] = &[
-    NAME,
-    column("Reference", |scaler, _| {
-        let part = |field: &str| text(scaler, &format!("/spec/scaleTargetRef/{field}"));
-        format!("{}/{}", part("kind"), part("name")).into()
-    }),
-    column("Targets", |scaler, _| scaling_targets(scaler).into()),
-    number("MinPods", |scaler, _| integer(scaler, "/spec/minReplicas").unwrap_or(1).into()),
-    number("MaxPods", |scaler, _| integer_or_zero(scaler, "/spec/maxReplicas")),
-    number("Replicas", |scaler, _| integer_or_zero(scaler, "/status/currentReplicas")),
-    AGE,
-];
+pub(crate) const POD_AUTOSCALER: &[Column] =
+    &pod_autoscaler(column("Targets", |scaler, _| scaling_targets(scaler).into()));
+
+/// The same of the autoscaling/v1 form, whose metrics are in an annotation.
+pub(crate) const POD_AUTOSCALER_V1: &[Column] = &pod_autoscaler(column("Targets", |scaler, _| {
+    scaling_targets(&(crate::autoscaler::VIEW.to_stored)(scaler.clone())).into()
+}));
+
+const fn pod_autoscaler(targets: Column) -> [Column; 7] {
+    [
+        NAME,
+        column("Reference", |scaler, _| {
+            let part = |field: &str| text(scaler, &format!("/spec/scaleTargetRef/{field}"));
+            format!("{}/{}", part("kind"), part("name")).into()
+        }),
+        targets,
+        number("MinPods", |scaler, _| integer(scaler, "/spec/minReplicas").unwrap_or(1).into()),
+        number("MaxPods", |scaler, _| integer_or_zero(scaler, "/spec/maxReplicas")),
+        number("Replicas", |scaler, _| integer_or_zero(scaler, "/status/currentReplicas")),
+        AGE,
+    ]
+}
 
 fn scaling_targets(scaler: &Value) -> String {
     let targets = list(scaler, "/spec/metrics").iter().map(|metric| {

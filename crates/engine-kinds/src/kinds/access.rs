@@ -1,10 +1,13 @@
 //! Rows of the kinds that say what may be done: roles and bindings for users, policies and bindings for objects.
 
-use super::{BASE, STATUS};
+use super::{BASE, READ_WRITE, STATUS, selectable};
 use crate::columns;
-use crate::row::{Generation, NameRule, Row};
+use crate::object::map_mut;
+use crate::row::{Generation, NameRule, Row, Subresource};
+use crate::validate;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+const CERTIFICATES: &str = "certificates.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
 pub(super) const KINDS: &[&Row] = &[
@@ -48,6 +51,27 @@ pub(super) const KINDS: &[&Row] = &[
         names: NameRule::PathSegment,
         columns: columns::ROLE_BINDING,
         schema: "io.k8s.api.rbac.v1.RoleBinding",
+        ..BASE
+    },
+    &Row {
+        group: CERTIFICATES,
+        kind: "CertificateSigningRequest",
+        plural: "certificatesigningrequests",
+        singular: "certificatesigningrequest",
+        short_names: &["csr"],
+        namespaced: false,
+        names: NameRule::PathSegment,
+        subresources: &[STATUS, Subresource { name: "approval", speaks: None, verbs: READ_WRITE }],
+        columns: columns::SIGNING_REQUEST,
+        selectable: selectable::SIGNING_REQUEST,
+        schema: "io.k8s.api.certificates.v1.CertificateSigningRequest",
+        defaults: |request| {
+            map_mut(request, "status");
+        },
+        validate: validate::signing_request,
+        warning: Some(
+            "CertificateSigningRequests are stored and can be approved, but nothing signs them here",
+        ),
         ..BASE
     },
     &Row {

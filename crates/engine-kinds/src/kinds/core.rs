@@ -16,6 +16,7 @@ pub(super) const KINDS: &[&Row] = &[
         singular: "namespace",
         short_names: &["ns"],
         namespaced: false,
+        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
         subresources: &[STATUS, Subresource { name: "finalize", speaks: None, verbs: &["update"] }],
         names: NameRule::Label,
         selectable: selectable::NAMESPACE,
@@ -144,6 +145,7 @@ pub(super) const KINDS: &[&Row] = &[
         categories: &["all"],
         subresources: &[STATUS, SCALE],
         generation: Generation::Spec,
+        selectable: selectable::REPLICA_SET,
         schema: "io.k8s.api.core.v1.ReplicationController",
         warning: Some(
             "ReplicationControllers are stored, but nothing creates their Pods here; use a Deployment",

@@ -42,6 +42,7 @@ pub(super) const JOB: &[Selectable] = &[Selectable {
     label: "status.successful",
     value: |job| job.pointer("/status/succeeded").map_or_else(|| "0".to_owned(), Value::to_string),
 }];
+pub(super) const SIGNING_REQUEST: &[Selectable] = &[field!("spec.signerName", "/spec/signerName")];
 pub(super) const EVENT: &[Selectable] = &[
     field!("involvedObject.kind", "/involvedObject/kind"),
     field!("involvedObject.namespace", "/involvedObject/namespace"),

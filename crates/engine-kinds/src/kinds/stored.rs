@@ -8,6 +8,7 @@ use crate::defaults;
 use crate::row::{Generation, Row};
 use crate::validate;
 
+const NOT_SCALED: &str = "HorizontalPodAutoscalers are stored, but nothing scales by them here";
 const WEBHOOK: &str = "webhook configurations are stored, but no webhook is called here";
 
 pub(super) const KINDS: &[&Row] = &[
@@ -36,7 +37,24 @@ pub(super) const KINDS: &[&Row] = &[
         subresources: &[STATUS],
         columns: columns::POD_AUTOSCALER,
         schema: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
-        warning: Some("HorizontalPodAutoscalers are stored, but nothing scales by them here"),
+        defaults: defaults::autoscaler,
+        validate: validate::autoscaler,
+        warning: Some(NOT_SCALED),
+        ..BASE
+    },
+    // After v2, which stores the objects and comes first where a client has the choice.
+    &Row {
+        group: "autoscaling",
+        kind: "HorizontalPodAutoscaler",
+        plural: "horizontalpodautoscalers",
+        singular: "horizontalpodautoscaler",
+        short_names: &["hpa"],
+        categories: &["all"],
+        subresources: &[STATUS],
+        columns: columns::POD_AUTOSCALER_V1,
+        schema: "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler",
+        warning: Some(NOT_SCALED),
+        view_of: Some(crate::autoscaler::VIEW),
         ..BASE
     },
     &Row {

@@ -315,3 +315,13 @@ fn random_bodies_are_often_good() {
     let wanted = ["Deployment", "EndpointSlice", "Ingress", "NetworkPolicy", "Pod", "Service"];
     assert!(taken.len() > 30 && wanted.iter().all(|kind| taken.contains(*kind)), "{taken:?}");
 }
+
+#[test]
+fn numbers_stay_what_they_are() {
+    for text in ["31.245270191439438", "3.0722779755672646e-13", "1e21", "9223372036854775807", "-0.0"] {
+        let read = engine_store::parse_body(text.as_bytes()).unwrap().value;
+        assert_eq!(read.as_f64(), text.parse().ok(), "{text}");
+        let again: Value = serde_json::from_str(&read.to_string()).unwrap();
+        assert_eq!(read, again, "{text}");
+    }
+}

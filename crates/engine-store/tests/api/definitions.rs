@@ -1,6 +1,6 @@
 //! CustomResourceDefinitions: kinds that come, change and go while the API runs.
 
-use engine_store::{IncludeObject, ListOptions, PatchKind, Store, WatchOptions, Write};
+use engine_store::{IncludeObject, ListOptions, PatchKind, Portion, Store, WatchOptions, Write};
 use serde_json::{Value, json};
 
 use crate::harness::{World, mk_config, mk_target};
@@ -376,6 +376,56 @@ fn a_definition_goes_after_its_objects() {
     world.post(DEFINITIONS, mk_definition()).unwrap();
     assert!(world.list(FLEETS, &ListOptions::default()).unwrap().items.is_empty());
     assert!(world.store.is_over(&cursor));
+}
+
+#[test]
+fn a_changed_definition_ends_the_watches_of_the_old_one() {
+    let mut world = mk_world();
+    let path = format!("{DEFINITIONS}/fleets.ships.example");
+    world.post(FLEETS, mk_fleet("a", json!({"size": 1}))).unwrap();
+    let mut cursor = world.watch(FLEETS, &WatchOptions::default()).unwrap();
+    world.watched(&mut cursor);
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    world.patch(&path, PatchKind::Merge, labels).unwrap();
+    let mut stored = world.get(&path).unwrap();
+    stored["status"]["storedVersions"] = json!(["v1"]);
+    world.put(&format!("{path}/status"), stored).unwrap();
+    assert!(!world.store.is_over(&cursor), "neither labels nor a status say what objects look like");
+
+    let mut versions = json!([mk_version("v1", true)]);
+    versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["crew"] =
+        json!({"type": "integer", "default": 7});
+    world.patch(&path, PatchKind::Merge, json!({"spec": {"versions": versions}})).unwrap();
+    assert!(world.store.is_over(&cursor));
+    assert!(world.watched(&mut cursor).is_empty());
+    let mut cursor = world.watch(FLEETS, &WatchOptions::default()).unwrap();
+    let first = &world.store.next(&mut cursor, Portion { events: 1, bytes: usize::MAX }).unwrap()[0];
+    assert_eq!(first.object.value()["spec"]["crew"], 7);
+    assert!(!world.store.is_over(&cursor));
+}
+
+#[test]
+fn an_applied_list_item_is_found_by_defaulted_keys() {
+    let mut world = World::new();
+    let mut definition = mk_definition();
+    let spec =
+        definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties").unwrap();
+    spec["berths"] = json!({
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number", "side"],
+        "items": {"type": "object", "required": ["number"], "properties": {
+            "number": {"type": "integer"}, "side": {"type": "string", "default": "port"}, "name": {"type": "string"}}},
+    });
+    world.post(DEFINITIONS, definition).unwrap();
+    let fleet = |name: &str| mk_fleet("a", json!({"size": 1, "berths": [{"number": 1, "name": name}]}));
+    let path = format!("{FLEETS}/a");
+    world.apply(&path, "one", fleet("x")).unwrap();
+    let again = world.apply(&path, "one", fleet("y")).unwrap();
+    assert_eq!(again["spec"]["berths"], json!([{"number": 1, "side": "port", "name": "y"}]));
+    let fields = &again["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:berths"];
+    let keys: Vec<&String> = fields.as_object().unwrap().keys().collect();
+    assert_eq!(keys, [r#"k:{"number":1,"side":"port"}"#]);
+    let emptied = world.apply(&path, "one", mk_fleet("a", json!({"size": 1}))).unwrap();
+    assert!(emptied["spec"].get("berths").is_none(), "{}", emptied["spec"]);
 }
 
 #[test]

@@ -128,6 +128,11 @@ fn collections_go_by_selector() {
         (Some("ConfigMapList"), 2)
     );
     assert_eq!(world.list(CONFIG_MAPS, &ListOptions::default()).unwrap().items.len(), 1);
+    // Neither those of all namespaces at once, nor namespaces.
+    for path in ["/api/v1/configmaps", "/api/v1/namespaces"] {
+        let all = Write::DeleteCollection { options: DeleteOptions::default(), list: ListOptions::default() };
+        assert_eq!(world.write(path, all).unwrap_err().code, 405, "{path}");
+    }
 }
 
 #[test]

@@ -82,6 +82,13 @@ fn revisions_follow_the_rules() {
     assert_eq!(ask("", "Exact"), Some(422));
     assert_eq!(ask("1", "Newest"), Some(422));
     assert_eq!(ask("x", ""), Some(422));
+    let both = ListOptions {
+        resource_version: Some(now),
+        continue_token: Some("x".to_owned()),
+        ..ListOptions::default()
+    };
+    let refused = world.list(PODS, &both).map(|_| ()).unwrap_err();
+    assert_eq!(refused.message, "specifying resource version is not allowed when using continue");
 }
 
 #[test]

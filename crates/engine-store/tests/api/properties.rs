@@ -6,7 +6,7 @@ use engine_store::{ListOptions, PatchKind, WatchOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::harness::{CONFIG_MAPS, World, mk_config_map};
+use crate::harness::{CONFIG_MAPS, PODS, World, mk_config_map, mk_pod};
 
 /// A request to a small set of objects.
 #[derive(Clone, Debug)]
@@ -55,8 +55,101 @@ fn state(world: &World, options: &ListOptions) -> BTreeMap<String, Value> {
     items.map(|item| (item["metadata"]["name"].to_string(), item)).collect()
 }
 
+/// JSON of the words patches are made of.
+fn any_patch() -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(vec![
+        "$patch",
+        "$retainKeys",
+        "$setElementOrder/containers",
+        "$deleteFromPrimitiveList/finalizers",
+        "delete",
+        "replace",
+        "merge",
+        "op",
+        "path",
+        "value",
+        "from",
+        "add",
+        "remove",
+        "copy",
+        "move",
+        "test",
+        "/spec/containers/0/image",
+        "/spec/containers/-",
+        "/metadata/labels",
+        "",
+        "metadata",
+        "labels",
+        "annotations",
+        "finalizers",
+        "managedFields",
+        "ownerReferences",
+        "spec",
+        "containers",
+        "name",
+        "c",
+        "image",
+        "ports",
+        "containerPort",
+        "env",
+        "status",
+        "phase",
+        "apiVersion",
+        "v1",
+        "kind",
+        "Pod",
+        "p",
+        "uid",
+        "resourceVersion",
+    ]);
+    let leaf = prop_oneof![
+        word.clone().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(word.clone().prop_map(str::to_owned), inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_selector_is_read_or_refused(text in "(k|l|=|==|!=|!| in | notin |\\(|\\)|,|<|>|\\\\|/|metadata.name|\\PC){0,10}") {
+        let mut world = World::new();
+        world.post(CONFIG_MAPS, mk_config_map("a", json!({}))).unwrap();
+        let text = Some(text);
+        for options in [
+            ListOptions { label_selector: text.clone(), ..ListOptions::default() },
+            ListOptions { field_selector: text.clone(), ..ListOptions::default() },
+            ListOptions { continue_token: text.clone(), ..ListOptions::default() },
+            ListOptions { resource_version: text.clone(), ..ListOptions::default() },
+        ] {
+            let code = world.list(CONFIG_MAPS, &options).map_err(|status| status.code).err();
+            prop_assert!(matches!(code, None | Some(400 | 410 | 422 | 504)), "{options:?}: {code:?}");
+        }
+    }
+
+    #[test]
+    fn any_patch_is_applied_or_refused(patch in any_patch(), choice in 0..4_usize) {
+        let kinds = [PatchKind::Json, PatchKind::Merge, PatchKind::StrategicMerge, PatchKind::Apply];
+        let mut world = World::new();
+        world.options.field_manager = "one".to_owned();
+        world.options.force = true;
+        world.post(PODS, mk_pod("p")).unwrap();
+        let answer = world.patch(&format!("{PODS}/p"), kinds[choice], patch.clone());
+        let code = answer.map_err(|status| status.code).err();
+        prop_assert!(matches!(code, None | Some(400..=499)), "{patch}: {code:?}");
+        let stored = world.get(&format!("{PODS}/p")).unwrap();
+        let read: Value = serde_json::from_str(&stored.to_string()).unwrap();
+        prop_assert_eq!(read, stored);
+    }
 
     /// Replaying a watch, with or without a selector, leads to what a list shows.
     #[test]

@@ -233,3 +233,109 @@ fn a_budget_counts_from_one_side_only() {
     let share = json!({ "metadata": { "name": "x" }, "spec": { "minAvailable": "half" } });
     refused(BUDGETS, share, "a valid percent string must be a numeric string followed by an ending '%'");
 }
+
+#[test]
+fn an_autoscaler_is_the_same_in_both_versions() {
+    let mut world = World::new();
+    let path =
+        |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers");
+    let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+    let first = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+        "spec": {"scaleTargetRef": reference, "maxReplicas": 3, "targetCPUUtilizationPercentage": 70},
+    });
+    let made = world.post(&path("v1"), first).unwrap();
+    assert_eq!((&made["apiVersion"], &made["spec"]["minReplicas"]), (&json!("autoscaling/v1"), &json!(1)));
+    let newer = world.get(&format!("{}/web", path("v2"))).unwrap();
+    let target = json!({"type": "Utilization", "averageUtilization": 70});
+    assert_eq!(
+        newer["spec"]["metrics"],
+        json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
+    );
+    assert_eq!(newer["metadata"]["uid"], made["metadata"]["uid"]);
+
+    let hits = json!({"type": "Pods", "pods": {
+        "metric": {"name": "hits"}, "target": {"type": "AverageValue", "averageValue": "10"}}});
+    let metrics = json!({"spec": {"metrics": [hits]}});
+    world.patch(&format!("{}/web", path("v2")), PatchKind::Merge, metrics).unwrap();
+    let older = world.get(&format!("{}/web", path("v1"))).unwrap();
+    assert!(older["spec"].get("targetCPUUtilizationPercentage").is_none());
+    let most = json!({"spec": {"maxReplicas": 5}});
+    world.patch(&format!("{}/web", path("v1")), PatchKind::StrategicMerge, most).unwrap();
+    let newer = world.get(&format!("{}/web", path("v2"))).unwrap();
+    assert_eq!((&newer["spec"]["maxReplicas"], &newer["spec"]["metrics"]), (&json!(5), &json!([hits])));
+    assert!(newer["metadata"].get("annotations").is_none(), "what v1 needs does not show in v2");
+
+    let least = json!({"spec": {"minReplicas": 9}});
+    let refused = world.patch(&format!("{}/web", path("v1")), PatchKind::Merge, least).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "HorizontalPodAutoscaler.autoscaling \"web\" is invalid: spec.maxReplicas: Invalid value: 5: must be greater \
+         than or equal to `minReplicas`"
+    );
+    let hostile = json!({"metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/metrics": "[5,{\"type\":[]}]"}}});
+    assert_eq!(world.patch(&format!("{}/web", path("v1")), PatchKind::Merge, hostile).unwrap_err().code, 422);
+}
+
+const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+/// A request for a certificate, as far as it is looked at: base64 of PEM of a sequence.
+fn mk_signing_request(name: &str) -> Value {
+    json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+        "spec": {"signerName": "example.com/boats", "usages": ["client auth"], "request":
+            "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUFNQ0FRQT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg=="},
+    })
+}
+
+#[test]
+fn a_signing_request_is_decided_once() {
+    let mut world = World::new();
+    let made = world.post(REQUESTS, mk_signing_request("a")).unwrap();
+    assert_eq!(made["status"], json!({}));
+    let verdict = |kind: &str| json!({"type": kind, "status": "True", "reason": "Because"});
+    let conditions = |list: &[&str]| {
+        let list: Vec<Value> = list.iter().map(|kind| verdict(kind)).collect();
+        json!({"status": {"conditions": list, "certificate": "YQ=="}, "spec": {"usages": ["server auth"]}})
+    };
+    let status = format!("{REQUESTS}/a/status");
+    let denied = world.patch(&status, PatchKind::Merge, conditions(&["Approved"])).unwrap_err();
+    assert!(
+        denied.message.contains("updates may not add a condition of type \"Approved\""),
+        "{}",
+        denied.message
+    );
+
+    let approval = format!("{REQUESTS}/a/approval");
+    let approved = world.patch(&approval, PatchKind::Merge, conditions(&["Approved"])).unwrap();
+    assert_eq!(approved["spec"], made["spec"]);
+    assert!(approved["status"].get("certificate").is_none());
+    assert!(approved["status"]["conditions"][0]["lastTransitionTime"].is_string());
+    let both = world.patch(&approval, PatchKind::Merge, conditions(&["Approved", "Denied"])).unwrap_err();
+    assert!(both.message.contains("mutually exclusive"), "{}", both.message);
+    let none = world.patch(&approval, PatchKind::Merge, json!({"status": {"conditions": null}})).unwrap_err();
+    assert!(none.message.contains("updates may not remove"), "{}", none.message);
+    let issued = json!({"status": {"certificate": "YQ=="}});
+    assert_eq!(world.patch(&status, PatchKind::Merge, issued).unwrap()["status"]["certificate"], "YQ==");
+}
+
+#[test]
+fn what_is_wrong_with_a_signing_request_is_told() {
+    let mut world = World::new();
+    for (field, value, wanted) in [
+        (
+            "request",
+            json!("YQ=="),
+            "spec.request: Invalid value: \"YQ==\": PEM block type must be CERTIFICATE REQUEST",
+        ),
+        ("usages", json!([]), "spec.usages: Required value"),
+        ("usages", json!(["fun"]), "spec.usages[0]: Unsupported value: \"fun\""),
+        ("signerName", json!("boats"), "of the form 'example.com/signer-name'"),
+        ("expirationSeconds", json!(5), "may not specify a duration less than 600 seconds (10 minutes)"),
+    ] {
+        let mut request = mk_signing_request("a");
+        request["spec"][field] = value;
+        let message = world.post(REQUESTS, request).unwrap_err().message;
+        assert!(message.contains(wanted), "{field}: {message}");
+    }
+}

@@ -114,6 +114,12 @@ fn on_path(program: &Path) -> PathBuf {
 }
 
 #[test]
+fn everyday_kubectl_1_28() {
+    let test = "everyday_kubectl_1_28";
+    run_list(test, tools::find(test, "kubectl-1.28"));
+}
+
+#[test]
 fn everyday_kubectl_1_29() {
     let test = "everyday_kubectl_1_29";
     run_list(test, tools::find(test, "kubectl-1.29"));

@@ -1,4 +1,5 @@
-//! Other people's clients on the embedded API: kubectl of several minors, helm, Python, client-go, kube-rs.
+//! Other people's clients on the embedded API: kubectl of several minors, helm, k9s, Python, client-go,
+//! kube-rs.
 //!
 //! `cargo xtask clients` fetches what the tests run, and `cargo xtask test` does so by itself.
 
@@ -13,8 +14,11 @@
 mod bed;
 mod client_go;
 mod everyday;
+mod gateway_api;
 mod helm;
+mod k9s;
 mod kube_rs;
 mod lab;
 mod python;
+mod screen;
 mod tools;

@@ -23,7 +23,7 @@ use super::wire::{Inlet, Input, Outlet, Wire};
 use super::{Opening, Surroundings, spdy, websocket};
 use crate::query::Query;
 use crate::runtime::{
-    AttachRequest, ByteReader, ByteWriter, ExecRequest, ExecSession, RuntimeError, TerminalSize,
+    AttachRequest, ByteReader, ByteWriter, ExecRequest, ExecSession, PodRuntime, RuntimeError, TerminalSize,
 };
 
 /// Size of the pieces output is sent in.
@@ -139,6 +139,13 @@ impl Request {
 }
 
 impl Command {
+    /// Whether the container runs.
+    pub(crate) fn check(&self, runtime: &dyn PodRuntime) -> Result<(), Status> {
+        let (Request::Exec(ExecRequest { container, .. }) | Request::Attach(AttachRequest { container, .. })) =
+            &self.request;
+        Ok(runtime.runs(&self.pod, container)?)
+    }
+
     /// Runs the command to its end. The answer must be on its way to the client by then.
     pub(crate) async fn run(self, upgraded: Upgraded, around: Surroundings) {
         let Self { pod, request, carrier } = self;

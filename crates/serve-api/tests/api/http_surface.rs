@@ -65,7 +65,7 @@ impl<'a> Http<'a> {
             Answered {
                 code: head.status.as_u16(),
                 headers: head.headers,
-                text: String::from_utf8(body.to_vec()).unwrap(),
+                text: String::from_utf8_lossy(&body).into_owned(),
             }
         })
     }
@@ -220,6 +220,19 @@ fn openapi_documents_have_a_hash_and_a_tag() {
 }
 
 #[test]
+fn large_answers_are_packed_for_those_who_take_it() {
+    let world = World::start();
+    let http = Http::new(&world);
+    let plain = http.get("/openapi/v3/api/v1");
+    assert!(!plain.headers.contains_key("content-encoding"));
+    let packed = http.get_with("/openapi/v3/api/v1", &[("accept-encoding", "gzip")]);
+    assert_eq!((packed.code, &packed.headers["content-encoding"]), (200, &"gzip".parse().unwrap()));
+    assert_eq!(packed.headers["etag"], plain.headers["etag"]);
+    let short = http.get_with("/version", &[("accept-encoding", "gzip")]);
+    assert!(!short.headers.contains_key("content-encoding"));
+}
+
+#[test]
 fn unknown_fields_make_warnings() {
     let world = World::start();
     let http = Http::new(&world);
@@ -229,6 +242,37 @@ fn unknown_fields_make_warnings() {
     assert_eq!(warned.headers["warning"], "299 - \"unknown field \\\"bananas\\\"\"");
     assert!(warned.headers.contains_key("audit-id"));
     http.post(&format!("{CONFIG_MAPS}?fieldValidation=Strict"), JSON, body).is_status(400, "BadRequest");
+}
+
+#[test]
+fn every_request_about_a_deprecated_version_is_warned() {
+    let world = World::start();
+    let http = Http::new(&world);
+    let schema = r#"{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}"#;
+    let version =
+        |name: &str, more: &str| format!(r#"{{"name":"{name}","served":true,"schema":{schema},{more}}}"#);
+    let old = version("v1", r#""storage":false,"deprecated":true"#);
+    let older = version("v1beta1", r#""storage":false,"deprecated":true,"deprecationWarning":"use v2""#);
+    let versions = [old, older, version("v2", r#""storage":true"#)].join(",");
+    let definition = format!(
+        r#"{{"metadata":{{"name":"boats.ships.example"}},"spec":{{"group":"ships.example","scope":"Cluster",
+            "names":{{"plural":"boats","kind":"Boat"}},"versions":[{versions}]}}}}"#
+    );
+    assert_eq!(
+        http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", JSON, definition).code,
+        201
+    );
+    let path = |version: &str| format!("/apis/ships.example/{version}/boats");
+    let body = r#"{"apiVersion":"ships.example/v1","kind":"Boat","metadata":{"name":"a"}}"#;
+    let plain = "299 - \"ships.example/v1 Boat is deprecated\"";
+    assert_eq!(http.post(&path("v1"), JSON, body).headers["warning"], plain);
+    for path in
+        [path("v1"), path("v1") + "/a", path("v1") + "/none", path("v1") + "?watch=true&timeoutSeconds=1"]
+    {
+        assert_eq!(http.get(&path).headers["warning"], plain, "{path}");
+    }
+    assert_eq!(http.get(&path("v1beta1")).headers["warning"], "299 - \"use v2\"");
+    assert!(!http.get(&path("v2")).headers.contains_key("warning"));
 }
 
 #[test]

@@ -65,6 +65,14 @@ impl PodRuntime for Pretence {
         })
     }
 
+    /// All but one run.
+    fn runs(&self, _pod: &NamespacedName, container: &str) -> Result<(), RuntimeError> {
+        match container {
+            "crashed" => Err(RuntimeError::NotReady("container \"crashed\" is not running".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
     fn exec(
         &self,
         _pod: NamespacedName,

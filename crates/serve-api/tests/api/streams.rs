@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::kube_rs::client;
-use crate::world::{Kubectl, Ran, World};
+use crate::world::{Kubectl, Ran, World, target};
 
 /// How kubectl is told which carrier to use for commands, and for ports.
 const CARRIERS: [(&str, &str); 2] = [("true", "WebSocket"), ("false", "SPDY")];
@@ -52,6 +52,28 @@ fn commands_run_over_websockets_and_over_spdy() {
         let joined = run("attach -i web", "typed").ok();
         assert!(joined.contains("joined main of web\n") && joined.ends_with("typed"), "{carrier}: {joined}");
         world.wait_for_conversations(0);
+    }
+}
+
+#[test]
+fn a_container_that_does_not_run_is_told_before_the_connection_changes() {
+    let world = World::start();
+    let Some(kubectl) = world.kubectl("a_container_that_does_not_run_is_told_before_the_connection_changes")
+    else {
+        return;
+    };
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+        "spec": {"nodeName": "node-a", "containers": [{"name": "main", "image": "i"}, {"name": "crashed", "image": "i"}]},
+    });
+    world.write(&target("", "pods", None, None), engine_store::Write::Create(pod));
+    for websockets in ["true", "false"] {
+        for line in ["exec web -c crashed -- echo x", "attach web -c crashed"] {
+            let told = run(&kubectl, line, websockets, "").fails();
+            // What comes over streams that are open already is told as "Internal error occurred".
+            let wanted = "Error from server (BadRequest): container \"crashed\" is not running";
+            assert!(told.contains(wanted), "{line} {websockets}: {told}");
+        }
     }
 }
 
