@@ -20,6 +20,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// JSON is made of many small allocations that live for one request: the API server spends half the time on them that
+/// it does with the C library's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Invoked as a CNI plugin, the environment decides: a container runtime passes no arguments.
     if std::env::var_os("CNI_COMMAND").is_some() {

@@ -24,6 +24,10 @@ use crate::figures::Figures;
 use crate::scenario::Sizes;
 use crate::subject::{Peer, Subject};
 
+/// That of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 usage: api [--rounds N] [--pods N] [--config-maps N] [--informers N] [--clients N]
            [--etcd FILE --kube-apiserver FILE] [--no-peer-because REASON] [--only SUBJECT]
