@@ -64,6 +64,7 @@ const TWO_KEYED: &[(&str, &str, &str, &[&str])] = &[
     ("core.v1.ResourceStatus", "resources", "", &["resourceID"]),
     ("admissionregistration.v1.ValidatingAdmissionPolicyStatus", "conditions", "", &["type"]),
     ("apiextensions.v1.CustomResourceDefinitionStatus", "conditions", "", &["type"]),
+    ("certificates.v1.CertificateSigningRequestStatus", "conditions", "", &["type"]),
 ];
 
 /// Lists that are sets in apply: type, field, whether patches merge them.

@@ -9,6 +9,8 @@ use engine_kinds::Status;
 
 const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
+const OWN_SERVICE: &str = "kubernetes";
+
 impl Store {
     /// Makes the built-in namespaces and the Service `default/kubernetes`, as far as they are missing.
     ///
@@ -21,10 +23,21 @@ impl Store {
             // One that an earlier start left without.
             self.furnish(env, name)?;
         }
+        self.ensure_own_service(env)
+    }
+
+    /// Whether there is the Service that stands for the API server.
+    pub(crate) fn has_own_service(&self) -> bool {
+        self.holds(self.registry().built_in("", "services"), "default", OWN_SERVICE)
+    }
+
+    /// Makes the Service that stands for the API server, if it is missing (upstream:
+    /// `pkg/controlplane/controller/kubernetesservice`).
+    pub(crate) fn ensure_own_service(&mut self, env: &mut Env<'_>) -> Result<(), Status> {
         let Some(address) = self.config().service_cidr.nth(1) else { return Ok(()) };
         let service = json!({
             "metadata": {
-                "name": "kubernetes",
+                "name": OWN_SERVICE,
                 "namespace": "default",
                 "labels": {"component": "apiserver", "provider": "kubernetes"},
             },

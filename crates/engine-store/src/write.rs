@@ -103,8 +103,14 @@ impl Store {
         write: Write,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
+        let removes = matches!(write, Write::Delete(_) | Write::DeleteCollection { .. });
+        let had_own = removes && target.resource == "services" && self.has_own_service();
         let written = self.write_one(env, target, write, options);
         self.settle_definitions(env.now);
+        if had_own && !self.has_own_service() {
+            // Upstream does within seconds; only the Service range could stand in the way, and it has just had it.
+            let _ = self.ensure_own_service(env);
+        }
         written
     }
 

@@ -77,10 +77,9 @@ fn tokens(line: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = line.trim();
     while !rest.is_empty() && !rest.starts_with('#') {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let end = quoted.find('"').unwrap_or(quoted.len());
-            tokens.push(format!("\"{}", &quoted[..end]));
-            rest = quoted.get(end + 1..).unwrap_or_default().trim_start();
+        if let Some((quoted, tail)) = rest.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
+            tokens.push(format!("\"{quoted}"));
+            rest = tail.trim_start();
             continue;
         }
         let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
@@ -102,7 +101,13 @@ impl Line {
         self.tokens.get(self.next).map_or("", String::as_str)
     }
 
+    /// The next word, which is no quoted text: only a comment is.
     fn take(&mut self, wanted: &str) -> Parsed<String> {
+        let token = self.take_any(wanted)?;
+        if token.starts_with('"') { Err(self.error(wanted, &token)) } else { Ok(token) }
+    }
+
+    fn take_any(&mut self, wanted: &str) -> Parsed<String> {
         let token = self.tokens.get(self.next).cloned().ok_or_else(|| self.error(wanted, ""))?;
         self.next += 1;
         Ok(token)
@@ -271,7 +276,7 @@ fn parse_comment(line: &mut Line) -> Parsed<String> {
     if !line.eat("comment") {
         return Ok(String::new());
     }
-    let token = line.take("a quoted text")?;
+    let token = line.take_any("a quoted text")?;
     token.strip_prefix('"').map(str::to_owned).ok_or_else(|| line.error("a quoted text", &token))
 }
 

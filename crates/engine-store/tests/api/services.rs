@@ -18,6 +18,17 @@ fn the_api_has_the_first_address() {
 }
 
 #[test]
+fn the_api_stays_where_it_is_whoever_deletes_its_service() {
+    let mut world = World::new();
+    let path = format!("{SERVICES}/kubernetes");
+    let first = world.get(&path).unwrap();
+    world.delete(&path, json!({})).unwrap();
+    let second = world.get(&path).unwrap();
+    assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
+    assert_eq!(second["spec"]["clusterIP"], "10.96.0.1");
+}
+
+#[test]
 fn a_cluster_ip_service_is_completed() {
     let mut world = World::new();
     let made = world.post(SERVICES, mk_service("s", json!({}))).unwrap();
