@@ -10,7 +10,7 @@ use crate::registry::KindId;
 use crate::stored::Stored;
 
 /// How much memory the changes may take, in bytes; a watch further behind is told to list again.
-pub(crate) const BUDGET: usize = 32 * 1024 * 1024;
+pub(crate) const BUDGET: usize = 24 * 1024 * 1024;
 /// What a change takes beside the texts of its objects: itself, its place in the order, the parts of its objects.
 const OVERHEAD: usize = 256;
 

@@ -41,7 +41,7 @@ const LOCK_LIMIT: Duration = Duration::from_secs(3);
 const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 /// Memory for pages of the database, in bytes. Objects are read at the start only, so more would hold them twice.
-const CACHE: usize = 16 * 1024 * 1024;
+const CACHE: usize = 4 * 1024 * 1024;
 
 /// The database and the thread that writes it.
 pub(crate) struct Disk {

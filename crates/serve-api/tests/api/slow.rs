@@ -12,7 +12,7 @@ use crate::world::{World, target};
 /// One change; with the state before it takes twice as much of the history.
 const CHANGE: usize = 500_000;
 /// What the history holds (engine-store `log::BUDGET`).
-const HISTORY: usize = 32 * 1024 * 1024;
+const HISTORY: usize = 24 * 1024 * 1024;
 
 /// What may lie on the way to a client that does not read: the kernel's buffers of both ends, and what the server has
 /// made of its text.
