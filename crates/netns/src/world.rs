@@ -22,7 +22,9 @@
 
 mod enter;
 mod idmap;
+mod killed;
 mod rerun;
 
 pub use enter::{Entered, ProcMount, UserNamespace, World, hint, mount_tmpfs};
+pub use killed::{Ending, killed_at};
 pub use rerun::{Rerun, TEST_DEADLINE, netns_path, rerun, scratch, test};

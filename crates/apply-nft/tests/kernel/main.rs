@@ -6,6 +6,7 @@
 )]
 
 mod fixture;
+mod killed;
 mod policy;
 mod services;
 mod table;

@@ -11,7 +11,7 @@ use types::{IpFamily, NamespacedName, Protocol};
 use crate::fixture::{Lab, expose, isolate, load, on_frontends, port};
 
 /// A plan that puts something into every set of its family.
-fn full_plan(lab: &Lab) -> plan::NodePlan {
+pub(crate) fn full_plan(lab: &Lab) -> plan::NodePlan {
     let mut plan = lab.plan();
     let forward = |pods: &[usize]| lab.forward(pods, SourceAddress::KeptForPods);
     let at = &lab.at;

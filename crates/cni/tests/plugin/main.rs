@@ -1,10 +1,12 @@
 //! The plugin as a container runtime sees it: environment and JSON in, JSON and exit status out.
 #![allow(
     clippy::disallowed_methods,
-    reason = "tests write state directories, start threads and read the clock"
+    clippy::unwrap_used,
+    reason = "tests write state directories, start threads and read the clock; a failure is a panic here"
 )]
 
 mod add;
+mod killed;
 mod node;
 mod protocol;
 mod rest;

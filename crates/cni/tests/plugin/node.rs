@@ -41,7 +41,10 @@ impl Node {
             for stream in socket.incoming() {
                 let mut stream = stream.expect("the socket is open");
                 let mut line = String::new();
-                BufReader::new(&stream).read_line(&mut line).expect("a line");
+                // Whoever asked may have been killed before it did.
+                if BufReader::new(&stream).read_line(&mut line).is_ok_and(|length| length == 0) {
+                    continue;
+                }
                 asked.lock().expect("no panic").push(serde_json::from_str(&line).expect("a request"));
                 // A runtime that no longer waits is its own affair.
                 let _ = writeln!(stream, "{}", serde_json::to_string(&answer).expect("plain data"));
