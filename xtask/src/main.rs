@@ -21,6 +21,8 @@ usage: cargo xtask <verb>
   tidy --report      the same, and how much code stands above the purity line
   bench api          figures of the API server, next to a real kube-apiserver where Go can build one;
                      takes the options of crates/serve-api/benches/api/main.rs
+  bench podnet       figures of traffic between Pods and of CNI ADD, next to plain routing and to the plugins `bridge`
+                     and `host-local`; takes the options of crates/sealane/benches/podnet/main.rs
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::command(),
         ["tidy", "--report"] => tidy::command().and_then(|()| tidy::report()),
         ["bench", "api", rest @ ..] => bench::api(rest),
+        ["bench", "podnet", rest @ ..] => bench::podnet(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
