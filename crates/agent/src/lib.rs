@@ -14,6 +14,7 @@ mod event;
 mod herald;
 mod in_force;
 mod inbox;
+mod install;
 pub mod node;
 mod observed;
 mod report;

@@ -11,6 +11,7 @@ use crate::inbox::Inbox;
 use crate::observed::Observed;
 use crate::world::World;
 
+pub use crate::install::CniInstall;
 pub use crate::settings::Settings;
 pub use compile::TunnelMode;
 pub use engine_ipam::IpRange;
@@ -52,7 +53,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let announcements = world.announce(&plan).await;
         let servers = world.publish(&plan).await;
         in_force = in_force.succeeded_by(plan, Rules::of(&rules));
-        let report = links.and(rules).and(announcements).and(servers);
+        let plugin = world.serve_plugin(&in_force);
+        let report = links.and(rules).and(announcements).and(servers).and(plugin);
         due.remember(&report, Instant::now());
         world.tell(&in_force, findings, report);
         world.show_endpoints(&in_force, &observed.snapshot);

@@ -8,6 +8,8 @@ use compile::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
 use engine_ipam::IpRange;
 use types::{LinkName, NodeName, Port, Prefix};
 
+use crate::install::CniInstall;
+
 /// What a node agent is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -17,6 +19,8 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// Directory shared with the CNI plugin; see `types::attachment`.
     pub state_dir: PathBuf,
+    /// Where the CNI plugin is installed; none when somebody else does that.
+    pub cni: Option<CniInstall>,
     /// Such as `cluster.local`, without trailing dot.
     pub cluster_domain: String,
     /// The cluster DNS addresses, one per address family.

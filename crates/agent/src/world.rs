@@ -10,7 +10,7 @@ use apply_netlink::Netlink;
 use apply_nft::Nft;
 use compile::Underlay;
 use model::Snapshot;
-use plan::{Finding, NodePlan, Report};
+use plan::{Failure, Finding, NodePlan, Report};
 use serve_admin::{Admin, Stage};
 use serve_dns::DnsServer;
 use serve_gateway::Gateway;
@@ -20,6 +20,7 @@ use crate::attachments;
 use crate::blocking::Blocking;
 use crate::epoch::common_names;
 use crate::in_force::InForce;
+use crate::install::Installer;
 use crate::report::{log_report, timed, timed_compile};
 use crate::settings::Settings;
 
@@ -32,6 +33,7 @@ pub(crate) struct World {
     gateway: Gateway,
     admin: Arc<Admin>,
     _admin_server: Option<serve_admin::Server>,
+    installer: Option<Installer>,
     state_dir: PathBuf,
 }
 
@@ -51,6 +53,10 @@ impl World {
             gateway: Gateway::start(serve_gateway::Config::default())?,
             admin,
             _admin_server: admin_server,
+            installer: settings
+                .cni
+                .clone()
+                .map(|wish| Installer::new(wish, PathBuf::from("/proc/self/exe"), &settings.state_dir)),
             state_dir: settings.state_dir.clone(),
         })
     }
@@ -123,14 +129,21 @@ impl World {
         }
     }
 
-    /// Tells the CNI plugin, the admin page and the log.
+    /// Tells the CNI plugin what it needs to know, and has it found by the container runtime once that is possible.
+    pub(crate) fn serve_plugin(&mut self, in_force: &InForce) -> Report {
+        let Some(network) = in_force.network() else { return Report::default() };
+        match attachments::write_network(&self.state_dir, &network) {
+            Ok(()) => self.installer.as_mut().map(Installer::converge).unwrap_or_default(),
+            Err(error) => {
+                let what = self.state_dir.join("network.json").display().to_string();
+                Report { written: 0, failures: vec![Failure { what, why: error.to_string() }] }
+            }
+        }
+    }
+
+    /// Tells the admin page and the log.
     pub(crate) fn tell(&self, in_force: &InForce, findings: Vec<Finding>, report: Report) {
         log_report(in_force.revision(), &report);
-        if let Some(network) = in_force.network()
-            && let Err(error) = attachments::write_network(&self.state_dir, &network)
-        {
-            tracing::warn!(%error, "network.json not written; the CNI plugin cannot give out addresses");
-        }
         self.admin.publish(serve_admin::Status {
             revision: in_force.revision(),
             plan: in_force.plan().cloned().map(serve_admin::Plan::Node),

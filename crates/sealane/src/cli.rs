@@ -295,6 +295,13 @@ pub(crate) struct AgentArgs {
     /// Directory shared with the CNI plugin.
     #[arg(long, default_value = "/run/sealane", value_name = "DIR")]
     pub(crate) state_dir: PathBuf,
+    /// Keep the plugin's CNI configuration in this directory, usually /etc/cni/net.d, and the plugin in --cni-bin-dir,
+    /// from when Pods can be served [default: install nothing].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cni_config_dir: Option<PathBuf>,
+    /// Directory of CNI plugins; see --cni-config-dir.
+    #[arg(long, default_value = "/opt/cni/bin", value_name = "DIR")]
+    pub(crate) cni_bin_dir: PathBuf,
     /// Cluster domain.
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,

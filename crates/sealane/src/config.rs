@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use agent::cluster::ClusterSettings;
-use agent::node::{IpRange, Settings, TunnelMode};
+use agent::node::{CniInstall, IpRange, Settings, TunnelMode};
 use anyhow::{Context, Result, anyhow};
 use lab::StateDir;
 use lab::settings::{LabSettings, NodePath, PortWish, PortWishes};
@@ -77,6 +77,7 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
     Ok(Settings {
         node: NodeName(args.node),
         state_dir: args.state_dir,
+        cni: args.cni_config_dir.map(|config_dir| CniInstall { config_dir, bin_dir: args.cni_bin_dir }),
         cluster_domain: args.cluster_domain.trim_end_matches('.').to_owned(),
         dns_addresses: common.dns_address.iter().copied().collect(),
         upstream_dns: args.upstream_dns,

@@ -69,6 +69,26 @@ fn a_service_gets_its_name_and_its_rules_and_loses_both() {
 }
 
 #[test]
+fn the_plugin_is_installed_once_it_can_serve_and_put_back_when_it_is_removed() {
+    world::test(|| {
+        let mut node = TestNode::new();
+        let installed = world::scratch("installed");
+        node.install_plugin_below(&installed);
+        node.start_agent();
+        let config = installed.join("net.d/05-sealane.conflist");
+        let network = world::scratch("state").join("network.json");
+        node.eventually("the configuration", |_| config.exists().then_some(()));
+        assert!(network.exists(), "a runtime that finds the configuration may call ADD at once");
+        let own = std::fs::read("/proc/self/exe").expect("this test");
+        assert_eq!(std::fs::read(installed.join("bin/sealane")).expect("there"), own);
+        std::fs::remove_file(&config).expect("removed");
+        // Whatever makes a new plan also looks after the files.
+        node.create(&mk_service());
+        node.eventually("the configuration again", |_| config.exists().then_some(()));
+    });
+}
+
+#[test]
 fn a_killed_agent_leaves_the_kernel_as_it_is_and_its_restart_writes_nothing() {
     world::test(|| {
         let mut node = TestNode::new();

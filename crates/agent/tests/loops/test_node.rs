@@ -13,7 +13,7 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
 use sealane_agent::ingress_controllers;
-use sealane_agent::node::{Settings, TunnelMode};
+use sealane_agent::node::{CniInstall, Settings, TunnelMode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -71,6 +71,12 @@ impl TestNode {
         let status = json!({ "addresses": [{ "type": "InternalIP", "address": NODE }] });
         node.runtime.block_on(node.writer.patch_status(&self_target(), &status)).expect("status");
         node
+    }
+
+    /// Has the agent install the CNI plugin below this directory.
+    pub(crate) fn install_plugin_below(&mut self, directory: &std::path::Path) {
+        let (config_dir, bin_dir) = (directory.join("net.d"), directory.join("bin"));
+        self.settings.cni = Some(CniInstall { config_dir, bin_dir });
     }
 
     /// Starts the agent and waits until its first plan is in force.
@@ -207,6 +213,7 @@ fn mk_settings(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
         upstream_dns: Vec::new(),
         pod_cidrs: BTreeSet::from([prefix("10.244.0.0/16")]),
         service_cidrs: BTreeSet::from([prefix("10.96.0.0/16")]),
+        cni: None,
         underlay_link: "eth0".into(),
         tunnel: TunnelMode::Vxlan,
         http_port: types::Port::new(80),
