@@ -1,7 +1,7 @@
 //! Everything a loop can be woken by.
 
 use tokio::sync::oneshot;
-use types::{AgentAnswer, AgentRequest, Attachment};
+use types::{AgentAnswer, AgentRequest, Attachment, UnderlayFacts};
 use watch::Batch;
 
 /// One thing that happened.
@@ -13,6 +13,8 @@ pub(crate) enum Event {
     Notice(Notice),
     /// What the CNI plugin has given out, read after a notice.
     Attachments(Vec<Attachment>),
+    /// The network that joins the nodes is another one, seen from here.
+    Underlay(UnderlayFacts),
     /// The time is up that the loop wanted to be woken at.
     Timer,
     /// The process was asked to end.

@@ -4,14 +4,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use apply_netlink::{Netlink, Notices};
 use futures_util::StreamExt;
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use types::UnderlayFacts;
 
 use crate::attachments;
+use crate::blocking::Blocking;
 use crate::event::Event;
 use crate::socket::AgentSocket;
+use crate::underlay;
 
 /// Events taken at a time, and events that may wait; a source that is faster waits for the loop.
 const MOST_EVENTS: usize = 256;
@@ -19,28 +24,30 @@ const MOST_EVENTS: usize = 256;
 /// Where a loop's events come from.
 pub(crate) struct Inbox {
     events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
     /// With attachments, for a node.
     node: Option<(PathBuf, AgentSocket)>,
     /// Ends the sources with the inbox.
-    _sources: JoinSet<()>,
+    sources: JoinSet<()>,
 }
 
 impl Inbox {
     /// Changes of the cluster, and signals.
     pub(crate) fn open(client: &watch::Client) -> io::Result<Self> {
-        Ok(Self::open_sources(client)?.0)
+        Self::open_sources(client)
     }
 
     /// Also requests of the CNI plugin.
     pub(crate) fn open_for_node(client: &watch::Client, state_dir: &Path) -> io::Result<Self> {
-        let (mut inbox, sender) = Self::open_sources(client)?;
+        let mut inbox = Self::open_sources(client)?;
+        let sender = inbox.sender.clone();
         let known = Event::Attachments(attachments::read(state_dir));
         sender.try_send(known).expect("the queue is new and has room");
         inbox.node = Some((state_dir.to_owned(), AgentSocket::open(state_dir, sender)?));
         Ok(inbox)
     }
 
-    fn open_sources(client: &watch::Client) -> io::Result<(Self, mpsc::Sender<Event>)> {
+    fn open_sources(client: &watch::Client) -> io::Result<Self> {
         let (sender, events) = mpsc::channel(MOST_EVENTS);
         let mut sources = JoinSet::new();
         sources.spawn(pass_changes(client.clone(), sender.clone()));
@@ -54,7 +61,16 @@ impl Inbox {
                 }
             });
         }
-        Ok((Self { events, node: None, _sources: sources }, sender))
+        Ok(Self { events, sender, node: None, sources })
+    }
+
+    /// Also changes of the node's place on the underlay, which is `known` now.
+    pub(crate) fn follow_underlay(&mut self, known: UnderlayFacts) -> anyhow::Result<()> {
+        // SAFETY: a `Notices` owns its socket, which is open and stays the same one until it is dropped.
+        let notices = unsafe { AsyncFd::register(Notices::open()?)? };
+        let netlink = Blocking::new(Netlink::open()?);
+        self.sources.spawn(underlay::follow(netlink, notices, known, self.sender.clone()));
+        Ok(())
     }
 
     /// Waits for an event, or until `deadline`, and takes along whatever else is there.

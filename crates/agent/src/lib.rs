@@ -20,6 +20,8 @@ mod observed;
 mod report;
 mod settings;
 mod socket;
+mod teller;
+mod underlay;
 mod world;
 
 pub use settings::ingress_controllers;

@@ -9,6 +9,7 @@ use crate::due::Due;
 use crate::in_force::{InForce, Rules};
 use crate::inbox::Inbox;
 use crate::observed::Observed;
+use crate::teller::Teller;
 use crate::world::World;
 
 pub use crate::install::CniInstall;
@@ -24,8 +25,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let client = watch::connect(&Access::kubeconfig_or_in_cluster(settings.kubeconfig.clone())).await?;
     let mut inbox = Inbox::open_for_node(&client, &settings.state_dir)?;
     let mut world = World::open(&settings).await?;
-    let mut context = settings.context(world.underlay(&settings.underlay_link).await?);
-    let mut observed = Observed::default();
+    let underlay = world.underlay(&settings.underlay_link).await?;
+    let mut context = settings.context(&underlay)?;
+    inbox.follow_underlay(underlay.clone())?;
+    let teller = Teller::new(client, settings.node.clone());
+    let mut observed = Observed::at(underlay);
     let mut in_force = InForce::default();
     let mut due = Due::default();
     loop {
@@ -39,7 +43,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         if !observed.is_synced() {
             continue;
         }
-        context.attachments.clone_from(&observed.attachments);
+        observed.inform(&mut context);
+        teller.tell(observed.facts(&settings), &observed.snapshot);
         let (plan, findings) = world.timed(|| compile::node_plan(&observed.snapshot, &context));
         if in_force.is_plan(&plan) && !due.is_due(Instant::now()) {
             world.show_endpoints(&in_force, &observed.snapshot);

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use compile::{NodeContext, Underlay};
 use model::Snapshot;
-use types::{AgentAnswer, AgentRequest, Attachment, LinkName};
+use types::{
+    AgentAnswer, AgentRequest, Attachment, LinkName, NetworkMode, NodeFacts, PathFacts, UnderlayFacts,
+};
 
 use crate::event::{Event, Notice};
 use crate::in_force::InForce;
+use crate::settings::Settings;
 
 /// Attachments by container ID and name.
 type Attachments = BTreeMap<(String, LinkName), Attachment>;
@@ -18,12 +22,19 @@ pub(crate) struct Observed {
     pub(crate) snapshot: Snapshot,
     /// What the CNI plugin has given out on this node.
     pub(crate) attachments: Attachments,
+    /// The node's place on the network that joins the nodes; the cluster loop has none.
+    pub(crate) underlay: Option<UnderlayFacts>,
     is_synced: bool,
     is_stopping: bool,
     waiting: Vec<Notice>,
 }
 
 impl Observed {
+    /// Nothing seen yet but the node's place on the underlay.
+    pub(crate) fn at(underlay: UnderlayFacts) -> Self {
+        Self { underlay: Some(underlay), ..Self::default() }
+    }
+
     pub(crate) fn fold(&mut self, event: Event) {
         match event {
             Event::Changes(batch) => {
@@ -34,6 +45,7 @@ impl Observed {
             }
             Event::Notice(notice) => self.waiting.push(notice),
             Event::Attachments(attachments) => self.attachments = by_key(attachments),
+            Event::Underlay(facts) => self.underlay = Some(facts),
             Event::Timer => {}
             Event::Stop => self.is_stopping = true,
         }
@@ -47,6 +59,25 @@ impl Observed {
     /// Whether the process was asked to end.
     pub(crate) fn is_stopping(&self) -> bool {
         self.is_stopping
+    }
+
+    /// Tells the next compilation what this node has by itself.
+    pub(crate) fn inform(&self, context: &mut NodeContext) {
+        context.attachments.clone_from(&self.attachments);
+        if let Some(underlay) = self.underlay.as_ref().and_then(Underlay::of) {
+            context.underlay = underlay;
+        }
+    }
+
+    /// What the cluster is to know of this node; none before the kernel was asked.
+    pub(crate) fn facts(&self, settings: &Settings) -> Option<NodeFacts> {
+        Some(NodeFacts {
+            underlay: self.underlay.clone()?,
+            tunnel: settings.tunnel,
+            links: NetworkMode::Routed,
+            paths: PathFacts::default(),
+            pools: Vec::new(),
+        })
     }
 
     /// Answers the requests that can be answered now; the others wait for a later plan, or give up.

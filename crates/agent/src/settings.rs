@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use compile::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
+use anyhow::Context as _;
+use compile::{ClusterContext, HttpEntry, NodeContext, Underlay};
 use engine_ipam::IpRange;
-use types::{LinkName, NodeName, Port, Prefix};
+use types::{LinkName, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
 
 use crate::install::CniInstall;
 
@@ -79,8 +80,13 @@ pub fn ingress_controllers() -> BTreeSet<String> {
 
 impl Settings {
     /// What `compile` is to know, given the node's place on the underlay.
-    pub(crate) fn context(&self, underlay: Underlay) -> NodeContext {
-        NodeContext {
+    ///
+    /// # Errors
+    /// When the underlay link has no address.
+    pub(crate) fn context(&self, underlay: &UnderlayFacts) -> anyhow::Result<NodeContext> {
+        let underlay = Underlay::of(underlay)
+            .with_context(|| format!("underlay link {} has no address", underlay.link))?;
+        Ok(NodeContext {
             node: self.node.clone(),
             underlay,
             tunnel: self.tunnel,
@@ -94,7 +100,7 @@ impl Settings {
             lb_pools: self.lb_pools.clone(),
             lb_class: self.lb_class.clone(),
             attachments: BTreeMap::new(),
-        }
+        })
     }
 
     fn http_entry(&self) -> Option<HttpEntry> {

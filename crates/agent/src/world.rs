@@ -1,20 +1,17 @@
 //! Everything a node's plan is brought about with: one method per step of the pipeline.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use apply_announce::Announcer;
 use apply_netlink::Netlink;
 use apply_nft::Nft;
-use compile::Underlay;
 use model::Snapshot;
 use plan::{Failure, Finding, NodePlan, Report};
 use serve_admin::{Admin, Stage};
 use serve_dns::DnsServer;
 use serve_gateway::Gateway;
-use types::{LinkName, Prefix};
+use types::{LinkName, UnderlayFacts};
 
 use crate::attachments;
 use crate::blocking::Blocking;
@@ -23,6 +20,7 @@ use crate::in_force::InForce;
 use crate::install::Installer;
 use crate::report::{log_report, timed, timed_compile};
 use crate::settings::Settings;
+use crate::underlay;
 
 /// The kernel, the servers, and those who want to know.
 pub(crate) struct World {
@@ -62,15 +60,9 @@ impl World {
     }
 
     /// This node's place on the network that joins the nodes.
-    pub(crate) async fn underlay(&mut self, link: &LinkName) -> anyhow::Result<Underlay> {
+    pub(crate) async fn underlay(&mut self, link: &LinkName) -> anyhow::Result<UnderlayFacts> {
         let name = link.clone();
-        let facts = self.netlink.run(move |netlink| netlink.facts(&name)).await?;
-        let (address, len): (IpAddr, u8) = facts
-            .addresses
-            .first()
-            .copied()
-            .with_context(|| format!("underlay link {link} has no address"))?;
-        Ok(Underlay { address, subnet: Prefix::new(address, len), link: link.clone(), mtu: facts.mtu })
+        Ok(self.netlink.run(move |netlink| underlay::read(netlink, &name)).await?)
     }
 
     /// Counts the time that a compilation takes.

@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod exec;
 mod kinds;
+mod node_facts;
 mod writer;
 
 pub use cluster::converge;
@@ -18,6 +19,7 @@ pub use events::{EventKind, EventNote, Events, Subject};
 pub use exec::{Exec, ExitStatus, Streams, Terminal, TerminalSize, exec};
 pub use kinds::is_known;
 pub use kube::Client;
+pub use node_facts::tell_node_facts;
 pub use writer::{DeleteOptions, Propagation, Target, Writer};
 
 /// Field manager of every write.

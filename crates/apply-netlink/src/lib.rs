@@ -19,6 +19,7 @@ mod error;
 mod facts;
 mod link;
 mod neighbour;
+mod notices;
 mod pod;
 mod route;
 mod sysctl;
@@ -26,6 +27,7 @@ pub mod underlay;
 
 pub use error::{NetlinkError, Refusal};
 pub use facts::LinkFacts;
+pub use notices::Notices;
 pub use pod::{POD_GATEWAY_V4, POD_GATEWAY_V6};
 
 use channel::Channel;

@@ -73,6 +73,15 @@ impl Netlink {
         })?
     }
 
+    /// Gives a link another MTU, as an administrator of the underlay would.
+    ///
+    /// # Errors
+    /// When there is no such link or the kernel refuses the size.
+    pub fn set_mtu(&mut self, link: &LinkName, mtu: u32) -> Result<(), NetlinkError> {
+        let link = self.channel.existing_link(link)?;
+        self.channel.change_link(&link, Change::default().mtu(mtu))
+    }
+
     /// Sends a destination through a gateway, as the router of an underlay would.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use engine_ipam::IpRange;
-use types::{Attachment, LinkName, NodeName, Port, Prefix};
+use types::{Attachment, LinkName, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
 
 /// What one node knows about itself and its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,16 +50,18 @@ pub struct Underlay {
     pub mtu: u32,
 }
 
-/// How Pods of other nodes are reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TunnelMode {
-    /// Always through the VXLAN tunnel.
-    #[default]
-    Vxlan,
-    /// Always by routes; every node must be on one subnet.
-    Direct,
-    /// By routes to nodes on the same subnet, else through the tunnel.
-    Auto,
+impl Underlay {
+    /// The place that a node's agent tells of; `None` while its link has no address.
+    #[must_use]
+    pub fn of(facts: &UnderlayFacts) -> Option<Self> {
+        let first = facts.addresses.first()?;
+        Some(Self {
+            address: first.address,
+            subnet: Some(first.subnet),
+            link: facts.link.clone(),
+            mtu: facts.mtu,
+        })
+    }
 }
 
 /// Ports of the HTTP entry.

@@ -17,8 +17,10 @@ mod pods;
 mod policy;
 mod services;
 mod status;
+mod told;
 
-pub use context::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
+pub use context::{ClusterContext, HttpEntry, NodeContext, Underlay};
+pub use types::TunnelMode;
 
 use std::collections::BTreeSet;
 
@@ -61,6 +63,7 @@ pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPla
     services::check(snapshot, &context.local_vips(), &mut findings);
     gateway::check(snapshot, &slices, &context.ingress_controllers, &mut findings);
     podnet::check_pod_cidrs(snapshot, &mut findings);
+    told::check(snapshot, &mut findings);
     findings::of_input(snapshot, &mut findings);
     statuses.extend(conditions::of_findings(snapshot, &findings));
     ClusterPlan { pod_cidrs, statuses, findings }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use model::{Node, Snapshot};
 use plan::{LbPlan, LocalAddress, Masquerade, Peer, PeerPath, PodNetwork, Vxlan};
-use types::{IpFamily, LinkName, Mac, NodeName, ObjectRef, Prefix};
+use types::{IpFamily, LinkName, Mac, NodeName, ObjectRef, Prefix, TunnelMode};
 
 use crate::findings::{Findings, error, warning};
 use crate::pods::PodDirectory;
-use crate::{ClusterContext, NodeContext, TunnelMode};
+use crate::{ClusterContext, NodeContext};
 
 /// Name of the tunnel link.
 const VXLAN_LINK: &str = "sealane-vx";

@@ -4,26 +4,23 @@ use anyhow::Context as _;
 use engine_store::{PatchKind, Status, Target, Write, WriteOptions};
 use serde_json::{Value, json};
 use serve_api::ApiHandle;
+use types::{NETWORK_ANNOTATION, NodeName};
 
 use crate::address::{API_PORT, CLUSTER_DNS, KUBERNETES_SERVICE, LabNode, OUTSIDE};
 use crate::rights;
-use crate::settings::NodePath;
 
 /// Version that Nodes report; the API's level with our name.
 const KUBELET_VERSION: &str = "v1.34.0+sealane";
 
-/// Tells how a Node reaches the others, for those who compile plans from the API's objects alone.
-const TUNNEL_ANNOTATION: &str = "sealane.dev/tunnel";
-
 /// Writes what is missing, as the API server itself does with what every cluster has. What a data directory kept stays
-/// as it is, except for what is so anew with each start: statuses of Nodes, how they reach each other, our own rights.
-pub(crate) async fn write(api: &ApiHandle, nodes: &[LabNode], path: NodePath) -> anyhow::Result<()> {
+/// as it is, except for what is so anew with each start: statuses of Nodes, what their agents tell, our own rights.
+pub(crate) async fn write(api: &ApiHandle, nodes: &[LabNode]) -> anyhow::Result<()> {
     let begin = Beginning { api, options: options() };
     for object in objects(nodes) {
         begin.create(object).await?;
     }
     for node in nodes {
-        let annotations = json!({ TUNNEL_ANNOTATION: path.as_str() });
+        let annotations = json!({ NETWORK_ANNOTATION: null });
         let target = begin
             .target(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node.name } }))?;
         begin.merge(target.clone(), json!({ "metadata": { "annotations": annotations } })).await?;
@@ -31,6 +28,18 @@ pub(crate) async fn write(api: &ApiHandle, nodes: &[LabNode], path: NodePath) ->
         begin.patch(status, PatchKind::StrategicMerge, json!({ "status": node_status(node) })).await?;
     }
     Ok(())
+}
+
+/// Whether a Node's agent has told what the node is: until then, plans made from the API's objects alone would guess.
+pub(crate) fn has_told(api: &ApiHandle, node: &NodeName) -> bool {
+    let target = Target {
+        version: "v1".to_owned(),
+        resource: "nodes".to_owned(),
+        name: Some(node.to_string()),
+        ..Target::default()
+    };
+    let told = |node: &Value| node["metadata"]["annotations"][NETWORK_ANNOTATION].is_string();
+    api.read(&target).is_ok_and(|node| told(&node))
 }
 
 fn options() -> WriteOptions {

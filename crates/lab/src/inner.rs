@@ -65,7 +65,7 @@ async fn serve(
     let pods = Arc::new(Pods::default());
     let (handle, root_ca, serving) = serve_api(handover, state, api, &pods, &shutdown)?;
     let lab_nodes: Vec<LabNode> = nodes.iter().map(|(node, _)| node.clone()).collect();
-    bootstrap::write(&handle, &lab_nodes, handover.settings.node_path).await?;
+    bootstrap::write(&handle, &lab_nodes).await?;
     relay::serve(questions, SocketAddr::new(address::OUTSIDE.into(), DNS_PORT)).await?;
     let first = &nodes.first().context("a lab needs at least one node")?;
     let at = |address: IpAddr, port| SocketAddr::new(address, port);
@@ -87,7 +87,7 @@ async fn serve(
     };
     tokio::spawn(storage::clear(drivers.manager.clone(), storage::directory(&handover.settings)));
     tokio::spawn(control::run(drivers));
-    let ready = nodes::wait_until_ready(&nodes, |missing| {
+    let ready = nodes::wait_until_ready(&nodes, &handle, |missing| {
         world::tell(&front, &Message::Waiting(missing));
     });
     let mut ended = std::pin::pin!(front_has_ended(life)?);

@@ -11,12 +11,14 @@ use apply_kube::{Error, Target, Writer};
 use jiff::Timestamp;
 use netns::Netns;
 use serde_json::{Value, json};
+use serve_api::ApiHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::address::{self, LabNode};
+use crate::bootstrap;
 use crate::publish;
 use crate::settings::LabSettings;
 use crate::state::StateDir;
@@ -198,10 +200,14 @@ async fn renew_lease(node: LabNode, writer: Writer) {
 }
 
 /// Waits until every agent is ready and names are answered; says what is missing whenever that changes.
-pub(crate) async fn wait_until_ready(nodes: &[(LabNode, Arc<Netns>)], mut say: impl FnMut(String)) {
+pub(crate) async fn wait_until_ready(
+    nodes: &[(LabNode, Arc<Netns>)],
+    api: &ApiHandle,
+    mut say: impl FnMut(String),
+) {
     let mut said = String::new();
     loop {
-        match missing(nodes).await {
+        match missing(nodes, api).await {
             None => return,
             Some(missing) if missing != said => {
                 say(missing.clone());
@@ -213,13 +219,16 @@ pub(crate) async fn wait_until_ready(nodes: &[(LabNode, Arc<Netns>)], mut say: i
     }
 }
 
-async fn missing(nodes: &[(LabNode, Arc<Netns>)]) -> Option<String> {
+async fn missing(nodes: &[(LabNode, Arc<Netns>)], api: &ApiHandle) -> Option<String> {
     for (node, netns) in nodes {
         if !is_ready(node).await {
             return Some(format!("the agent of {}", node.name));
         }
         if !answers_names(netns).await {
             return Some(format!("DNS on {}", node.name));
+        }
+        if !bootstrap::has_told(api, &node.name) {
+            return Some(format!("what the agent of {} tells of its network", node.name));
         }
     }
     None

@@ -34,7 +34,7 @@ pub enum NodePath {
 }
 
 impl NodePath {
-    /// Its word on command lines and in the annotation `sealane.dev/tunnel`.
+    /// Its word on command lines.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Vxlan => "vxlan",

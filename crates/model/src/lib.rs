@@ -28,7 +28,7 @@ pub use ingresses::{
 };
 pub use namespaces::Namespace;
 pub use network_policies::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
-pub use nodes::Node;
+pub use nodes::{Node, Told};
 pub use pods::{ContainerPort, Pod};
 pub use rejected::Rejected;
 pub use secrets::{Secret, TLS_SECRET_TYPE};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1;
-use types::{NodeName, ObjectRef, Prefix};
+use types::{NETWORK_ANNOTATION, NodeFacts, NodeName, ObjectRef, Prefix};
 
 use crate::conditions::lower_node_conditions;
 use crate::field::{Read, name_of, read_address, read_prefix};
@@ -14,9 +14,6 @@ const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// Label that keeps a Node from taking LoadBalancer traffic (k8s.io/api/core/v1
 /// `LabelNodeExcludeBalancers`).
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
-
-/// Annotation with the word of the agents' `--tunnel`, written by who starts them.
-const TUNNEL_ANNOTATION: &str = "sealane.dev/tunnel";
 
 /// A Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +34,41 @@ pub struct Node {
     pub excluded_from_load_balancers: bool,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
-    /// Annotation `sealane.dev/tunnel`: how it reaches other nodes, as far as the API knows. Its agent has this from
-    /// its command line; it is for who looks from elsewhere.
-    pub tunnel: Option<String>,
+    /// Annotation `sealane.dev/network`: what its agent says of the node's own part of the network. The agent itself
+    /// has this from the kernel; it is for who looks from elsewhere.
+    pub network: Told,
+}
+
+/// What a Node's agent says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing: no agent has run there yet.
+    #[default]
+    Nothing,
+    /// These facts.
+    Facts(Box<NodeFacts>),
+    /// Something that cannot be read, and why.
+    Damaged(String),
+}
+
+impl Told {
+    /// The facts, when there are any that can be read.
+    #[must_use]
+    pub fn facts(&self) -> Option<&NodeFacts> {
+        match self {
+            Self::Facts(facts) => Some(facts),
+            Self::Nothing | Self::Damaged(_) => None,
+        }
+    }
+
+    /// Reads the annotation.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match serde_json::from_str(text) {
+            Ok(facts) => Self::Facts(Box::new(facts)),
+            Err(error) => Self::Damaged(error.to_string()),
+        }
+    }
 }
 
 impl Lower for v1::Node {
@@ -71,8 +100,13 @@ fn read_node(node: &v1::Node) -> Read<Node> {
         conditions: read_conditions(node),
         excluded_from_load_balancers: labels.is_some_and(|labels| labels.contains_key(EXCLUDE_LABEL)),
         deleting: node.metadata.deletion_timestamp.is_some(),
-        tunnel: node.metadata.annotations.as_ref().and_then(|all| all.get(TUNNEL_ANNOTATION)).cloned(),
+        network: read_network(node),
     })
+}
+
+fn read_network(node: &v1::Node) -> Told {
+    let annotation = node.metadata.annotations.as_ref().and_then(|all| all.get(NETWORK_ANNOTATION));
+    annotation.map_or(Told::Nothing, |text| Told::parse(text))
 }
 
 fn read_conditions(node: &v1::Node) -> Conditions {
@@ -100,5 +134,76 @@ fn read_pod_cidrs(node: &v1::Node) -> Read<Vec<Prefix>> {
             .collect(),
         (_, Some(cidr)) if !cidr.is_empty() => Ok(vec![read_prefix(|| "spec.podCIDR".to_owned(), cidr)?]),
         _ => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use types::{FailingPath, NetworkMode, PathFacts, PoolFacts, TunnelMode, UnderlayFacts};
+
+    use super::*;
+
+    fn mk_facts(mtu: u32, peers: Vec<(String, u32, Option<u32>)>, used: u64) -> NodeFacts {
+        let failing =
+            peers.into_iter().map(|(peer, sends, passes)| (NodeName(peer), FailingPath { sends, passes }));
+        let addresses = ["172.31.0.11/24", "fd00::1:b/64"].map(|text| text.parse().expect("an address"));
+        NodeFacts {
+            underlay: UnderlayFacts { link: "eth0".into(), addresses: addresses.into(), mtu },
+            tunnel: TunnelMode::Auto,
+            links: NetworkMode::Routed,
+            paths: PathFacts { probed: true, failing: failing.collect(), more_failing: 0 },
+            pools: vec![PoolFacts {
+                range: "10.244.0.0/24".parse().expect("a range"),
+                size: 254,
+                used,
+                resting: 3,
+            }],
+        }
+    }
+
+    #[test]
+    fn the_annotation_is_short_and_in_words_of_the_api() {
+        let facts = mk_facts(1500, vec![("node-b".to_owned(), 1450, Some(1400))], 7);
+        assert_eq!(
+            serde_json::to_string(&facts).expect("json"),
+            r#"{"underlay":{"link":"eth0","addresses":["172.31.0.11/24","fd00::1:b/64"],"mtu":1500},"#
+                .to_owned()
+                + r#""tunnel":"auto","links":"routed","#
+                + r#""paths":{"probed":true,"failing":{"node-b":{"sends":1450,"passes":1400}}},"#
+                + r#""pools":[{"range":"10.244.0.0/24","size":254,"used":7,"resting":3}]}"#
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_guessed() {
+        let underlay = r#""underlay":{"link":"eth0","addresses":[],"mtu":1500},"links":"routed""#;
+        let read = |rest: &str| Told::parse(&format!("{{{underlay}{rest}}}"));
+        assert!(read(r#","tunnel":"vxlan""#).facts().is_some());
+        for damage in ["", r#","tunnel":"gre""#, r#","tunnel":"vxlan","later":1"#, r#","tunnel":"vxlan"}{"#] {
+            assert!(matches!(read(damage), Told::Damaged(_)), "{damage}");
+        }
+        assert!(matches!(Told::parse(r#"{"addresses":["172.31.0.11"]}"#), Told::Damaged(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn facts_are_read_as_they_were_written(
+            mtu in 0..=u32::MAX,
+            peers in prop::collection::vec(("[a-z0-9.-]{1,20}", 0..=u32::MAX, prop::option::of(0..=u32::MAX)), 0..5),
+            used in 0..=u64::MAX,
+        ) {
+            let facts = mk_facts(mtu, peers, used);
+            let text = serde_json::to_string(&facts).expect("json");
+            prop_assert_eq!(Told::parse(&text), Told::Facts(Box::new(facts)));
+        }
+
+        #[test]
+        fn no_text_is_too_much(text in "\\PC{0,200}", cut in 0..200_usize, put in "\\PC{0,3}") {
+            let _ = Told::parse(&text);
+            let mut damaged = serde_json::to_string(&mk_facts(1500, Vec::new(), 0)).expect("json");
+            damaged.replace_range(cut.min(damaged.len()).., &put);
+            prop_assert!(matches!(Told::parse(&damaged), Told::Damaged(_) | Told::Facts(_)));
+        }
     }
 }

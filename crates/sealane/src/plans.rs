@@ -8,12 +8,10 @@ use std::net::IpAddr;
 
 use agent::node::IpRange;
 use clap::Args;
-use compile::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
+use compile::{ClusterContext, HttpEntry, NodeContext, Underlay};
 use model::Snapshot;
 use plan::Finding;
 use types::{LinkName, Port, Prefix};
-
-use crate::cli::LabTunnel;
 
 /// What the objects of the API do not say about a cluster.
 #[derive(Clone, Debug, Args)]
@@ -63,9 +61,6 @@ pub(crate) struct ClusterFacts {
         help_heading = "Cluster"
     )]
     pub(crate) lb_pool: Vec<IpRange>,
-    /// How Pods of other nodes are reached [default: what the Nodes' annotation sealane.dev/tunnel says, else vxlan].
-    #[arg(long, env = "SEALANE_TUNNEL", value_enum, help_heading = "Cluster")]
-    pub(crate) tunnel: Option<LabTunnel>,
 }
 
 /// What is so in a lab.
@@ -78,31 +73,26 @@ impl Default for ClusterFacts {
             pod_cidr: range("10.244.0.0/16"),
             service_cidr: range("10.96.0.0/16"),
             lb_pool: vec!["172.31.0.200-172.31.0.250".parse().expect("a constant range")],
-            tunnel: None,
         }
     }
 }
 
 impl ClusterFacts {
-    /// What was typed, else what the Node says; where neither does, what agents do without being told.
-    fn tunnel_of(&self, node: &model::Node) -> TunnelMode {
-        match (self.tunnel, node.tunnel.as_deref()) {
-            (Some(LabTunnel::Vxlan), _) => TunnelMode::Vxlan,
-            (Some(LabTunnel::Direct), _) | (None, Some("direct")) => TunnelMode::Direct,
-            (None, _) => TunnelMode::default(),
-        }
-    }
-
+    /// What a Node's agent knows. What the Node does not tell is as agents are without being told, on Ethernet.
     fn context(&self, node: &model::Node) -> Option<NodeContext> {
+        let told = node.network.facts();
+        let underlay = told.and_then(|facts| Underlay::of(&facts.underlay));
+        let address = *node.addresses.first()?;
+        let underlay = underlay.unwrap_or_else(|| Underlay {
+            address,
+            subnet: None,
+            link: LinkName::from("eth0"),
+            mtu: 1500,
+        });
         Some(NodeContext {
             node: node.name.clone(),
-            underlay: Underlay {
-                address: *node.addresses.first()?,
-                subnet: None,
-                link: LinkName::from("eth0"),
-                mtu: 1500,
-            },
-            tunnel: self.tunnel_of(node),
+            underlay,
+            tunnel: told.map(|facts| facts.tunnel).unwrap_or_default(),
             cluster_domain: self.cluster_domain.clone(),
             dns_addresses: self.cluster_dns.iter().copied().collect(),
             pod_cidrs: self.pod_cidr.iter().copied().collect(),

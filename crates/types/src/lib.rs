@@ -5,6 +5,7 @@
 mod address;
 mod attachment;
 mod name;
+mod node_facts;
 mod port;
 mod selector;
 mod verdict;
@@ -12,6 +13,10 @@ mod verdict;
 pub use address::{IpFamily, Mac, Prefix, PrefixError};
 pub use attachment::{AgentAnswer, AgentRequest, Attachment, NetworkMode, NodeNetwork};
 pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
+pub use node_facts::{
+    FailingPath, MOST_FAILING_PATHS, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts, SubnetAddress,
+    SubnetAddressError, TunnelMode, UnderlayFacts,
+};
 pub use port::{Port, PortError, PortProto, Protocol, ProtocolError};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use verdict::Verdict;

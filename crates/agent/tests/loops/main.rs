@@ -7,4 +7,5 @@ mod node;
 mod reading;
 mod server;
 mod test_node;
+mod told;
 mod writing;

@@ -17,7 +17,7 @@ use sealane_agent::node::{CniInstall, Settings, TunnelMode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use types::{AgentAnswer, AgentRequest, Attachment};
+use types::{AgentAnswer, AgentRequest, Attachment, LinkName};
 
 use crate::server::{TestServer, eventually};
 
@@ -121,6 +121,23 @@ impl TestNode {
 
     pub(crate) fn create(&self, object: &Value) -> Value {
         self.runtime.block_on(self.writer.create(object)).expect("created")
+    }
+
+    /// The Node as the API has it.
+    pub(crate) fn node_object(&self) -> Value {
+        self.runtime.block_on(self.writer.merge_patch(&self_target(), &json!({}))).expect("a Node")
+    }
+
+    /// Sets annotations of the Node.
+    pub(crate) fn annotate(&self, annotations: &Value) {
+        let patch = json!({ "metadata": { "annotations": annotations } });
+        self.runtime.block_on(self.writer.merge_patch(&self_target(), &patch)).expect("annotated");
+    }
+
+    /// Gives a link of the node another MTU.
+    pub(crate) fn set_mtu(&self, link: &str, mtu: u32) {
+        let link = LinkName::from(link);
+        self.inside(|| Netlink::open().expect("netlink").set_mtu(&link, mtu)).expect("another MTU");
     }
 
     pub(crate) fn delete(&self, target: &Target) {

@@ -115,7 +115,16 @@ fn our_own_rights_suffice(cluster: &Cluster) {
     };
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     assert_eq!(cluster.post(path, &review("watch", "pods"))["status"]["allowed"], true);
-    assert_eq!(cluster.post(path, &review("patch", "nodes"))["status"]["allowed"], false);
+    assert_eq!(cluster.post(path, &review("patch", "nodes"))["status"]["allowed"], true);
+    for (verb, resource) in
+        [("update", "nodes"), ("delete", "nodes"), ("patch", "pods"), ("patch", "services")]
+    {
+        assert_eq!(
+            cluster.post(path, &review(verb, resource))["status"]["allowed"],
+            false,
+            "{verb} {resource}"
+        );
+    }
     no_refusals(cluster);
 }
 

@@ -1,0 +1,187 @@
+//! What a node's agent tells the cluster of itself: one annotation of its Node, as JSON.
+//!
+//! Field names are camel case; a field that is not known here makes the whole text unreadable, so that nothing is taken
+//! for something else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{IpFamily, LinkName, NetworkMode, NodeName, Prefix};
+
+/// The annotation's name.
+pub const NETWORK_ANNOTATION: &str = "sealane.dev/network";
+
+/// What a node's agent knows of its own part of the network, and nobody else can know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeFacts {
+    /// The node's place on the network that joins the nodes.
+    pub underlay: UnderlayFacts,
+    /// How Pods of other nodes are reached.
+    pub tunnel: TunnelMode,
+    /// How Pods of the node are joined.
+    pub links: NetworkMode,
+    /// What probing the ways to the other nodes has shown.
+    #[serde(default, skip_serializing_if = "PathFacts::is_default")]
+    pub paths: PathFacts,
+    /// How much of the node's Pod ranges is in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<PoolFacts>,
+}
+
+/// A node's place on the network that joins the nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UnderlayFacts {
+    /// The link that faces the other nodes.
+    pub link: LinkName,
+    /// Its addresses, IPv4 first.
+    pub addresses: Vec<SubnetAddress>,
+    /// Its MTU, in bytes.
+    pub mtu: u32,
+}
+
+/// An address and the length of its subnet's prefix, written `172.31.0.11/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct SubnetAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The subnet.
+    pub subnet: Prefix,
+}
+
+/// Why a text is not a [`SubnetAddress`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an address with a prefix length, such as 172.31.0.11/24")]
+pub struct SubnetAddressError {
+    /// What was given.
+    pub text: String,
+}
+
+/// How Pods of other nodes are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TunnelMode {
+    /// Always through the VXLAN tunnel.
+    #[default]
+    Vxlan,
+    /// Always by routes; every node must be on one subnet.
+    Direct,
+    /// By routes to nodes on the same subnet, else through the tunnel.
+    Auto,
+}
+
+/// What probing the ways to the other nodes has shown: every peer that is not named here lets full-size packets pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PathFacts {
+    /// Every peer has been probed at least once since the agent started; one that has just joined may not have been.
+    pub probed: bool,
+    /// Peers that full-size packets do not reach, at most [`MOST_FAILING_PATHS`] of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failing: BTreeMap<NodeName, FailingPath>,
+    /// How many more such peers there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_failing: usize,
+}
+
+/// How many peers [`PathFacts::failing`] names at most: a node that is cut off fails towards all of them, and an object's
+/// annotations share 256 KiB (`TotalAnnotationSizeLimitB` in apimachinery's `validation/objectmeta.go`).
+pub const MOST_FAILING_PATHS: usize = 64;
+
+/// A way to a peer on which full-size packets are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FailingPath {
+    /// Size of the packets that Pods send there, in bytes with the IP header.
+    pub sends: u32,
+    /// The largest that was answered; none when nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes: Option<u32>,
+}
+
+/// How much of one Pod range is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PoolFacts {
+    /// The range.
+    pub range: Prefix,
+    /// Addresses that Pods can have.
+    pub size: u64,
+    /// Addresses that Pods have.
+    pub used: u64,
+    /// Freed addresses that are not given again yet.
+    pub resting: u64,
+}
+
+impl PathFacts {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl SubnetAddress {
+    /// An address in a subnet of this prefix length; `None` when that exceeds the family's width.
+    #[must_use]
+    pub fn new(address: IpAddr, prefix_len: u8) -> Option<Self> {
+        Some(Self { address, subnet: Prefix::new(address, prefix_len)? })
+    }
+
+    /// Address family.
+    #[must_use]
+    pub fn family(self) -> IpFamily {
+        IpFamily::of(self.address)
+    }
+}
+
+impl FromStr for SubnetAddress {
+    type Err = SubnetAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (address, len) = text.split_once('/')?;
+            Self::new(address.parse().ok()?, len.parse().ok()?)
+        };
+        parse().ok_or_else(|| SubnetAddressError { text: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for SubnetAddress {
+    type Error = SubnetAddressError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<SubnetAddress> for String {
+    fn from(address: SubnetAddress) -> Self {
+        address.to_string()
+    }
+}
+
+impl fmt::Display for SubnetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.subnet.len())
+    }
+}
+
+impl fmt::Display for TunnelMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Vxlan => "vxlan",
+            Self::Direct => "direct",
+            Self::Auto => "auto",
+        })
+    }
+}
