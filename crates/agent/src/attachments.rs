@@ -55,7 +55,7 @@ pub(crate) fn write_network(state_dir: &Path, network: &NodeNetwork) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::{Mac, NetworkMode};
+    use types::{Mac, PodLink};
 
     fn mk_directory(name: &str) -> PathBuf {
         let directory = std::env::temp_dir().join(format!("sealane-agent-{name}-{}", std::process::id()));
@@ -73,6 +73,7 @@ mod tests {
             host_link: "sl1".into(),
             host_mac: Mac::derived("host"),
             pod_mac: Mac::derived("pod"),
+            link: None,
         }
     }
 
@@ -98,7 +99,8 @@ mod tests {
     fn the_network_file_is_written_once() {
         let directory = mk_directory("network");
         let prefix = "192.0.2.0/24".to_owned().try_into().expect("prefix");
-        let network = NodeNetwork { pod_cidrs: vec![prefix], mtu: 1450, mode: NetworkMode::Routed };
+        let link = PodLink { mtu: 65_535, path_mtu: 1450, local: vec![prefix], ..PodLink::default() };
+        let network = NodeNetwork { pod_cidrs: vec![prefix], link };
         write_network(&directory, &network).expect("written");
         let modified = || std::fs::metadata(directory.join("network.json")).and_then(|file| file.modified());
         let before = modified().expect("there");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plan::{NodePlan, Report, Revision};
-use types::{NetworkMode, NodeNetwork};
+use types::NodeNetwork;
 
 /// The last plan; none before the first.
 #[derive(Clone, Debug, Default)]
@@ -62,10 +62,6 @@ impl InForce {
     pub(crate) fn network(&self) -> Option<NodeNetwork> {
         let podnet = &self.plan.as_ref()?.podnet;
         let pod_cidrs = podnet.pod_cidrs.clone();
-        (!pod_cidrs.is_empty()).then_some(NodeNetwork {
-            pod_cidrs,
-            mtu: podnet.mtu,
-            mode: NetworkMode::Routed,
-        })
+        (!pod_cidrs.is_empty()).then(|| NodeNetwork { pod_cidrs, link: podnet.link.clone() })
     }
 }

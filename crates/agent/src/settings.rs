@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use compile::{ClusterContext, HttpEntry, NodeContext, Underlay};
+use compile::{ClusterContext, HttpEntry, NodeContext, PodLinkMtu, Underlay};
 use engine_ipam::IpRange;
 use types::{LinkName, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
 
@@ -36,6 +36,8 @@ pub struct Settings {
     pub underlay_link: LinkName,
     /// How Pods of other nodes are reached.
     pub tunnel: TunnelMode,
+    /// MTU of the links between Pods and the node.
+    pub pod_link_mtu: PodLinkMtu,
     /// Port of the HTTP entry; none turns it off.
     pub http_port: Option<Port>,
     /// Port of the HTTPS entry; none turns it off.
@@ -90,6 +92,7 @@ impl Settings {
             node: self.node.clone(),
             underlay,
             tunnel: self.tunnel,
+            pod_link_mtu: self.pod_link_mtu,
             cluster_domain: self.cluster_domain.clone(),
             dns_addresses: self.dns_addresses.clone(),
             pod_cidrs: self.pod_cidrs.clone(),

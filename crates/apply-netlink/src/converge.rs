@@ -1,9 +1,10 @@
 //! A node's side of the Pod network: make the kernel's state equal to the plan, writing only what differs.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use netlink_packet_route::link::InfoKind;
-use plan::{Failure, PeerPath, PodNetwork, Report, Vxlan};
+use plan::{Failure, PodNetwork, Report, Via, Vxlan};
 use types::{IpFamily, LinkName, Prefix};
 
 use crate::address::{LinkAddress, UseAsSource};
@@ -189,14 +190,15 @@ impl Round<'_> {
         let tunnel = plan
             .vxlan
             .as_ref()
-            .and_then(|vxlan| Some((owned(&links, &vxlan.link, &InfoKind::Vxlan)?, vxlan.address)));
+            .and_then(|vxlan| Some((owned(&links, &vxlan.link, &InfoKind::Vxlan)?, &vxlan.addresses)));
         let mut wanted = BTreeSet::new();
         if let Some(link) = local {
             let addresses = plan.local_addresses.keys();
             wanted.extend(addresses.map(|address| LinkAddress::host(link, *address, UseAsSource::Never)));
         }
-        if let Some((link, address)) = tunnel {
-            wanted.insert(LinkAddress::host(link, address, UseAsSource::Anywhere));
+        if let Some((link, addresses)) = tunnel {
+            let inner = |address: &IpAddr| LinkAddress::host(link, *address, UseAsSource::Anywhere);
+            wanted.extend(addresses.iter().map(inner));
         }
         let on_ours = |address: &&LinkAddress| {
             Some(address.link) == local || tunnel.is_some_and(|(link, _)| link == address.link)
@@ -219,9 +221,11 @@ impl Round<'_> {
         let Some(links) = self.read("links", Channel::links) else { return };
         // Without the link, its own failure is in the report already; so too below.
         let Some(link) = owned(&links, &vxlan.link, &InfoKind::Vxlan) else { return };
-        let peers = plan.peers.values().filter_map(|peer| match peer.path {
-            PeerPath::Vxlan { address, mac } => Some((address, mac, peer.underlay)),
-            PeerPath::Direct => None,
+        let paths =
+            plan.peers.values().flat_map(|peer| peer.paths.values().map(move |path| (peer, path.via)));
+        let peers = paths.filter_map(|(peer, via)| match via {
+            Via::Vxlan { address, mac } => Some((address, mac, peer.underlay)),
+            Via::Direct { .. } => None,
         });
         let (mut neighbours, mut fdb) = (BTreeSet::new(), BTreeSet::new());
         for (address, mac, remote) in peers {
@@ -272,17 +276,15 @@ impl Round<'_> {
         let vxlan = plan.vxlan.as_ref();
         let tunnel = vxlan.and_then(|vxlan| owned(&links, &vxlan.link, &InfoKind::Vxlan));
         let mut wanted = Vec::new();
-        for peer in plan.peers.values() {
-            let nexthop = match peer.path {
-                PeerPath::Direct => Nexthop::Via(peer.underlay),
-                PeerPath::Vxlan { address, .. } => {
+        for (destination, path) in plan.peers.values().flat_map(|peer| &peer.paths) {
+            let nexthop = match path.via {
+                Via::Direct { nexthop } => Nexthop::Via(nexthop),
+                Via::Vxlan { address, .. } => {
                     let Some(tunnel) = tunnel else { continue };
                     Nexthop::ViaOnLink(address, tunnel)
                 }
             };
-            wanted.extend(
-                peer.pod_cidrs.iter().map(|destination| KernelRoute { destination: *destination, nexthop }),
-            );
+            wanted.push(KernelRoute::new(*destination, nexthop).with_mtu(path.mtu));
         }
         let pod_links: BTreeSet<_> =
             links.iter().filter(|link| link.is_pod_link()).map(|link| link.index).collect();

@@ -2,12 +2,17 @@
 //!
 //! The Pod's side has its addresses and a default route through an address that nobody has, whose link-layer address is
 //! written down; so the Pod never asks for a neighbour. The node's side has a route to each address and no address.
+//!
+//! The link may be larger than the path to other nodes. Then the default route has the path's MTU, so that TCP announces
+//! a segment size and datagrams are cut into fragments that get everywhere, and only routes to what never leaves the
+//! node have not. When the path becomes narrower, or such a range moves to another node, the node's own routes say so:
+//! it answers packets that are too large (ICMP, RFC 1191 and RFC 8201), and the Pod's kernel remembers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 
 use netns::{Netns, run_in};
-use types::{Attachment, IpFamily, LinkName, Mac, Prefix};
+use types::{Attachment, IpFamily, LinkName, Mac, PodLink, Prefix};
 
 use crate::address::{LinkAddress, UseAsSource};
 use crate::error::unless;
@@ -29,15 +34,21 @@ impl Netlink {
     ///
     /// # Errors
     /// [`NetlinkError::ForeignLink`] when the Pod has a link of that name already; otherwise what the kernel refused.
-    pub fn attach(&mut self, netns: &Netns, attachment: &Attachment, mtu: u32) -> Result<(), NetlinkError> {
+    pub fn attach(
+        &mut self,
+        netns: &Netns,
+        attachment: &Attachment,
+        link: &PodLink,
+    ) -> Result<(), NetlinkError> {
         run_in(netns, || refuse_existing(&attachment.ifname))??;
-        let end = |name, mac: Mac| VethEnd { name, mac: Some(mac), mtu: Some(mtu) };
+        let end = |name, mac: Mac| VethEnd { name, mac: Some(mac), mtu: Some(link.mtu) };
         let host = end(&attachment.host_link, attachment.host_mac);
         let pod = end(&attachment.ifname, attachment.pod_mac);
         // When this fails, a link of that name may be somebody's, so nothing is removed.
         self.channel.make_veth(host, pod, netns.as_raw_fd())?;
         // The Pod is configured before the host's end comes up, so nothing gets in before its routes are complete.
-        let configured = run_in(netns, || configure_inside(attachment)).map_err(NetlinkError::from).flatten();
+        let configured =
+            run_in(netns, || configure_inside(attachment, link)).map_err(NetlinkError::from).flatten();
         let attached = configured.and_then(|()| self.route_pod(attachment));
         if attached.is_err() {
             // The first error counts; DEL or GC comes again for what cannot be removed now.
@@ -101,7 +112,7 @@ impl Netlink {
         for address in &attachment.addresses {
             let (link, address, mac) = (link.index, *address, attachment.pod_mac);
             self.channel.put_neighbour(Neighbour { link, address, mac })?;
-            let route = KernelRoute { destination: Prefix::host(address), nexthop: Nexthop::Link(link) };
+            let route = KernelRoute::new(Prefix::host(address), Nexthop::Link(link));
             self.channel.add_route(&route)?;
         }
         Ok(())
@@ -119,9 +130,9 @@ impl Netlink {
         if link.mac != Some(attachment.host_mac) {
             missing.push(format!("link {} of the node has another link-layer address", link.name));
         }
+        verify_mtu(link, attachment, "node", missing);
         for address in &attachment.addresses {
-            let nexthop = Nexthop::Link(link.index);
-            let route = KernelRoute { destination: Prefix::host(*address), nexthop };
+            let route = KernelRoute::new(Prefix::host(*address), Nexthop::Link(link.index));
             if !self.channel.routes(IpFamily::of(*address))?.iter().any(|actual| route.is(actual)) {
                 missing.push(format!("the node has no route to {address}"));
             }
@@ -149,17 +160,31 @@ fn refuse_existing(ifname: &LinkName) -> Result<(), NetlinkError> {
     }
 }
 
-fn configure_inside(attachment: &Attachment) -> Result<(), NetlinkError> {
+/// The Pod's routes of one family.
+fn inside_routes(family: IpFamily, link: u32, pod_link: &PodLink) -> Vec<KernelRoute> {
+    let gateway = gateway(family);
+    let via = |destination| KernelRoute::new(destination, Nexthop::ViaOnLink(gateway, link));
+    let default = via(everything(gateway));
+    if pod_link.mtu <= pod_link.path_mtu {
+        return vec![default];
+    }
+    let local = pod_link.local.iter().filter(|range| range.family() == family);
+    std::iter::once(default.with_mtu(pod_link.path_mtu)).chain(local.map(|range| via(*range))).collect()
+}
+
+fn configure_inside(attachment: &Attachment, pod_link: &PodLink) -> Result<(), NetlinkError> {
     let channel = &mut Netlink::open()?.channel;
     let link = channel.existing_link(&attachment.ifname)?;
     channel.change_link(&link, Change::default().up())?;
     let link = link.index;
     for address in &attachment.addresses {
-        let gateway = gateway(IpFamily::of(*address));
+        let family = IpFamily::of(*address);
         channel.add_address(LinkAddress::host(link, *address, UseAsSource::Anywhere))?;
-        channel.put_neighbour(Neighbour { link, address: gateway, mac: attachment.host_mac })?;
-        let nexthop = Nexthop::ViaOnLink(gateway, link);
-        channel.add_route(&KernelRoute { destination: everything(gateway), nexthop })?;
+        let (address, mac) = (gateway(family), attachment.host_mac);
+        channel.put_neighbour(Neighbour { link, address, mac })?;
+        for route in inside_routes(family, link, pod_link) {
+            channel.add_route(&route)?;
+        }
     }
     Ok(())
 }
@@ -176,20 +201,44 @@ fn verify_inside(attachment: &Attachment) -> Result<Vec<String>, NetlinkError> {
     if link.mac != Some(attachment.pod_mac) {
         missing.push(format!("link {} of the Pod has another link-layer address", link.name));
     }
+    verify_mtu(&link, attachment, "Pod", &mut missing);
     let held = channel.addresses()?;
     for address in &attachment.addresses {
         let family = IpFamily::of(*address);
-        let gateway = gateway(family);
         if !held.contains(&LinkAddress::host(link.index, *address, UseAsSource::Anywhere)) {
             missing.push(format!("the Pod does not have address {address}"));
         }
-        let route = KernelRoute {
-            destination: everything(gateway),
-            nexthop: Nexthop::ViaOnLink(gateway, link.index),
-        };
-        if !channel.routes(family)?.iter().any(|actual| route.is(actual)) {
-            missing.push(format!("the Pod has no default route through {gateway}"));
+        let routes = channel.routes(family)?;
+        match &attachment.link {
+            Some(pod_link) => {
+                let wanted = inside_routes(family, link.index, pod_link);
+                let lost = wanted.iter().filter(|route| !routes.iter().any(|actual| route.is(actual)));
+                missing.extend(lost.map(|route| lost_route(route, gateway(family))));
+            }
+            // Made before MTUs were written down: any default route of ours will do.
+            None if routes.iter().any(|actual| actual.destination == everything(gateway(family))) => {}
+            None => missing.push(format!("the Pod has no default route through {}", gateway(family))),
         }
     }
     Ok(missing)
+}
+
+fn lost_route(route: &KernelRoute, gateway: IpAddr) -> String {
+    let what = match route.destination.len() {
+        0 => "default route".to_owned(),
+        _ => format!("route to {}", route.destination),
+    };
+    let mtu = route.mtu.map(|mtu| format!(" with MTU {mtu}")).unwrap_or_default();
+    format!("the Pod has no {what} through {gateway}{mtu}")
+}
+
+fn verify_mtu(link: &Link, attachment: &Attachment, whose: &str, missing: &mut Vec<String>) {
+    if let Some(wanted) = &attachment.link
+        && link.mtu != wanted.mtu
+    {
+        missing.push(format!(
+            "link {} of the {whose} has MTU {} in place of {}",
+            link.name, link.mtu, wanted.mtu
+        ));
+    }
 }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use types::{IpFamily, Prefix};
@@ -20,6 +21,8 @@ const OURS: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
 pub(crate) struct KernelRoute {
     pub(crate) destination: Prefix,
     pub(crate) nexthop: Nexthop,
+    /// Larger packets do not get there in one piece, although the link would carry them.
+    pub(crate) mtu: Option<u32>,
 }
 
 /// Where a route leads.
@@ -40,9 +43,20 @@ pub(crate) struct ActualRoute {
     via: Option<IpAddr>,
     pub(crate) link: Option<u32>,
     is_onlink: bool,
+    mtu: Option<u32>,
 }
 
 impl KernelRoute {
+    /// A route without an MTU of its own.
+    pub(crate) fn new(destination: Prefix, nexthop: Nexthop) -> Self {
+        Self { destination, nexthop, mtu: None }
+    }
+
+    /// The same with an MTU.
+    pub(crate) fn with_mtu(self, mtu: u32) -> Self {
+        Self { mtu: Some(mtu), ..self }
+    }
+
     fn message(&self, protocol: RouteProtocol) -> RouteMessage {
         let mut message = RouteMessage::default();
         message.header = RouteHeader {
@@ -66,6 +80,9 @@ impl KernelRoute {
                 message.attributes.push(RouteAttribute::Oif(link));
             }
         }
+        if let Some(mtu) = self.mtu {
+            message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+        }
         message
     }
 
@@ -78,7 +95,7 @@ impl KernelRoute {
                 actual.via == Some(address) && actual.link == Some(link) && actual.is_onlink
             }
         };
-        nexthop && self.destination == actual.destination
+        nexthop && self.destination == actual.destination && self.mtu == actual.mtu
     }
 }
 
@@ -90,18 +107,19 @@ impl ActualRoute {
             AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
             _ => return None,
         };
-        let (mut destination, mut via, mut link) = (unspecified, None, None);
+        let (mut destination, mut via, mut link, mut mtu) = (unspecified, None, None, None);
         for attribute in &message.attributes {
             match attribute {
                 RouteAttribute::Destination(address) => destination = ip(address)?,
                 RouteAttribute::Gateway(address) => via = ip(address),
                 RouteAttribute::Oif(index) => link = Some(*index),
+                RouteAttribute::Metrics(metrics) => mtu = metrics.iter().find_map(mtu_of),
                 _ => {}
             }
         }
         let destination = Prefix::new(destination, message.header.destination_prefix_length)?;
         let is_onlink = message.header.flags.contains(RouteFlags::Onlink);
-        is_ours.then_some(Self { destination, via, link, is_onlink })
+        is_ours.then_some(Self { destination, via, link, is_onlink, mtu })
     }
 }
 
@@ -160,6 +178,13 @@ impl Channel {
         };
         message.attributes.push(RouteAttribute::Destination(destination.first().into()));
         self.write(|| format!("delete route {destination}"), RouteNetlinkMessage::DelRoute(message), 0)
+    }
+}
+
+fn mtu_of(metric: &RouteMetric) -> Option<u32> {
+    match metric {
+        RouteMetric::Mtu(mtu) => Some(*mtu),
+        _ => None,
     }
 }
 

@@ -68,7 +68,7 @@ impl Netlink {
             let use_as_source = UseAsSource::Anywhere;
             inside.channel.add_address(LinkAddress { link, address, prefix_len, use_as_source })?;
             let Some(gateway) = port.gateway else { return Ok(()) };
-            let route = KernelRoute { destination: everything(gateway), nexthop: Nexthop::Via(gateway) };
+            let route = KernelRoute::new(everything(gateway), Nexthop::Via(gateway));
             inside.channel.add_static_route(&route)
         })?
     }
@@ -87,7 +87,7 @@ impl Netlink {
     /// # Errors
     /// When the gateway cannot be reached directly.
     pub fn route_through(&mut self, destination: Prefix, gateway: IpAddr) -> Result<(), NetlinkError> {
-        let route = KernelRoute { destination, nexthop: Nexthop::Via(gateway) };
+        let route = KernelRoute::new(destination, Nexthop::Via(gateway));
         unless(self.channel.add_static_route(&route), &[libc::EEXIST])
     }
 }

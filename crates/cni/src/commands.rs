@@ -45,7 +45,7 @@ fn add(call: &Invocation, config: &NetworkConfig, store: &Store) -> Result<AddRe
     let netns = open(&call.netns)?;
     let attachment = reserve(call, config, store, &network)?;
     let attached = open_netlink().and_then(|mut netlink| {
-        netlink.attach(&netns, &attachment, network.mtu).map_err(network_error("attach the Pod"))
+        netlink.attach(&netns, &attachment, &network.link).map_err(network_error("attach the Pod"))
     });
     if let Err(error) = attached {
         // The kernel holds nothing of a failed attach. The first error counts; DEL and GC come after.
@@ -56,7 +56,7 @@ fn add(call: &Invocation, config: &NetworkConfig, store: &Store) -> Result<AddRe
         let _ = del(call, store);
         return Err(error);
     }
-    Ok(AddResult::new(&config.cni_version, &attachment, network.mtu))
+    Ok(AddResult::new(&config.cni_version, &attachment, &network.link))
 }
 
 /// Chooses addresses and writes them down before anything is made, so that nobody else gets them.
@@ -95,6 +95,7 @@ fn reserve(
         host_link: host_link(&call.container_id, &call.ifname),
         host_mac: Mac::derived(&format!("{} {} host", call.container_id, call.ifname)),
         pod_mac: config.wished_mac()?.unwrap_or(derived),
+        link: Some(network.link.clone()),
         addresses,
     };
     store.put(&attachment)?;

@@ -1,7 +1,7 @@
 //! What goes to standard output, in the shape of each version.
 
 use serde::Serialize;
-use types::{Attachment, IpFamily};
+use types::{Attachment, IpFamily, PodLink};
 
 use crate::CniError;
 
@@ -41,8 +41,11 @@ struct Ip {
 
 #[derive(Debug, Serialize)]
 struct Route {
-    dst: &'static str,
+    dst: String,
     gw: String,
+    /// Since 1.1.0; where it is missing, the link's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtu: Option<u32>,
 }
 
 /// Empty: kubelet writes the Pod's resolver configuration.
@@ -77,8 +80,8 @@ pub(crate) enum Answer {
 }
 
 impl AddResult {
-    pub(crate) fn new(version: &str, attachment: &Attachment, mtu: u32) -> Self {
-        let mtu = (version >= "1.1.0").then_some(mtu);
+    pub(crate) fn new(version: &str, attachment: &Attachment, link: &PodLink) -> Self {
+        let mtu = (version >= "1.1.0").then_some(link.mtu);
         let host = Interface {
             name: attachment.host_link.to_string(),
             mac: attachment.host_mac.to_string(),
@@ -101,12 +104,20 @@ impl AddResult {
             gateway: gateway(family),
             interface: 1,
         });
-        let routes = families.clone().map(|(_, family)| Route {
-            dst: match family {
-                IpFamily::V4 => "0.0.0.0/0",
-                IpFamily::V6 => "::/0",
-            },
-            gw: gateway(family),
+        let is_narrowed = link.path_mtu < link.mtu;
+        let routes = families.clone().flat_map(|(_, family)| {
+            let default = Route {
+                dst: match family {
+                    IpFamily::V4 => "0.0.0.0/0".to_owned(),
+                    IpFamily::V6 => "::/0".to_owned(),
+                },
+                gw: gateway(family),
+                mtu: (is_narrowed && version >= "1.1.0").then_some(link.path_mtu),
+            };
+            let local = link.local.iter().filter(move |range| is_narrowed && range.family() == family);
+            let local =
+                local.map(move |range| Route { dst: range.to_string(), gw: gateway(family), mtu: None });
+            std::iter::once(default).chain(local)
         });
         Self {
             cni_version: version.to_owned(),

@@ -1,10 +1,12 @@
 //! What a compilation must know besides the cluster's objects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use engine_ipam::IpRange;
-use types::{Attachment, LinkName, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
+use types::{Attachment, LinkName, NodeName, Port, Prefix, SubnetAddress, TunnelMode, UnderlayFacts};
 
 /// What one node knows about itself and its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct NodeContext {
     pub underlay: Underlay,
     /// How Pods of other nodes are reached.
     pub tunnel: TunnelMode,
+    /// MTU of the links between Pods and this node.
+    pub pod_link_mtu: PodLinkMtu,
     /// Cluster domain, such as `cluster.local`.
     pub cluster_domain: String,
     /// The cluster DNS addresses, held by every node; at most one per family.
@@ -40,13 +44,11 @@ pub struct NodeContext {
 /// A node's place on the network that joins the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Underlay {
-    /// The node's address.
-    pub address: IpAddr,
-    /// The subnet the address is on; peers in it can be reached without a tunnel.
-    pub subnet: Option<Prefix>,
-    /// The link that has the address.
+    /// The link that leads there.
     pub link: LinkName,
-    /// The link's MTU, in bytes.
+    /// Its addresses, IPv4 first.
+    pub addresses: Vec<UnderlayAddress>,
+    /// Its MTU, in bytes.
     pub mtu: u32,
 }
 
@@ -54,13 +56,74 @@ impl Underlay {
     /// The place that a node's agent tells of; `None` while its link has no address.
     #[must_use]
     pub fn of(facts: &UnderlayFacts) -> Option<Self> {
-        let first = facts.addresses.first()?;
-        Some(Self {
-            address: first.address,
-            subnet: Some(first.subnet),
-            link: facts.link.clone(),
-            mtu: facts.mtu,
-        })
+        let held =
+            |held: &SubnetAddress| UnderlayAddress { address: held.address, subnet: Some(held.subnet) };
+        let addresses: Vec<_> = facts.addresses.iter().map(held).collect();
+        let mtu = facts.mtu;
+        (!addresses.is_empty()).then(|| Self { link: facts.link.clone(), addresses, mtu })
+    }
+}
+
+/// An address of the link that leads to the other nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnderlayAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The subnet it is on; peers in it can be reached without a tunnel.
+    pub subnet: Option<Prefix>,
+}
+
+/// MTU of the links between Pods and their node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodLinkMtu {
+    /// That of the path to other nodes.
+    Path,
+    /// This many bytes, or that of the path where that is more.
+    Bytes(u32),
+}
+
+/// Why something is not a [`PodLinkMtu`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodLinkMtuError {
+    /// What was given.
+    pub text: String,
+}
+
+impl fmt::Display for PodLinkMtuError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is neither `path` nor a number of bytes from 1280 to 65535", self.text)
+    }
+}
+
+impl std::error::Error for PodLinkMtuError {}
+
+impl FromStr for PodLinkMtu {
+    type Err = PodLinkMtuError;
+
+    /// `path`, or bytes: no less than IPv6 needs (RFC 8200, section 5), no more than a veth can have.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = text.parse().ok().filter(|bytes| (1280..=65_535).contains(bytes));
+        match (text, bytes) {
+            ("path", _) => Ok(Self::Path),
+            (_, Some(bytes)) => Ok(Self::Bytes(bytes)),
+            _ => Err(PodLinkMtuError { text: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for PodLinkMtu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path => f.write_str("path"),
+            Self::Bytes(bytes) => write!(f, "{bytes}"),
+        }
+    }
+}
+
+/// As large as a veth can be (`ETH_MAX_MTU` of the kernel's `if_ether.h`).
+impl Default for PodLinkMtu {
+    fn default() -> Self {
+        Self::Bytes(65_535)
     }
 }
 

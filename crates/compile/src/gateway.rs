@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use model::Snapshot;
 use plan::GatewayPlan;
 
-use crate::NodeContext;
 use crate::endpoints::SlicesByService;
 use crate::findings::Findings;
+use crate::{NodeContext, underlay};
 
 mod annotations;
 mod backends;
@@ -29,7 +29,7 @@ pub(crate) fn compile(
     let certificates = tls::certificates(snapshot, &routes.served, findings);
     let default_backend = routes.default_backend.clone();
     GatewayPlan {
-        addresses: context.http_entry.iter().map(|_| context.underlay.address).collect(),
+        addresses: context.http_entry.iter().flat_map(|_| underlay::all(snapshot, context)).collect(),
         http_port: context.http_entry.and_then(|entry| entry.http),
         https_port: context.http_entry.and_then(|entry| entry.https),
         hosts: routes.into_hosts(findings),

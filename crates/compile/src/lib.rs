@@ -18,8 +18,11 @@ mod policy;
 mod services;
 mod status;
 mod told;
+mod underlay;
 
-pub use context::{ClusterContext, HttpEntry, NodeContext, Underlay};
+pub use context::{
+    ClusterContext, HttpEntry, NodeContext, PodLinkMtu, PodLinkMtuError, Underlay, UnderlayAddress,
+};
 pub use types::TunnelMode;
 
 use std::collections::BTreeSet;

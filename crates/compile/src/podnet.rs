@@ -1,15 +1,17 @@
-//! The Pod network of one node: peers and paths to them, addresses the node holds, masquerading; and Pod ranges.
+//! The Pod network of one node: links, tunnel, addresses the node holds, masquerading; and Pod ranges.
+
+mod peers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{Node, Snapshot};
-use plan::{LbPlan, LocalAddress, Masquerade, Peer, PeerPath, PodNetwork, Vxlan};
-use types::{IpFamily, LinkName, Mac, NodeName, ObjectRef, Prefix, TunnelMode};
+use model::Snapshot;
+use plan::{LbPlan, LocalAddress, Masquerade, PodNetwork, Via, Vxlan};
+use types::{IpFamily, LinkName, Mac, NetworkMode, NodeName, ObjectRef, PodLink, Prefix, TunnelMode};
 
 use crate::findings::{Findings, error, warning};
 use crate::pods::PodDirectory;
-use crate::{ClusterContext, NodeContext};
+use crate::{ClusterContext, NodeContext, PodLinkMtu, underlay};
 
 /// Name of the tunnel link.
 const VXLAN_LINK: &str = "sealane-vx";
@@ -30,17 +32,13 @@ pub(crate) fn compile(
     findings: &mut Findings,
 ) -> PodNetwork {
     let pod_cidrs = own_pod_cidrs(snapshot, context, findings);
-    let peers = peers(snapshot, context, &pod_cidrs, findings);
-    let mtu = match context.tunnel {
-        TunnelMode::Direct => context.underlay.mtu,
-        // Also in mode Auto without a tunnel now: a node on another subnet may join while Pods are running.
-        TunnelMode::Vxlan | TunnelMode::Auto => tunnel_mtu(context),
-    };
-    let needs_tunnel = peers.values().any(|peer| matches!(peer.path, PeerPath::Vxlan { .. }));
-    let inner = pod_cidrs.first().filter(|_| needs_tunnel).map(|cidr| cidr.first());
+    let tunnel = tunnel(snapshot, context, &pod_cidrs);
+    let peers = peers::compile(snapshot, context, &pod_cidrs, tunnel.as_ref(), findings);
+    let is_tunnelled = |path: &plan::PeerPath| matches!(path.via, Via::Vxlan { .. });
+    let needs_tunnel = peers.values().flat_map(|peer| peer.paths.values()).any(is_tunnelled);
     PodNetwork {
-        mtu,
-        vxlan: inner.map(|address| vxlan(context, address)),
+        link: pod_link(context, tunnel.as_ref(), &pod_cidrs),
+        vxlan: tunnel.filter(|_| needs_tunnel),
         peers,
         local_addresses: local_addresses(context, lb),
         local_pods: pods.local().clone(),
@@ -49,24 +47,35 @@ pub(crate) fn compile(
     }
 }
 
-fn tunnel_mtu(context: &NodeContext) -> u32 {
-    let overhead = match IpFamily::of(context.underlay.address) {
+/// The tunnel of this node, should it need one.
+fn tunnel(snapshot: &Snapshot, context: &NodeContext, pod_cidrs: &[Prefix]) -> Option<Vxlan> {
+    if context.tunnel == TunnelMode::Direct || pod_cidrs.is_empty() {
+        return None;
+    }
+    let underlay = underlay::primary(snapshot, context)?.address;
+    let overhead = match IpFamily::of(underlay) {
         IpFamily::V4 => VXLAN_OVERHEAD_V4,
         IpFamily::V6 => VXLAN_OVERHEAD_V6,
     };
-    context.underlay.mtu.saturating_sub(overhead)
-}
-
-fn vxlan(context: &NodeContext, address: IpAddr) -> Vxlan {
-    Vxlan {
+    Some(Vxlan {
         link: LinkName::from(VXLAN_LINK),
         vni: VXLAN_VNI,
         port: VXLAN_PORT,
-        underlay: context.underlay.address,
-        address,
+        underlay,
+        addresses: pod_cidrs.iter().map(|range| range.first()).collect(),
         mac: tunnel_mac(&context.node),
-        mtu: tunnel_mtu(context),
-    }
+        mtu: context.underlay.mtu.saturating_sub(overhead),
+    })
+}
+
+fn pod_link(context: &NodeContext, tunnel: Option<&Vxlan>, pod_cidrs: &[Prefix]) -> PodLink {
+    // Also in mode Auto without a tunnel now: a node on another subnet may join while Pods are running.
+    let path_mtu = tunnel.map_or(context.underlay.mtu, |tunnel| tunnel.mtu);
+    let mtu = match context.pod_link_mtu {
+        PodLinkMtu::Path => path_mtu,
+        PodLinkMtu::Bytes(bytes) => bytes.max(path_mtu),
+    };
+    PodLink { mode: NetworkMode::Routed, mtu, path_mtu, local: pod_cidrs.to_vec() }
 }
 
 /// The link-layer address of a node's tunnel link, which every node works out for itself and for its peers.
@@ -86,46 +95,6 @@ fn own_pod_cidrs(snapshot: &Snapshot, context: &NodeContext, findings: &mut Find
     }
 }
 
-/// The other nodes; of two whose ranges overlap, the one with the lower name keeps its route.
-fn peers(
-    snapshot: &Snapshot,
-    context: &NodeContext,
-    own: &[Prefix],
-    findings: &mut Findings,
-) -> BTreeMap<NodeName, Peer> {
-    check_pod_cidrs(snapshot, findings);
-    let mut taken: Vec<Prefix> = own.to_vec();
-    let mut peers = BTreeMap::new();
-    for node in snapshot.nodes.values().filter(|node| node.name != context.node) {
-        let overlaps = |cidr: &Prefix| taken.iter().any(|other| other.overlaps(*cidr));
-        let pod_cidrs: Vec<Prefix> = node.pod_cidrs.iter().filter(|cidr| !overlaps(cidr)).copied().collect();
-        let (Some(first), Some(underlay)) = (pod_cidrs.first(), underlay_address(node, context)) else {
-            continue;
-        };
-        let path = match uses_tunnel(context, underlay) {
-            true => PeerPath::Vxlan { address: first.first(), mac: tunnel_mac(&node.name) },
-            false => PeerPath::Direct,
-        };
-        taken.extend(&pod_cidrs);
-        peers.insert(node.name.clone(), Peer { underlay, pod_cidrs, path });
-    }
-    peers
-}
-
-/// A peer's address of the family that this node uses on the underlay.
-fn underlay_address(node: &Node, context: &NodeContext) -> Option<IpAddr> {
-    let family = IpFamily::of(context.underlay.address);
-    node.addresses.iter().copied().find(|address| IpFamily::of(*address) == family)
-}
-
-fn uses_tunnel(context: &NodeContext, peer: IpAddr) -> bool {
-    match context.tunnel {
-        TunnelMode::Vxlan => true,
-        TunnelMode::Direct => false,
-        TunnelMode::Auto => !context.underlay.subnet.is_some_and(|subnet| subnet.contains(peer)),
-    }
-}
-
 fn local_addresses(context: &NodeContext, lb: &LbPlan) -> BTreeMap<IpAddr, LocalAddress> {
     let lb = lb.announce.keys().map(|address| (*address, LocalAddress::LoadBalancer));
     let dns = context.dns_addresses.iter().map(|address| (*address, LocalAddress::Dns));
@@ -134,7 +103,7 @@ fn local_addresses(context: &NodeContext, lb: &LbPlan) -> BTreeMap<IpAddr, Local
 
 fn masquerade(snapshot: &Snapshot, context: &NodeContext, own: &[Prefix]) -> Masquerade {
     let nodes = snapshot.nodes.values().flat_map(|node| node.addresses.iter().copied());
-    let addresses = nodes.chain([context.underlay.address]).map(Prefix::host);
+    let addresses = nodes.chain(underlay::all(snapshot, context)).map(Prefix::host);
     let node_ranges = snapshot.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
     Masquerade {
         sources: own.iter().copied().collect(),

@@ -15,7 +15,7 @@ use types::{IpFamily, LabelSelector, Labels, ObjectRef, Prefix};
 use crate::NodeContext;
 use crate::endpoints::{self, Choice, Place, PortEndpoint, PortKey, SlicesByService};
 use crate::findings::{Findings, error, warning};
-use crate::host_ports;
+use crate::{host_ports, underlay};
 
 pub(crate) fn compile(
     snapshot: &Snapshot,
@@ -25,7 +25,7 @@ pub(crate) fn compile(
 ) -> ServiceTable {
     let node = snapshot.nodes.get(&context.node);
     let place = Place { node: &context.node, zone: node.and_then(|node| node.zone.as_deref()) };
-    let mut node_addresses = BTreeSet::from([context.underlay.address]);
+    let mut node_addresses: BTreeSet<IpAddr> = underlay::all(snapshot, context).into_iter().collect();
     node_addresses.extend(node.iter().flat_map(|node| &node.addresses));
     let claims = claims(snapshot, &context.dns_addresses, findings);
     check_targets(snapshot, findings);

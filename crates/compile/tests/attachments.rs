@@ -17,6 +17,7 @@ fn attachment(container: &str, pod: &str, address: &str) -> Attachment {
         host_link: LinkName::from("sl0"),
         host_mac: Mac([2, 0, 0, 0, 0, 1]),
         pod_mac: Mac([2, 0, 0, 0, 0, 2]),
+        link: None,
     }
 }
 

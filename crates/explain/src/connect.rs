@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use plan::{
     Backend, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope,
-    NodePlan, Outcome, PeerPath, SourceAddress,
+    NodePlan, Outcome, SourceAddress, Via,
 };
-use types::{NamespacedName, NodeName, ObjectRef, Port, Protocol};
+use types::{IpFamily, NamespacedName, NodeName, ObjectRef, Port, Protocol};
 
 use crate::cluster::{Cluster, Source};
 use crate::entry;
@@ -340,10 +340,13 @@ fn seen_source(
 
 /// The address that a node's own packets to an address carry: the tunnel's when they go through it.
 fn node_source(cluster: &Cluster, plan: &NodePlan, address: IpAddr) -> Option<IpAddr> {
+    let family = IpFamily::of(address);
     let peer = cluster.pod_at(address).and_then(|(_, node)| plan.podnet.peers.get(node));
-    let tunnel =
-        plan.podnet.vxlan.as_ref().filter(|_| peer.is_some_and(|peer| peer.path != PeerPath::Direct));
-    tunnel.map(|vxlan| vxlan.address).or(plan.services.node_addresses.first().copied())
+    let path = peer.and_then(|peer| peer.path_to(address));
+    let is_tunnelled = path.is_some_and(|path| matches!(path.via, Via::Vxlan { .. }));
+    let tunnel = plan.podnet.vxlan.as_ref().filter(|_| is_tunnelled);
+    let own = plan.services.node_addresses.iter().copied().find(|own| IpFamily::of(*own) == family);
+    tunnel.and_then(|vxlan| vxlan.address(family)).or(own)
 }
 
 /// How the way to one backend ends.
@@ -397,10 +400,13 @@ fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
     if *here == there {
         return Some(Hop::pass(Stage::Route, format!("on Node {here} itself")));
     }
-    let peer = cluster.plans.get(here)?.podnet.peers.get(&there);
-    let how = match peer.map(|peer| (&peer.path, peer.underlay)) {
-        Some((PeerPath::Vxlan { .. }, underlay)) => format!("through VXLAN to {underlay}"),
-        Some((PeerPath::Direct, underlay)) => format!("by a direct route through {underlay}"),
+    let podnet = &cluster.plans.get(here)?.podnet;
+    let peer = podnet.peers.get(&there);
+    let how = match peer.and_then(|peer| Some((peer, peer.path_to(address)?.via))) {
+        Some((peer, Via::Vxlan { .. })) => format!("through VXLAN to {}", peer.underlay),
+        Some((_, Via::Direct { nexthop })) => format!("by a direct route through {nexthop}"),
+        // Nodes reach each other's own addresses by the network between them.
+        None if cluster.node_at(address).is_some() => format!("by the network of the nodes to {address}"),
         None => return Some(Hop::stop(Stage::Route, format!("Node {here} has no route to Node {there}"))),
     };
     Some(

@@ -7,7 +7,7 @@ use plan::{
     Backend, BackendState, Candidate, DnsPlan, DnsService, DnsServiceKind, EndpointOrigin, Exclusion,
     Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, NodePlan,
     Outcome, Peer, PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable,
-    ServiceTable, SourceAddress,
+    ServiceTable, SourceAddress, Via,
 };
 use types::{Mac, NamespacedName, NodeName, Port, Protocol};
 
@@ -54,8 +54,10 @@ fn node(this: &str, other: &str, pods: &[(&str, &str)], outcome: &Outcome) -> No
     let number = |name: &str| if name == "node-a" { 1 } else { 2 };
     let peer = Peer {
         underlay: ip(&format!("172.31.0.1{}", number(other))),
-        pod_cidrs: Vec::new(),
-        path: PeerPath::Vxlan { address: ip("10.244.1.0"), mac: Mac::derived(other) },
+        paths: BTreeMap::from([(
+            "10.244.1.0/24".parse().unwrap(),
+            PeerPath { via: Via::Vxlan { address: ip("10.244.1.0"), mac: Mac::derived(other) }, mtu: 1450 },
+        )]),
     };
     let frontend =
         Frontend { address: FrontendAddress::Vip(ip(VIP)), protocol: Protocol::Tcp, port: port(80) };

@@ -67,7 +67,7 @@ fn agent_arguments(settings: &LabSettings, state: &StateDir, node: &LabNode) -> 
         ("--admin", node.admin().to_string()),
     ];
     let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-    std::iter::once("agent".to_owned()).chain(flags).collect()
+    std::iter::once("agent".to_owned()).chain(flags).chain(settings.agent_flags.iter().cloned()).collect()
 }
 
 /// What the lab's cluster loop is told.

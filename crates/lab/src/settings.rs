@@ -17,6 +17,8 @@ pub struct LabSettings {
     pub image_map: Option<PathBuf>,
     /// How Pods of different nodes reach each other.
     pub node_path: NodePath,
+    /// Further flags about the Pod network that every agent is started with, as typed.
+    pub agent_flags: Vec<String>,
     /// Ports on the host's loopback.
     pub ports: PortWishes,
     /// Filter of the logs of all processes of the lab, as `RUST_LOG`.
@@ -31,6 +33,8 @@ pub enum NodePath {
     Vxlan,
     /// By routes.
     Direct,
+    /// By routes within a subnet, else through VXLAN.
+    Auto,
 }
 
 impl NodePath {
@@ -39,6 +43,7 @@ impl NodePath {
         match self {
             Self::Vxlan => "vxlan",
             Self::Direct => "direct",
+            Self::Auto => "auto",
         }
     }
 }

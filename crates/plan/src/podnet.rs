@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
-use types::{LinkName, Mac, NodeName, PodName, Prefix};
+use types::{IpFamily, LinkName, Mac, NodeName, PodLink, PodName, Prefix};
 
 /// Routes, tunnels, addresses and masquerading of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -14,8 +14,8 @@ use types::{LinkName, Mac, NodeName, PodName, Prefix};
 pub struct PodNetwork {
     /// This node's own Pod ranges; Pods and the VXLAN link take their addresses from here.
     pub pod_cidrs: Vec<Prefix>,
-    /// MTU of Pod links, in bytes.
-    pub mtu: u32,
+    /// How links of Pods that are yet to come are made; those of running Pods stay as they are.
+    pub link: PodLink,
     /// The tunnel link, when any peer needs it.
     pub vxlan: Option<Vxlan>,
     /// The other nodes.
@@ -40,39 +40,66 @@ pub struct Vxlan {
     pub port: u16,
     /// Outer source address: this node's address on the underlay.
     pub underlay: IpAddr,
-    /// Inner address of this node, the first of its Pod range; source of node-to-Pod traffic across nodes.
-    pub address: IpAddr,
+    /// Inner addresses of this node, the first of each of its Pod ranges; source of node-to-Pod traffic across nodes.
+    pub addresses: BTreeSet<IpAddr>,
     /// Link-layer address, the same that the peers' plans name for this node.
     pub mac: Mac,
-    /// MTU of the tunnel link, in bytes: the underlay's less 50 (RFC 7348 over IPv4).
+    /// MTU of the tunnel link, in bytes: the underlay's less what VXLAN adds (RFC 7348).
     pub mtu: u32,
+}
+
+impl Vxlan {
+    /// The inner address of a family.
+    #[must_use]
+    pub fn address(&self, family: IpFamily) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|address| IpFamily::of(*address) == family)
+    }
 }
 
 /// Another node and how its Pods are reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {
-    /// Its address on the underlay.
+    /// Its address on the underlay, of the family that the tunnel uses if it has one of that.
     pub underlay: IpAddr,
-    /// Its Pod ranges.
-    pub pod_cidrs: Vec<Prefix>,
-    /// How packets get there.
-    pub path: PeerPath,
+    /// Its Pod ranges, and how packets get to each; at most one range per family.
+    pub paths: BTreeMap<Prefix, PeerPath>,
 }
 
-/// How packets get to a peer's Pods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// How packets get to one of a peer's Pod ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum PeerPath {
-    /// Through the tunnel.
+pub struct PeerPath {
+    /// The way they take.
+    pub via: Via,
+    /// The largest packet that gets there in one piece, in bytes.
+    pub mtu: u32,
+}
+
+/// The way to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Via {
+    /// Through the tunnel to the peer's underlay address.
     Vxlan {
-        /// The peer's inner address.
+        /// The peer's inner address, of the range's family.
         address: IpAddr,
         /// The peer's link-layer address.
         mac: Mac,
     },
-    /// A route with the peer's underlay address as nexthop; both share a subnet.
-    Direct,
+    /// A route through the peer's address on a subnet that both share, of the range's family.
+    Direct {
+        /// That address.
+        nexthop: IpAddr,
+    },
+}
+
+impl Peer {
+    /// How packets get to one of the peer's Pods.
+    #[must_use]
+    pub fn path_to(&self, address: IpAddr) -> Option<&PeerPath> {
+        self.paths.iter().find(|(range, _)| range.contains(address)).map(|(_, path)| path)
+    }
 }
 
 /// Why a node holds an address.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use agent::node::PodLinkMtu;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
@@ -142,9 +143,8 @@ pub(crate) struct LabFlags {
     /// YAML list that says which programs of this machine run in place of which images.
     #[arg(long, value_name = "FILE")]
     pub(crate) image_map: Option<PathBuf>,
-    /// How Pods of different nodes reach each other.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) tunnel: LabTunnel,
+    #[command(flatten)]
+    pub(crate) pod_network: PodNetworkFlags,
     /// Port of the API on 127.0.0.1 [default: 16443, or any if that is taken].
     #[arg(long, value_name = "PORT")]
     pub(crate) api_port: Option<u16>,
@@ -161,10 +161,11 @@ pub(crate) struct LabFlags {
 
 impl LabFlags {
     /// Three nodes and nothing asked for.
-    pub(crate) fn usual(which: WhichLab, tunnel: LabTunnel) -> Self {
+    pub(crate) fn usual(which: WhichLab, tunnel: Tunnel) -> Self {
         let (data_dir, image_map) = (None, None);
+        let pod_network = PodNetworkFlags::usual(tunnel);
         let (api_port, http_port, https_port, dns_port) = (None, None, None, None);
-        Self { which, nodes: 3, data_dir, image_map, tunnel, api_port, http_port, https_port, dns_port }
+        Self { which, nodes: 3, data_dir, image_map, pod_network, api_port, http_port, https_port, dns_port }
     }
 }
 
@@ -175,16 +176,6 @@ pub(crate) fn lab_name(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("a name has only letters, digits, `-`, `_` and `.`, and does not begin with `.`".to_owned())
-}
-
-/// How Pods of different nodes of a lab reach each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LabTunnel {
-    /// Through VXLAN.
-    #[default]
-    Vxlan,
-    /// By routes.
-    Direct,
 }
 
 /// What `sealane lab up` takes.
@@ -314,9 +305,8 @@ pub(crate) struct AgentArgs {
     /// The link that faces the other nodes.
     #[arg(long, default_value = "eth0", value_name = "LINK")]
     pub(crate) underlay_link: String,
-    /// How Pods of other nodes are reached.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) tunnel: AgentTunnel,
+    #[command(flatten)]
+    pub(crate) pod_network: PodNetworkFlags,
     /// Port of the HTTP entry; 0 turns it off.
     #[arg(long, default_value_t = 80)]
     pub(crate) http_port: u16,
@@ -327,7 +317,7 @@ pub(crate) struct AgentArgs {
 
 /// How Pods of other nodes are reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AgentTunnel {
+pub(crate) enum Tunnel {
     /// Through VXLAN.
     #[default]
     Vxlan,
@@ -335,6 +325,31 @@ pub(crate) enum AgentTunnel {
     Direct,
     /// By routes within the subnet, else through VXLAN.
     Auto,
+}
+
+/// How Pods are joined to their node, and what leaves it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PodNetworkFlags {
+    /// How Pods of other nodes are reached.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) tunnel: Tunnel,
+    /// MTU of the links between Pods and their node: bytes, or `path` for no more than gets to other nodes.
+    ///
+    /// Routes that leave the node have the path's MTU, however large the links are.
+    #[arg(long, value_name = "BYTES", default_value_t)]
+    pub(crate) pod_link_mtu: PodLinkMtu,
+}
+
+impl PodNetworkFlags {
+    /// As it is without being told.
+    pub(crate) fn usual(tunnel: Tunnel) -> Self {
+        Self { tunnel, pod_link_mtu: PodLinkMtu::default() }
+    }
+
+    /// The same as typed for an agent.
+    pub(crate) fn for_agents(&self) -> Vec<String> {
+        vec![format!("--pod-link-mtu={}", self.pod_link_mtu)]
+    }
 }
 
 /// What `sealane controller` takes.

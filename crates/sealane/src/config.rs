@@ -9,9 +9,7 @@ use lab::StateDir;
 use lab::settings::{LabSettings, NodePath, PortWish, PortWishes};
 use types::{LinkName, NodeName, Port};
 
-use crate::cli::{
-    AgentArgs, AgentTunnel, Cli, Command, ControllerArgs, LabFlags, LabTunnel, LoopFlags, WhichLab,
-};
+use crate::cli::{AgentArgs, Cli, Command, ControllerArgs, LabFlags, LoopFlags, Tunnel, WhichLab};
 
 /// What processes that run for long log unless told otherwise.
 const LOOP_LOG: &str = "info,kube=warn";
@@ -57,10 +55,12 @@ pub(crate) fn lab_settings(flags: &LabFlags, log: Option<String>) -> Result<LabS
         state_dir: state_dir(&flags.which)?.root().to_owned(),
         data_dir: flags.data_dir.as_deref().map(absolute).transpose()?,
         image_map: flags.image_map.as_deref().map(absolute).transpose()?,
-        node_path: match flags.tunnel {
-            LabTunnel::Vxlan => NodePath::Vxlan,
-            LabTunnel::Direct => NodePath::Direct,
+        node_path: match flags.pod_network.tunnel {
+            Tunnel::Vxlan => NodePath::Vxlan,
+            Tunnel::Direct => NodePath::Direct,
+            Tunnel::Auto => NodePath::Auto,
         },
+        agent_flags: flags.pod_network.for_agents(),
         ports: PortWishes {
             api: wish(flags.api_port, usual.api),
             http: wish(flags.http_port, usual.http),
@@ -84,11 +84,12 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
         pod_cidrs: common.pod_cidr.iter().copied().collect(),
         service_cidrs: args.service_cidr.into_iter().collect(),
         underlay_link: LinkName(args.underlay_link),
-        tunnel: match args.tunnel {
-            AgentTunnel::Vxlan => TunnelMode::Vxlan,
-            AgentTunnel::Direct => TunnelMode::Direct,
-            AgentTunnel::Auto => TunnelMode::Auto,
+        tunnel: match args.pod_network.tunnel {
+            Tunnel::Vxlan => TunnelMode::Vxlan,
+            Tunnel::Direct => TunnelMode::Direct,
+            Tunnel::Auto => TunnelMode::Auto,
         },
+        pod_link_mtu: args.pod_network.pod_link_mtu,
         http_port: Port::new(args.http_port),
         https_port: Port::new(args.https_port),
         ingress_controllers: ingress_controllers(&common),

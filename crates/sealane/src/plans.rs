@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use agent::node::IpRange;
 use clap::Args;
-use compile::{ClusterContext, HttpEntry, NodeContext, Underlay};
+use compile::{ClusterContext, HttpEntry, NodeContext, PodLinkMtu, Underlay, UnderlayAddress};
 use model::Snapshot;
 use plan::Finding;
 use types::{LinkName, Port, Prefix};
@@ -80,18 +80,21 @@ impl Default for ClusterFacts {
 impl ClusterFacts {
     /// What a Node's agent knows. What the Node does not tell is as agents are without being told, on Ethernet.
     fn context(&self, node: &model::Node) -> Option<NodeContext> {
+        if node.addresses.is_empty() {
+            return None;
+        }
         let told = node.network.facts();
         let underlay = told.and_then(|facts| Underlay::of(&facts.underlay));
-        let address = *node.addresses.first()?;
+        let held = |address: &IpAddr| UnderlayAddress { address: *address, subnet: None };
         let underlay = underlay.unwrap_or_else(|| Underlay {
-            address,
-            subnet: None,
             link: LinkName::from("eth0"),
+            addresses: node.addresses.iter().map(held).collect(),
             mtu: 1500,
         });
         Some(NodeContext {
             node: node.name.clone(),
             underlay,
+            pod_link_mtu: PodLinkMtu::default(),
             tunnel: told.map(|facts| facts.tunnel).unwrap_or_default(),
             cluster_domain: self.cluster_domain.clone(),
             dns_addresses: self.cluster_dns.iter().copied().collect(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use compile::{ClusterContext, HttpEntry, NodeContext, TunnelMode, Underlay};
+use compile::{ClusterContext, HttpEntry, NodeContext, PodLinkMtu, TunnelMode, Underlay, UnderlayAddress};
 use types::{LinkName, NodeName, Port};
 
 /// Manifests of the lab: three nodes in three zones, the API server's Service and the cluster DNS.
@@ -29,12 +29,12 @@ pub fn node_context(node: &NodeName, underlay: IpAddr, tunnel: TunnelMode) -> No
     NodeContext {
         node: node.clone(),
         underlay: Underlay {
-            address: underlay,
-            subnet: Some(parsed("172.31.0.0/24")),
             link: LinkName::from("eth0"),
+            addresses: vec![UnderlayAddress { address: underlay, subnet: Some(parsed("172.31.0.0/24")) }],
             mtu: 1500,
         },
         tunnel,
+        pod_link_mtu: PodLinkMtu::default(),
         cluster_domain: "cluster.local".to_owned(),
         dns_addresses: dns_addresses(),
         pod_cidrs: BTreeSet::from([parsed("10.244.0.0/16")]),

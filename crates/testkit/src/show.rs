@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use plan::{ClusterPlan, ConditionChange, NodePlan, StatusWrite};
+use plan::{ClusterPlan, ConditionChange, NodePlan, StatusWrite, Via};
 use types::NodeName;
 
 use crate::ask;
@@ -120,19 +120,29 @@ fn cluster_plan(plan: &ClusterPlan) -> String {
 
 fn podnet(plan: &NodePlan) -> String {
     let podnet = &plan.podnet;
-    let mut text = format!("own {} mtu {}\n", joined(&podnet.pod_cidrs, " "), podnet.mtu);
+    let link = &podnet.link;
+    let own = joined(&podnet.pod_cidrs, " ");
+    let mut text = format!("own {own} mtu {} link {}\n", link.path_mtu, link.mtu);
     if let Some(vxlan) = &podnet.vxlan {
         text += &format!(
             "tunnel {} vni {} port {} from {} inner {} mac {} mtu {}\n",
-            vxlan.link, vxlan.vni, vxlan.port, vxlan.underlay, vxlan.address, vxlan.mac, vxlan.mtu
+            vxlan.link,
+            vxlan.vni,
+            vxlan.port,
+            vxlan.underlay,
+            joined(&vxlan.addresses, " "),
+            vxlan.mac,
+            vxlan.mtu
         );
     }
-    text += &lines(podnet.peers.iter().map(|(node, peer)| {
-        let path = match &peer.path {
-            plan::PeerPath::Vxlan { address, mac } => format!("tunnel to {address} mac {mac}"),
-            plan::PeerPath::Direct => "direct".to_owned(),
-        };
-        format!("peer {node} {} at {}: {path}", joined(&peer.pod_cidrs, " "), peer.underlay)
+    text += &lines(podnet.peers.iter().flat_map(|(node, peer)| {
+        peer.paths.iter().map(move |(range, path)| match path.via {
+            Via::Vxlan { address, mac } => {
+                let (underlay, mtu) = (peer.underlay, path.mtu);
+                format!("peer {node} {range} mtu {mtu}: tunnel at {underlay} to {address} mac {mac}")
+            }
+            Via::Direct { nexthop } => format!("peer {node} {range} mtu {}: direct at {nexthop}", path.mtu),
+        })
     }));
     text += &lines(podnet.local_addresses.iter().map(|(address, why)| format!("holds {address}: {why:?}")));
     text += &lines(podnet.local_pods.iter().map(|(address, pod)| format!("pod {address} {pod}")));

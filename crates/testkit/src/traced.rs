@@ -118,7 +118,7 @@ impl<'a> TracedWorld<'a> {
             Some(next) => {
                 let is_nodes = trace.masqueraded || packet.origin == Origin::Here;
                 let source = match is_nodes {
-                    true => SocketAddr::new(node_source(plan, Some(next)), CLIENT_PORT),
+                    true => SocketAddr::new(node_source(plan, Some(next), destination), CLIENT_PORT),
                     false => packet.source,
                 };
                 let onward =
@@ -140,7 +140,7 @@ impl<'a> TracedWorld<'a> {
 fn held_addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
     let mut addresses = plan.services.node_addresses.clone();
     addresses.extend(plan.podnet.local_addresses.keys());
-    addresses.extend(plan.podnet.vxlan.iter().map(|vxlan| vxlan.address));
+    addresses.extend(plan.podnet.vxlan.iter().flat_map(|vxlan| &vxlan.addresses));
     addresses
 }
 

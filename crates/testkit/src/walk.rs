@@ -7,10 +7,9 @@ use std::net::IpAddr;
 
 use engine_policy::{Connection, Decision, verdict};
 use plan::{
-    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, PeerPath,
-    SourceAddress,
+    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, SourceAddress, Via,
 };
-use types::{NamespacedName, PodName, Protocol};
+use types::{IpFamily, NamespacedName, PodName, Protocol};
 
 use crate::world::{ResolvedProbe, World};
 
@@ -180,8 +179,8 @@ fn arrive(world: &World, entry: &NodePlan, probe: &ResolvedProbe, backend: &Back
     // A node's own packets carry another address when they go through a tunnel.
     let from_here = entry.services.node_addresses.contains(&probe.source);
     let translated = match seen {
-        Seen::Node if !is_here => node_source(entry, home),
-        Seen::Client if from_here && !is_here => node_source(entry, home),
+        Seen::Node if !is_here => node_source(entry, home, backend.address),
+        Seen::Client if from_here && !is_here => node_source(entry, home, backend.address),
         Seen::Client | Seen::Node => probe.source,
     };
     let at_source = Connection {
@@ -193,7 +192,7 @@ fn arrive(world: &World, entry: &NodePlan, probe: &ResolvedProbe, backend: &Back
     let at_destination = Connection { source: translated, ..at_source };
     let own_addresses = |plan: &NodePlan| {
         let mut addresses = plan.services.node_addresses.clone();
-        addresses.extend(plan.podnet.vxlan.iter().map(|vxlan| vxlan.address));
+        addresses.extend(plan.podnet.vxlan.iter().flat_map(|vxlan| &vxlan.addresses));
         addresses
     };
     let egress = verdict(Some(&entry.policy), None, &at_source, &BTreeSet::new());
@@ -214,11 +213,12 @@ fn arrive(world: &World, entry: &NodePlan, probe: &ResolvedProbe, backend: &Back
 }
 
 /// The address a node's own packets carry: on the underlay, or the tunnel's when they go through it.
-pub(crate) fn node_source(entry: &NodePlan, home: Option<&NodePlan>) -> IpAddr {
-    let path = home.and_then(|home| entry.podnet.peers.get(&home.node)).map(|peer| &peer.path);
-    let underlay = entry.services.node_addresses.iter().next().copied();
-    match (path, &entry.podnet.vxlan) {
-        (Some(PeerPath::Vxlan { .. }), Some(vxlan)) => vxlan.address,
-        _ => underlay.expect("a node has an address"),
-    }
+pub(crate) fn node_source(entry: &NodePlan, home: Option<&NodePlan>, destination: IpAddr) -> IpAddr {
+    let family = IpFamily::of(destination);
+    let peer = home.and_then(|home| entry.podnet.peers.get(&home.node));
+    let via = peer.and_then(|peer| peer.path_to(destination)).map(|path| path.via);
+    let is_tunnelled = matches!(via, Some(Via::Vxlan { .. }));
+    let tunnel = entry.podnet.vxlan.as_ref().filter(|_| is_tunnelled);
+    let own = entry.services.node_addresses.iter().copied().find(|own| IpFamily::of(*own) == family);
+    tunnel.and_then(|vxlan| vxlan.address(family)).or(own).expect("a node has an address")
 }

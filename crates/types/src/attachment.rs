@@ -20,16 +20,34 @@ pub enum NetworkMode {
     Routed,
 }
 
+/// How the link of a Pod is made, and how large the packets are that its routes let it send.
+///
+/// The link carries what stays inside the node, so it may be larger than any path between nodes: the Pod's default
+/// route is held to the path's MTU, and only routes to ranges that never leave the node are not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodLink {
+    /// How it is joined to the node.
+    pub mode: NetworkMode,
+    /// MTU of both ends of the link, in bytes; never below that of the path.
+    pub mtu: u32,
+    /// MTU of the Pod's default route, in bytes: what gets to other nodes and out of the cluster.
+    pub path_mtu: u32,
+    /// Ranges to which packets may be as large as the link's MTU: the node's own Pod ranges.
+    ///
+    /// Never a range of Services or the addresses of nodes: behind those may be a Pod of another node, and the first
+    /// datagram that is too large for the way there would be lost.
+    pub local: Vec<Prefix>,
+}
+
 /// What the agent knows about its node and the plugin needs for ADD.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeNetwork {
     /// Ranges from which this node's Pods get addresses, at most one per family.
     pub pod_cidrs: Vec<Prefix>,
-    /// MTU of Pod links, in bytes.
-    pub mtu: u32,
-    /// How Pods are joined.
-    pub mode: NetworkMode,
+    /// How links of Pods are made from now on.
+    pub link: PodLink,
 }
 
 /// One network interface of one Pod, as given out by ADD.
@@ -53,6 +71,9 @@ pub struct Attachment {
     pub host_mac: Mac,
     /// Link-layer address of the Pod's side.
     pub pod_mac: Mac,
+    /// How its link was made; not known of attachments that are older than this field.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub link: Option<PodLink>,
 }
 
 /// What the plugin asks of the agent.

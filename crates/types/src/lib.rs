@@ -11,7 +11,7 @@ mod selector;
 mod verdict;
 
 pub use address::{IpFamily, Mac, Prefix, PrefixError};
-pub use attachment::{AgentAnswer, AgentRequest, Attachment, NetworkMode, NodeNetwork};
+pub use attachment::{AgentAnswer, AgentRequest, Attachment, NetworkMode, NodeNetwork, PodLink};
 pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
 pub use node_facts::{
     FailingPath, MOST_FAILING_PATHS, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts, SubnetAddress,

@@ -38,6 +38,7 @@ fn mk_attachment(pod: Option<&str>) -> Attachment {
         host_link: "sl1".into(),
         host_mac: Mac::derived("host"),
         pod_mac: Mac::derived("pod"),
+        link: None,
     }
 }
 

@@ -133,6 +133,7 @@ fn a_pod_may_start_once_the_cluster_says_what_isolates_it() {
             host_link: "sl0".into(),
             host_mac: Mac::derived("host"),
             pod_mac: Mac::derived("pod"),
+            link: None,
         });
         let policy = json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",

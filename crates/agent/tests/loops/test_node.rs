@@ -13,7 +13,7 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
 use sealane_agent::ingress_controllers;
-use sealane_agent::node::{CniInstall, Settings, TunnelMode};
+use sealane_agent::node::{CniInstall, PodLinkMtu, Settings, TunnelMode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -233,6 +233,7 @@ fn mk_settings(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
         cni: None,
         underlay_link: "eth0".into(),
         tunnel: TunnelMode::Vxlan,
+        pod_link_mtu: PodLinkMtu::default(),
         http_port: types::Port::new(80),
         https_port: types::Port::new(443),
         ingress_controllers: ingress_controllers(),

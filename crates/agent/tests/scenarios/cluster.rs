@@ -7,7 +7,7 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port as UnderlayPort;
 use apply_nft::Nft;
 use netns::{Netns, run_in};
-use plan::{FrontendAddress, LocalAddress, NodePlan, Outcome, Peer, PeerPath, PodNetwork};
+use plan::{FrontendAddress, LocalAddress, NodePlan, Outcome, Peer, PeerPath, PodNetwork, Via};
 use testkit::{Client, Fate, World};
 use types::{Attachment, LinkName, Mac, NodeName, PodName, Prefix, Protocol};
 
@@ -73,8 +73,10 @@ impl Cluster {
         let mut peers: BTreeMap<NodeName, Peer> = BTreeMap::new();
         for (destination, plan) in routes {
             let underlay = *plan.services.node_addresses.first().unwrap();
-            let peer = Peer { underlay, pod_cidrs: Vec::new(), path: PeerPath::Direct };
-            peers.entry(plan.node.clone()).or_insert(peer).pod_cidrs.push(Prefix::host(*destination));
+            let peer = Peer { underlay, paths: BTreeMap::new() };
+            let path = PeerPath { via: Via::Direct { nexthop: underlay }, mtu: 1500 };
+            let paths = &mut peers.entry(plan.node.clone()).or_insert(peer).paths;
+            paths.insert(Prefix::host(*destination), path);
         }
         let held = self.outside_addresses.iter().map(|held| (*held, LocalAddress::LoadBalancer));
         let network = PodNetwork { local_addresses: held.collect(), peers, ..PodNetwork::default() };
@@ -123,7 +125,7 @@ fn furnish(node: &Netns, plan: &NodePlan) -> BTreeMap<PodName, Netns> {
         let mut netlink = Netlink::open().unwrap();
         assert_eq!(netlink.converge(&plan.podnet).failures, [], "links of {}", plan.node);
         for (index, (pod, addresses)) in addresses.iter().enumerate() {
-            netlink.attach(&pods[pod], &attachment(index, pod, addresses), plan.podnet.mtu).unwrap();
+            netlink.attach(&pods[pod], &attachment(index, pod, addresses), &plan.podnet.link).unwrap();
         }
         let mut nft = Nft::open().unwrap();
         let rules = ruleset::render(plan);
@@ -145,6 +147,7 @@ fn attachment(index: usize, pod: &PodName, addresses: &[IpAddr]) -> Attachment {
         host_link: LinkName(format!("slpod{index}")),
         host_mac: Mac::derived(&format!("{pod} host")),
         pod_mac: Mac::derived(&format!("{pod} pod")),
+        link: None,
     }
 }
 

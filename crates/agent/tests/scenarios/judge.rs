@@ -220,6 +220,6 @@ enum Verdict {
 
 /// Addresses a node's own packets may carry.
 fn own_addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
-    let tunnel = plan.podnet.vxlan.iter().map(|vxlan| vxlan.address);
+    let tunnel = plan.podnet.vxlan.iter().flat_map(|vxlan| vxlan.addresses.iter().copied());
     plan.services.node_addresses.iter().copied().chain(tunnel).collect()
 }

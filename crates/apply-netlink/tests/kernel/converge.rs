@@ -1,6 +1,6 @@
 //! The kernel's state becomes the plan, and nothing else is touched.
 
-use plan::{LocalAddress, PeerPath, PodNetwork};
+use plan::{LocalAddress, Peer, PeerPath, PodNetwork, Via};
 use sealane_apply_netlink::{LOCAL_LINK, Netlink};
 use types::{Mac, NodeName};
 
@@ -56,10 +56,10 @@ fn what_is_foreign_survives() {
         assert_eq!(converge(&nodes.a, &full_plan()), 0);
 
         let mut more = full_plan();
-        let mut peer = more.peers.values().next().unwrap().clone();
-        peer.pod_cidrs = vec![range("10.244.7.0/24"), range("10.244.8.0/24")];
-        peer.underlay = ip("172.31.0.17");
-        peer.path = PeerPath::Vxlan { address: ip("10.244.7.0"), mac: Mac::derived("node-h") };
+        let via = Via::Vxlan { address: ip("10.244.7.0"), mac: Mac::derived("node-h") };
+        let path = PeerPath { via, mtu: 1450 };
+        let paths = [range("10.244.7.0/24"), range("10.244.8.0/24")].map(|range| (range, path)).into();
+        let peer = Peer { underlay: ip("172.31.0.17"), paths };
         more.peers.insert(NodeName::from("node-h"), peer);
         let report = try_converge(&nodes.a, &more);
         assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
@@ -127,7 +127,8 @@ fn changes_of_a_peer_are_followed() {
         let mut changed = full_plan();
         let peer = changed.peers.get_mut(&NodeName::from("node-b")).unwrap();
         peer.underlay = ip("172.31.0.99");
-        peer.path = PeerPath::Vxlan { address: ip("10.244.1.0"), mac: Mac::derived("another") };
+        let path = peer.paths.values_mut().next().unwrap();
+        path.via = Via::Vxlan { address: ip("10.244.1.0"), mac: Mac::derived("another") };
         // One entry added, one removed, one neighbour rewritten.
         assert_eq!(converge(&nodes.a, &changed), 3);
         assert_eq!(converge(&nodes.a, &changed), 0);
@@ -172,9 +173,8 @@ fn one_failure_does_not_stop_the_rest() {
     netns::world::test(|| {
         let nodes = two_nodes();
         let mut plan = plan('a', Way::Direct);
-        let mut far = plan.peers.values().next().unwrap().clone();
-        far.underlay = ip("203.0.113.9");
-        far.pod_cidrs = vec![range("10.244.3.0/24")];
+        let path = PeerPath { via: Via::Direct { nexthop: ip("203.0.113.9") }, mtu: 1500 };
+        let far = Peer { underlay: ip("203.0.113.9"), paths: [(range("10.244.3.0/24"), path)].into() };
         plan.peers.insert(NodeName::from("a-far-node"), far);
         let report = try_converge(&nodes.a, &plan);
         assert_eq!(report.failures.len(), 1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netns::world::{Ending, killed_at};
 use netns::{Netns, run_in};
-use plan::{LocalAddress, PeerPath, PodNetwork};
+use plan::{LocalAddress, Peer, PeerPath, PodNetwork, Via};
 use types::{Mac, NodeName};
 
 use crate::world::{TwoNodes, Way, converge, inside, ip, plan, pod, range, try_converge, two_nodes};
@@ -39,16 +39,14 @@ impl Connection {
 /// More of everything than `plan`: a local address, and a peer that is reached in each way.
 fn with_more(mut plan: PodNetwork) -> PodNetwork {
     plan.local_addresses.insert(ip("10.96.0.10"), LocalAddress::Dns);
-    let template = plan.peers.values().next().unwrap().clone();
-    let mut add = |name: &str, last: u8, path: PeerPath| {
-        let mut peer = template.clone();
-        peer.pod_cidrs = vec![range(&format!("10.244.{last}.0/24"))];
-        peer.underlay = ip(&format!("172.31.0.{last}"));
-        peer.path = path;
+    let mut add = |name: &str, last: u8, via: Via| {
+        let path = PeerPath { via, mtu: 1450 };
+        let paths = [(range(&format!("10.244.{last}.0/24")), path)].into();
+        let peer = Peer { underlay: ip(&format!("172.31.0.{last}")), paths };
         plan.peers.insert(NodeName::from(name), peer);
     };
-    add("node-h", 17, PeerPath::Vxlan { address: ip("10.244.17.0"), mac: Mac::derived("node-h") });
-    add("node-i", 18, PeerPath::Direct);
+    add("node-h", 17, Via::Vxlan { address: ip("10.244.17.0"), mac: Mac::derived("node-h") });
+    add("node-i", 18, Via::Direct { nexthop: ip("172.31.0.18") });
     plan
 }
 

@@ -7,6 +7,7 @@
 
 mod converge;
 mod killed;
+mod mtu;
 mod nodes;
 mod pods;
 mod properties;

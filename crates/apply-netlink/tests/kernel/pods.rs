@@ -8,7 +8,7 @@ use plan::PodNetwork;
 use sealane_apply_netlink::{Netlink, NetlinkError};
 use types::LinkName;
 
-use crate::world::{attachment, converge, greet, inside, ip, namespace, pod, range, set};
+use crate::world::{attachment, converge, greet, inside, ip, namespace, pod, pod_link, range, set};
 
 #[test]
 fn pods_of_a_node_talk_and_see_each_others_address() {
@@ -129,10 +129,10 @@ fn both_ends_are_as_asked() {
         let a = pod(&node, "a", &["10.244.0.5"]);
         let wanted = attachment("a", &["10.244.0.5"]);
         let inner = inside(&a, |netlink| netlink.facts(&"eth0".into())).unwrap();
-        assert_eq!((inner.mtu, inner.mac), (1450, Some(wanted.pod_mac)));
+        assert_eq!((inner.mtu, inner.mac), (65_535, Some(wanted.pod_mac)));
         assert_eq!(inner.addresses, [(ip("10.244.0.5"), 32)]);
         let outer = inside(&node, |netlink| netlink.facts(&wanted.host_link)).unwrap();
-        assert_eq!((outer.mtu, outer.mac), (1450, Some(wanted.host_mac)));
+        assert_eq!((outer.mtu, outer.mac), (65_535, Some(wanted.host_mac)));
         assert_eq!(outer.addresses, []);
         assert_eq!(inside(&node, Netlink::pod_links).unwrap(), [wanted.host_link]);
     });
@@ -144,7 +144,7 @@ fn an_existing_link_is_refused_and_nothing_changes() {
         let node = namespace("node");
         let a = pod(&node, "a", &["10.244.0.5"]);
         let again = attachment("other", &["10.244.0.7"]);
-        let refused = inside(&node, |netlink| netlink.attach(&a, &again, 1450)).unwrap_err();
+        let refused = inside(&node, |netlink| netlink.attach(&a, &again, &pod_link(&[]))).unwrap_err();
         assert!(matches!(refused, NetlinkError::ForeignLink { .. }), "{}", refused.chain());
         assert_eq!(inside(&node, Netlink::pod_links).unwrap(), [LinkName::from("sla")]);
     });
@@ -158,7 +158,7 @@ fn an_attach_that_fails_half_way_leaves_nothing() {
         // The address has a route already.
         let b = namespace("b");
         let double = attachment("b", &["10.244.0.5"]);
-        let refused = inside(&node, |netlink| netlink.attach(&b, &double, 1450)).unwrap_err();
+        let refused = inside(&node, |netlink| netlink.attach(&b, &double, &pod_link(&[]))).unwrap_err();
         assert!(refused.is_refusal(libc::EEXIST), "{}", refused.chain());
         assert_eq!(inside(&node, Netlink::pod_links).unwrap(), [LinkName::from("sla")]);
         assert!(inside(&b, |netlink| netlink.facts(&"eth0".into())).is_err());

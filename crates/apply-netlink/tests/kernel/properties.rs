@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use plan::{LocalAddress, Peer, PeerPath, PodNetwork, Vxlan};
+use plan::{LocalAddress, Peer, PeerPath, PodNetwork, Via, Vxlan};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use types::{Mac, NodeName, Prefix};
@@ -20,7 +20,6 @@ fn any_plan() -> impl Strategy<Value = PodNetwork> {
         prop::option::weighted(0.8, (4096_u32..4098, prop_oneof![Just(1450_u32), Just(1400)], 0_u8..2));
     (peers, local, tunnel).prop_map(|(peers, local, tunnel)| PodNetwork {
         pod_cidrs: vec![range("10.244.0.0/24")],
-        mtu: 1450,
         peers: peers_of(&peers, tunnel.is_some()),
         local_addresses: local
             .into_iter()
@@ -31,7 +30,7 @@ fn any_plan() -> impl Strategy<Value = PodNetwork> {
             vni,
             port: 8472,
             underlay: ip("172.31.0.11"),
-            address: ip("10.244.0.0"),
+            addresses: [ip("10.244.0.0")].into(),
             mac: Mac([2, 0, 0, 0, 0, mac]),
             mtu,
         }),
@@ -42,13 +41,13 @@ fn any_plan() -> impl Strategy<Value = PodNetwork> {
 fn peers_of(choices: &BTreeSet<Choice>, has_tunnel: bool) -> BTreeMap<NodeName, Peer> {
     let peers = choices.iter().map(|(number, is_tunnelled)| {
         let address = Ipv4Addr::new(10, 244, *number, 0).into();
-        let path = match has_tunnel && *is_tunnelled {
-            true => PeerPath::Vxlan { address, mac: Mac([2, 0, 0, 0, 1, *number]) },
-            false => PeerPath::Direct,
-        };
         let underlay = Ipv4Addr::new(172, 31, 0, 100 + *number).into();
-        let pod_cidrs = vec![Prefix::new(address, 24).expect("24 bits are possible")];
-        (NodeName(format!("node-{number}")), Peer { underlay, pod_cidrs, path })
+        let path = match has_tunnel && *is_tunnelled {
+            true => PeerPath { via: Via::Vxlan { address, mac: Mac([2, 0, 0, 0, 1, *number]) }, mtu: 1450 },
+            false => PeerPath { via: Via::Direct { nexthop: underlay }, mtu: 1500 },
+        };
+        let range = Prefix::new(address, 24).expect("24 bits are possible");
+        (NodeName(format!("node-{number}")), Peer { underlay, paths: [(range, path)].into() })
     });
     peers.collect()
 }

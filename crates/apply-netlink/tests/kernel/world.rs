@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use netns::{Netns, run_in};
-use plan::{Peer, PeerPath, PodNetwork, Report, Vxlan};
+use plan::{Peer, PeerPath, PodNetwork, Report, Via, Vxlan};
 use sealane_apply_netlink::Netlink;
 use sealane_apply_netlink::underlay::Port;
-use types::{Attachment, LinkName, Mac, NodeName, Prefix};
+use types::{Attachment, LinkName, Mac, NodeName, PodLink, Prefix};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -28,15 +28,29 @@ pub(crate) fn attachment(name: &str, addresses: &[&str]) -> Attachment {
         host_link: LinkName(format!("sl{name}")),
         host_mac: Mac::derived(&format!("{name} host")),
         pod_mac: Mac::derived(&format!("{name} pod")),
+        link: None,
     }
 }
 
-/// Makes a Pod on `node`.
+/// Makes a Pod on `node`, with the ranges of its addresses (24 and 64 bits) as the node's own.
 pub(crate) fn pod(node: &Netns, name: &str, addresses: &[&str]) -> Netns {
+    let len = |address: IpAddr| if address.is_ipv4() { 24 } else { 64 };
+    let own = |address: &&str| Prefix::new(ip(address), len(ip(address))).expect("a prefix");
+    let local: Vec<_> = addresses.iter().map(own).collect();
+    pod_with(node, name, addresses, &pod_link(&local))
+}
+
+/// Makes a Pod on `node` with such a link.
+pub(crate) fn pod_with(node: &Netns, name: &str, addresses: &[&str], link: &PodLink) -> Netns {
     let pod = namespace(name);
     let attachment = attachment(name, addresses);
-    inside(node, |netlink| netlink.attach(&pod, &attachment, 1450)).expect("attaches");
+    inside(node, |netlink| netlink.attach(&pod, &attachment, link)).expect("attaches");
     pod
+}
+
+/// A large link in front of a path of 1450 bytes.
+pub(crate) fn pod_link(local: &[Prefix]) -> PodLink {
+    PodLink { mtu: 65_535, path_mtu: 1450, local: local.to_vec(), ..PodLink::default() }
 }
 
 /// Does something with a fresh socket in a namespace.
@@ -113,22 +127,23 @@ pub(crate) fn plan(letter: char, way: Way) -> PodNetwork {
     let (underlay, own) = node(letter);
     let (peer_underlay, peer_range) = node(other);
     let path = match way {
-        Way::Vxlan => PeerPath::Vxlan { address: peer_range.first(), mac: mac(other) },
-        Way::Direct => PeerPath::Direct,
+        Way::Vxlan => {
+            PeerPath { via: Via::Vxlan { address: peer_range.first(), mac: mac(other) }, mtu: 1450 }
+        }
+        Way::Direct => PeerPath { via: Via::Direct { nexthop: peer_underlay }, mtu: 1500 },
     };
     let vxlan = (way == Way::Vxlan).then(|| Vxlan {
         link: "sealane-vx".into(),
         vni: 4096,
         port: 8472,
         underlay,
-        address: own.first(),
+        addresses: [own.first()].into(),
         mac: mac(letter),
         mtu: 1450,
     });
-    let peer = Peer { underlay: peer_underlay, pod_cidrs: vec![peer_range], path };
+    let peer = Peer { underlay: peer_underlay, paths: [(peer_range, path)].into() };
     PodNetwork {
         pod_cidrs: vec![own],
-        mtu: 1450,
         vxlan,
         peers: [(NodeName(format!("node-{other}")), peer)].into(),
         ..PodNetwork::default()

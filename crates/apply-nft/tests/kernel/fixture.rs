@@ -15,7 +15,7 @@ use plan::{
     ServiceTable, SourceAddress,
 };
 use sealane_apply_nft::Nft;
-use types::{Attachment, IpFamily, Mac, NamespacedName, Prefix, Protocol};
+use types::{Attachment, IpFamily, Mac, NamespacedName, PodLink, Prefix, Protocol};
 
 /// How long a client waits: all is on one machine, and what is dropped must be told from what is slow.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -97,11 +97,12 @@ impl Lab {
         let lab = Self { at, outside, node, pods };
         lab.in_node(|| {
             let mut netlink = Netlink::open().unwrap();
-            let podnet = PodNetwork { pod_cidrs: vec![lab.at.pod_range], mtu: 1500, ..PodNetwork::default() };
+            let podnet = PodNetwork { pod_cidrs: vec![lab.at.pod_range], ..PodNetwork::default() };
+            let link = PodLink { mtu: 1500, path_mtu: 1500, ..PodLink::default() };
             let report = netlink.converge(&podnet);
             assert!(report.failures.is_empty(), "{report:?}");
             for (index, (netns, address)) in lab.pods.iter().zip(lab.at.pods).enumerate() {
-                netlink.attach(netns, &attachment(index, address), 1500).unwrap();
+                netlink.attach(netns, &attachment(index, address), &link).unwrap();
             }
         });
         for (index, netns) in lab.pods.iter().enumerate() {
@@ -157,7 +158,6 @@ impl Lab {
             node: "node-a".into(),
             podnet: PodNetwork {
                 pod_cidrs: vec![at.pod_range],
-                mtu: 1500,
                 local_pods: pods.map(|(index, pod)| (*pod, pod_name(index + 1))).collect(),
                 masquerade: Masquerade {
                     sources: [at.pod_range].into(),
@@ -256,6 +256,7 @@ fn attachment(index: usize, address: IpAddr) -> Attachment {
         host_link: types::LinkName(format!("slpod{index}")),
         host_mac: Mac::derived(&format!("host {index}")),
         pod_mac: Mac::derived(&format!("pod {index}")),
+        link: None,
     }
 }
 

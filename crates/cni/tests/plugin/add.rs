@@ -25,18 +25,20 @@ fn results_have_the_shape_of_their_version() {
             let mut ip = json!({
                 "address": format!("10.244.1.{}/32", index + 1), "gateway": "169.254.1.1", "interface": 1,
             });
+            let mut default = json!({"dst": "0.0.0.0/0", "gw": "169.254.1.1"});
             if version < "1.0.0" {
                 ip["version"] = json!("4");
             }
             if version == "1.1.0" {
-                host["mtu"] = json!(1450);
-                pod["mtu"] = json!(1450);
+                host["mtu"] = json!(65535);
+                pod["mtu"] = json!(65535);
+                default["mtu"] = json!(1450);
             }
             let wanted = json!({
                 "cniVersion": version,
                 "interfaces": [host, pod],
                 "ips": [ip],
-                "routes": [{"dst": "0.0.0.0/0", "gw": "169.254.1.1"}],
+                "routes": [default, {"dst": "10.244.1.0/24", "gw": "169.254.1.1"}],
                 "dns": {},
             });
             assert_eq!(result, wanted);
@@ -70,7 +72,8 @@ fn dual_stack_gives_two_addresses() {
         let result = node.add("a").ok();
         assert_eq!(result["ips"][1]["address"], "fd00:10:244:1::1/128");
         assert_eq!(result["ips"][1]["gateway"], "fe80::1");
-        assert_eq!(result["routes"][1], json!({"dst": "::/0", "gw": "fe80::1"}));
+        assert_eq!(result["routes"][2], json!({"dst": "::/0", "gw": "fe80::1", "mtu": 1450}));
+        assert_eq!(result["routes"][3], json!({"dst": "fd00:10:244:1::/64", "gw": "fe80::1"}));
     });
 }
 

@@ -21,7 +21,10 @@ impl Node {
     /// A node with these Pod ranges and no agent.
     pub(crate) fn without_agent(ranges: &[&str]) -> Self {
         let state = netns::world::scratch("state");
-        let network = json!({"podCidrs": ranges, "mtu": 1450, "mode": "routed"});
+        let network = json!({
+            "podCidrs": ranges,
+            "link": {"mode": "routed", "mtu": 65535, "pathMtu": 1450, "local": ranges},
+        });
         fs::write(state.join("network.json"), network.to_string()).expect("the directory is there");
         Self { state, asked: Arc::default() }
     }

@@ -71,8 +71,8 @@ fn status(snapshot: &Snapshot, access: &ClusterAccess) -> Status {
             zone: node.zone.clone().unwrap_or_default(),
             pod_cidrs: node.pod_cidrs.iter().map(ToString::to_string).collect(),
             pods: plan.map_or(0, |plan| plan.podnet.local_pods.len()),
-            peers: peers.map(|(name, peer)| format!("{name} {}", path(&peer.path))).collect(),
-            pod_mtu: plan.map_or(0, |plan| plan.podnet.mtu),
+            peers: peers.map(|(name, peer)| format!("{name} {}", paths(peer))).collect(),
+            pod_mtu: plan.map_or(0, |plan| plan.podnet.link.path_mtu),
         }
     });
     Status {
@@ -83,11 +83,14 @@ fn status(snapshot: &Snapshot, access: &ClusterAccess) -> Status {
     }
 }
 
-fn path(path: &plan::PeerPath) -> &'static str {
-    match path {
-        plan::PeerPath::Vxlan { .. } => "vxlan",
-        plan::PeerPath::Direct => "direct",
-    }
+/// The ways to a peer: one, or one per range where they differ.
+fn paths(peer: &plan::Peer) -> String {
+    let way = |path: &plan::PeerPath| match path.via {
+        plan::Via::Vxlan { .. } => "vxlan",
+        plan::Via::Direct { .. } => "direct",
+    };
+    let ways: std::collections::BTreeSet<_> = peer.paths.values().map(way).collect();
+    ways.into_iter().collect::<Vec<_>>().join("+")
 }
 
 fn text(status: &Status, style: Style) -> String {

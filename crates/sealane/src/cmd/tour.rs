@@ -7,7 +7,7 @@ use clap::Args;
 use lab::{LabInfo, RunningLab, StateDir};
 use serde::Serialize;
 
-use crate::cli::{LabFlags, LabTunnel, WhichLab, lab_name};
+use crate::cli::{LabFlags, Tunnel, WhichLab, lab_name};
 use crate::config;
 use crate::ending::{Ending, INTERRUPTED};
 use crate::output::{Output, Style, print_json, print_line, tell};
@@ -30,7 +30,7 @@ pub(crate) struct TourArgs {
     state_dir: Option<std::path::PathBuf>,
     /// How Pods of different nodes reach each other.
     #[arg(long, value_enum, default_value_t)]
-    tunnel: LabTunnel,
+    tunnel: Tunnel,
     /// Leave the lab running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
