@@ -37,7 +37,7 @@ fn a_node_tells_of_its_underlay_and_of_changes_but_not_of_pods() {
         node.set_mtu("eth0", 1400);
         let plan_mtu = |node: &TestNode| {
             let plan: Value = serde_json::from_str(&node.admin("/plan")?).ok()?;
-            plan["podnet"]["mtu"].as_u64().filter(|mtu| *mtu == 1350)
+            plan["podnet"]["link"]["pathMtu"].as_u64().filter(|mtu| *mtu == 1350)
         };
         node.eventually("the plan has the new MTU", plan_mtu);
         node.eventually("the Node is told of the new MTU", |node| {
