@@ -1,7 +1,7 @@
 //! Everything a loop can be woken by.
 
 use tokio::sync::oneshot;
-use types::{AgentAnswer, AgentRequest, Attachment, UnderlayFacts};
+use types::{AgentAnswer, AgentRequest, Attachment, PathFacts, UnderlayFacts};
 use watch::Batch;
 
 /// One thing that happened.
@@ -15,6 +15,8 @@ pub(crate) enum Event {
     Attachments(Vec<Attachment>),
     /// The network that joins the nodes is another one, seen from here.
     Underlay(UnderlayFacts),
+    /// Probing the ways to the other nodes has shown something new.
+    Paths(PathFacts),
     /// The time is up that the loop wanted to be woken at.
     Timer,
     /// The process was asked to end.

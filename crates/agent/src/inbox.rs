@@ -15,6 +15,7 @@ use types::UnderlayFacts;
 use crate::attachments;
 use crate::blocking::Blocking;
 use crate::event::Event;
+use crate::probing::{self, Probing};
 use crate::socket::AgentSocket;
 use crate::underlay;
 
@@ -45,6 +46,13 @@ impl Inbox {
         sender.try_send(known).expect("the queue is new and has room");
         inbox.node = Some((state_dir.to_owned(), AgentSocket::open(state_dir, sender)?));
         Ok(inbox)
+    }
+
+    /// Also what probing the ways to other nodes shows.
+    pub(crate) fn probe(&mut self) -> Probing {
+        let (probing, aims) = Probing::new();
+        self.sources.spawn(probing::run(aims, self.sender.clone()));
+        probing
     }
 
     fn open_sources(client: &watch::Client) -> io::Result<Self> {

@@ -28,6 +28,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let underlay = world.underlay(&settings.underlay_link).await?;
     let mut context = settings.context(&underlay)?;
     inbox.follow_underlay(underlay.clone())?;
+    let probing = inbox.probe();
     let teller = Teller::new(client, settings.node.clone());
     let mut observed = Observed::at(underlay);
     let mut in_force = InForce::default();
@@ -46,23 +47,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         observed.inform(&mut context);
         teller.tell(observed.facts(&settings), &observed.snapshot);
         let (plan, findings) = world.timed(|| compile::node_plan(&observed.snapshot, &context));
-        if in_force.is_plan(&plan) && !due.is_due(Instant::now()) {
-            world.show_endpoints(&in_force, &observed.snapshot);
-            observed.answer_waiting(&in_force);
-            continue;
+        if !in_force.is_plan(&plan) || due.is_due(Instant::now()) {
+            let plan = Arc::new(plan);
+            world.withdraw_names(&in_force, &plan);
+            let links = world.converge_netlink(&plan).await;
+            let rules = world.converge_nft(&plan).await;
+            let announcements = world.announce(&plan).await;
+            let servers = world.publish(&plan).await;
+            in_force = in_force.succeeded_by(plan, Rules::of(&rules));
+            let plugin = world.serve_plugin(&in_force);
+            let report = links.and(rules).and(announcements).and(servers).and(plugin);
+            due.remember(&report, Instant::now());
+            world.tell(&in_force, findings, report);
         }
-        let plan = Arc::new(plan);
-        world.withdraw_names(&in_force, &plan);
-        let links = world.converge_netlink(&plan).await;
-        let rules = world.converge_nft(&plan).await;
-        let announcements = world.announce(&plan).await;
-        let servers = world.publish(&plan).await;
-        in_force = in_force.succeeded_by(plan, Rules::of(&rules));
-        let plugin = world.serve_plugin(&in_force);
-        let report = links.and(rules).and(announcements).and(servers).and(plugin);
-        due.remember(&report, Instant::now());
-        world.tell(&in_force, findings, report);
         world.show_endpoints(&in_force, &observed.snapshot);
         observed.answer_waiting(&in_force);
+        probing.aim(&observed, &in_force);
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use compile::{NodeContext, Underlay};
 use model::Snapshot;
 use types::{
-    AgentAnswer, AgentRequest, Attachment, LinkName, NetworkMode, NodeFacts, PathFacts, UnderlayFacts,
+    AgentAnswer, AgentRequest, Attachment, LinkName, NetworkMode, NodeFacts, NodeName, PathFacts,
+    UnderlayFacts,
 };
 
 use crate::event::{Event, Notice};
@@ -24,6 +25,8 @@ pub(crate) struct Observed {
     pub(crate) attachments: Attachments,
     /// The node's place on the network that joins the nodes; the cluster loop has none.
     pub(crate) underlay: Option<UnderlayFacts>,
+    /// What probing has shown since the start, of all peers.
+    paths: Option<PathFacts>,
     is_synced: bool,
     is_stopping: bool,
     waiting: Vec<Notice>,
@@ -46,6 +49,7 @@ impl Observed {
             Event::Notice(notice) => self.waiting.push(notice),
             Event::Attachments(attachments) => self.attachments = by_key(attachments),
             Event::Underlay(facts) => self.underlay = Some(facts),
+            Event::Paths(paths) => self.paths = Some(paths),
             Event::Timer => {}
             Event::Stop => self.is_stopping = true,
         }
@@ -67,6 +71,7 @@ impl Observed {
         if let Some(underlay) = self.underlay.as_ref().and_then(Underlay::of) {
             context.underlay = underlay;
         }
+        context.failing_paths = self.paths(&context.node).failing;
     }
 
     /// What the cluster is to know of this node; none before the kernel was asked.
@@ -75,9 +80,15 @@ impl Observed {
             underlay: self.underlay.clone()?,
             tunnel: settings.tunnel,
             links: NetworkMode::Routed,
-            paths: PathFacts::default(),
+            paths: self.paths(&settings.node).shortened(),
             pools: Vec::new(),
         })
+    }
+
+    /// What probing has shown; before it has, what the Node was told by an earlier agent.
+    pub(crate) fn paths(&self, node: &NodeName) -> PathFacts {
+        let told = || Some(self.snapshot.nodes.get(node)?.network.facts()?.paths.clone());
+        self.paths.clone().or_else(told).unwrap_or_default()
     }
 
     /// Answers the requests that can be answered now; the others wait for a later plan, or give up.

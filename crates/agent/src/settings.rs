@@ -103,6 +103,7 @@ impl Settings {
             lb_pools: self.lb_pools.clone(),
             lb_class: self.lb_class.clone(),
             attachments: BTreeMap::new(),
+            failing_paths: BTreeMap::new(),
         })
     }
 

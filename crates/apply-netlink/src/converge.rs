@@ -10,7 +10,7 @@ use types::{IpFamily, LinkName, Prefix};
 use crate::address::{LinkAddress, UseAsSource};
 use crate::channel::Channel;
 use crate::error::unless;
-use crate::link::{Change, Link, Tunnel};
+use crate::link::{Change, Fragmenting, Link, Tunnel};
 use crate::neighbour::{FdbEntry, Neighbour};
 use crate::route::{ActualRoute, KernelRoute, Nexthop};
 use crate::sysctl::{self, ReversePath, Setting};
@@ -143,8 +143,13 @@ impl Round<'_> {
 
     fn tunnel_link(&mut self, vxlan: &Vxlan, actual: Option<&Link>) {
         let what = format!("link {}", vxlan.link);
-        let tunnel =
-            Tunnel { vni: vxlan.vni, port: vxlan.port, local: Some(vxlan.underlay), is_learning: false };
+        let tunnel = Tunnel {
+            vni: vxlan.vni,
+            port: vxlan.port,
+            local: Some(vxlan.underlay),
+            is_learning: false,
+            fragmenting: Fragmenting::AsInner,
+        };
         let make = |channel: &mut Channel| {
             channel.make_vxlan(&vxlan.link, tunnel, vxlan.mac, vxlan.mtu)?;
             finish_link(channel, &vxlan.link)
@@ -276,7 +281,8 @@ impl Round<'_> {
         let vxlan = plan.vxlan.as_ref();
         let tunnel = vxlan.and_then(|vxlan| owned(&links, &vxlan.link, &InfoKind::Vxlan));
         let mut wanted = Vec::new();
-        for (destination, path) in plan.peers.values().flat_map(|peer| &peer.paths) {
+        let paths = plan.peers.values().flat_map(|peer| peer.paths.iter().map(move |path| (peer, path)));
+        for (peer, (destination, path)) in paths {
             let nexthop = match path.via {
                 Via::Direct { nexthop } => Nexthop::Via(nexthop),
                 Via::Vxlan { address, .. } => {
@@ -284,7 +290,7 @@ impl Round<'_> {
                     Nexthop::ViaOnLink(address, tunnel)
                 }
             };
-            wanted.push(KernelRoute::new(*destination, nexthop).with_mtu(path.mtu));
+            wanted.push(KernelRoute::new(*destination, nexthop).with_mtu(peer.route_mtu(*destination, path)));
         }
         let pod_links: BTreeSet<_> =
             links.iter().filter(|link| link.is_pod_link()).map(|link| link.index).collect();

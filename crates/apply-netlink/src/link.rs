@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, VxlanDf,
 };
 use types::{LinkName, Mac};
 
@@ -35,6 +35,21 @@ pub(crate) struct Tunnel {
     pub(crate) port: u16,
     pub(crate) local: Option<IpAddr>,
     pub(crate) is_learning: bool,
+    /// Whether the outer IPv4 packet may be fragmented on the way.
+    pub(crate) fragmenting: Fragmenting,
+}
+
+/// `IFLA_VXLAN_DF` of `linux/if_link.h`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fragmenting {
+    /// Always: routers on the way cut and hide that the path is narrow, until one of them does not.
+    #[default]
+    Allowed,
+    /// As the inner packet says: what Pods forbid to cut is not cut, and the path tells its size or loses it; what they
+    /// allow to cut still gets there.
+    AsInner,
+    /// Another value.
+    Other(u8),
 }
 
 /// One end of a veth pair, to be made.
@@ -110,10 +125,31 @@ impl Tunnel {
                 InfoVxlan::Local(address) => tunnel.local = Some(IpAddr::V4(*address)),
                 InfoVxlan::Local6(address) => tunnel.local = Some(IpAddr::V6(*address)),
                 InfoVxlan::Learning(is_on) => tunnel.is_learning = *is_on,
+                InfoVxlan::Df(df) => tunnel.fragmenting = (*df).into(),
                 _ => {}
             }
         }
         tunnel
+    }
+}
+
+impl From<VxlanDf> for Fragmenting {
+    fn from(df: VxlanDf) -> Self {
+        match df {
+            VxlanDf::Unset => Self::Allowed,
+            VxlanDf::Inherit => Self::AsInner,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl From<Fragmenting> for VxlanDf {
+    fn from(fragmenting: Fragmenting) -> Self {
+        match fragmenting {
+            Fragmenting::Allowed => Self::Unset,
+            Fragmenting::AsInner => Self::Inherit,
+            Fragmenting::Other(value) => value.into(),
+        }
     }
 }
 
@@ -208,6 +244,7 @@ impl Channel {
             InfoVxlan::Id(tunnel.vni),
             InfoVxlan::Port(tunnel.port),
             InfoVxlan::Learning(tunnel.is_learning),
+            InfoVxlan::Df(tunnel.fragmenting.into()),
         ];
         fields.extend(tunnel.local.map(|local| match local {
             IpAddr::V4(address) => InfoVxlan::Local(address),

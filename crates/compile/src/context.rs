@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use engine_ipam::IpRange;
-use types::{Attachment, LinkName, NodeName, Port, Prefix, SubnetAddress, TunnelMode, UnderlayFacts};
+use types::{
+    Attachment, FailingPath, LinkName, NodeName, Port, Prefix, SubnetAddress, TunnelMode, UnderlayFacts,
+};
 
 /// What one node knows about itself and its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct NodeContext {
     pub lb_class: Option<String>,
     /// Network interfaces of local Pods, by container ID and name: known before the API says their addresses.
     pub attachments: BTreeMap<(String, LinkName), Attachment>,
+    /// Peers that full-size packets do not reach, as probed.
+    pub failing_paths: BTreeMap<NodeName, FailingPath>,
 }
 
 /// A node's place on the network that joins the nodes.

@@ -12,6 +12,7 @@ mod findings;
 mod gateway;
 mod host_ports;
 mod lb;
+mod paths;
 mod podnet;
 mod pods;
 mod policy;
@@ -23,6 +24,7 @@ mod underlay;
 pub use context::{
     ClusterContext, HttpEntry, NodeContext, PodLinkMtu, PodLinkMtuError, Underlay, UnderlayAddress,
 };
+pub use paths::paths_to_prove;
 pub use types::TunnelMode;
 
 use std::collections::BTreeSet;

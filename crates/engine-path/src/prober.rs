@@ -10,13 +10,13 @@ use crate::{Search, Verdict};
 
 /// Pause between the beginnings of two searches.
 const PACE: Duration = Duration::from_millis(100);
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an answer is waited for: more than a round trip through half of the world takes.
+const PATIENCE: Duration = Duration::from_millis(400);
 /// When a path that was proved is probed again; spread over the tenth part more, so that nodes that started together do
 /// not go on together.
 const PROVED_AGAIN: Duration = Duration::from_secs(600);
 /// When a path that failed is probed again.
-const FAILED_AGAIN: Duration = Duration::from_secs(30);
+const FAILED_AGAIN: Duration = Duration::from_secs(20);
 /// When a peer that was silent for the first time is asked again before it counts: it may be starting.
 const SILENT_AGAIN: Duration = Duration::from_secs(5);
 /// A new path's first probe comes within this time.

@@ -381,6 +381,7 @@ fn reach(
         kind = EndKind::Denied;
     } else if let Some(hop) = route(cluster, source, backend.address) {
         hops.push(hop);
+        hops.extend(narrowness(cluster, source, backend.address));
     } else {
         let text =
             format!("{} is outside the cluster; packets leave with the node's address", backend.address);
@@ -413,6 +414,24 @@ fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
         Hop::pass(Stage::Route, format!("from Node {here} to Node {there}, {how}"))
             .because(Some(ObjectRef::cluster("Node", there.as_str())), "spec.podCIDR"),
     )
+}
+
+/// What probing has shown to be wrong with the way to an address, or with the way back.
+fn narrowness(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
+    let here = source.node.as_ref()?;
+    let there = cluster.pod_at(address).map(|(_, node)| node)?;
+    let failing = |from: &NodeName, to: &NodeName| cluster.plans.get(from)?.podnet.peers.get(to)?.failing;
+    let worst =
+        [failing(here, there), failing(there, here)].into_iter().flatten().min_by_key(|path| path.passes)?;
+    let between = format!("between Node {here} and Node {there}");
+    let text = match worst.passes {
+        Some(passes) => format!(
+            "connects, but packets above {passes} bytes are lost {between}, and Pods send up to {}",
+            worst.sends
+        ),
+        None => format!("probes are not answered {between}: likely nothing gets there"),
+    };
+    Some(Hop::warn(Stage::Route, text))
 }
 
 /// Sums up the ways to all backends: equal hops are told once.

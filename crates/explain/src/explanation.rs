@@ -64,6 +64,8 @@ pub enum Stage {
 pub enum HopVerdict {
     /// It goes on.
     Pass,
+    /// It goes on, and something is wrong all the same.
+    Warn,
     /// It ends here.
     Stop,
 }
@@ -160,6 +162,10 @@ impl Hop {
         Self { stage, verdict: HopVerdict::Pass, text: text.into(), object: None, field: String::new() }
     }
 
+    pub(crate) fn warn(stage: Stage, text: impl Into<String>) -> Self {
+        Self { verdict: HopVerdict::Warn, ..Self::pass(stage, text) }
+    }
+
     pub(crate) fn stop(stage: Stage, text: impl Into<String>) -> Self {
         Self { verdict: HopVerdict::Stop, ..Self::pass(stage, text) }
     }
@@ -189,6 +195,7 @@ impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.verdict {
             HopVerdict::Pass => "✓",
+            HopVerdict::Warn => "!",
             HopVerdict::Stop => "✗",
         };
         write!(f, "{mark} {:<8}{}", self.stage, self.text)?;

@@ -9,7 +9,7 @@ use plan::{
     Outcome, Peer, PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable,
     ServiceTable, SourceAddress, Via,
 };
-use types::{Mac, NamespacedName, NodeName, Port, Protocol};
+use types::{FailingPath, Mac, NamespacedName, NodeName, Port, Protocol};
 
 use super::*;
 
@@ -58,6 +58,7 @@ fn node(this: &str, other: &str, pods: &[(&str, &str)], outcome: &Outcome) -> No
             "10.244.1.0/24".parse().unwrap(),
             PeerPath { via: Via::Vxlan { address: ip("10.244.1.0"), mac: Mac::derived(other) }, mtu: 1450 },
         )]),
+        failing: None,
     };
     let frontend =
         Frontend { address: FrontendAddress::Vip(ip(VIP)), protocol: Protocol::Tcp, port: port(80) };
@@ -266,5 +267,24 @@ proptest::proptest! {
         namespace in "\\PC{0,6}",
     ) {
         let _ = Question::parse(&from, &to, &namespace);
+    }
+}
+
+#[test]
+fn a_way_that_is_too_narrow_is_a_warning_and_no_end() {
+    for here in ["node-a", "node-b"] {
+        let mut cluster = cluster(&forwarding());
+        let podnet = &mut cluster.plans.get_mut(&NodeName::from(here)).unwrap().podnet;
+        let peer = podnet.peers.values_mut().next().unwrap();
+        peer.failing = Some(FailingPath { sends: 1450, passes: Some(1400) });
+        let explanation = ask(&cluster, "client", "web:80");
+        assert!(explanation.conclusion.is_reached(), "{explanation}");
+        let told = "! route   connects, but packets above 1400 bytes are lost between Node node-a and Node node-b, and Pods \
+                    send up to 1450";
+        assert!(
+            explanation.to_string().contains(told),
+            "the way there and the way back count: {explanation}"
+        );
+        assert_eq!(explanation.hops.last().unwrap().verdict, HopVerdict::Warn);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
-use types::{IpFamily, LinkName, Mac, NodeName, PodLink, PodName, Prefix};
+use types::{FailingPath, IpFamily, LinkName, Mac, NodeName, PodLink, PodName, Prefix};
 
 /// Routes, tunnels, addresses and masquerading of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -64,6 +64,9 @@ pub struct Peer {
     pub underlay: IpAddr,
     /// Its Pod ranges, and how packets get to each; at most one range per family.
     pub paths: BTreeMap<Prefix, PeerPath>,
+    /// What probing has shown when full-size packets do not get there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<FailingPath>,
 }
 
 /// How packets get to one of a peer's Pod ranges.
@@ -95,6 +98,19 @@ pub enum Via {
 }
 
 impl Peer {
+    /// The largest packet that a route to one of the peer's ranges may carry: what passes where that was probed to be
+    /// less than planned, so that senders are told at this node instead of losing packets on the way. IPv6 knows no
+    /// path below 1280 bytes (RFC 8200, section 5).
+    #[must_use]
+    pub fn route_mtu(&self, range: Prefix, path: &PeerPath) -> u32 {
+        let least = match range.family() {
+            IpFamily::V4 => 68,
+            IpFamily::V6 => 1280,
+        };
+        let passes = self.failing.and_then(|failing| failing.passes);
+        passes.map_or(path.mtu, |passes| passes.max(least).min(path.mtu))
+    }
+
     /// How packets get to one of the peer's Pods.
     #[must_use]
     pub fn path_to(&self, address: IpAddr) -> Option<&PeerPath> {

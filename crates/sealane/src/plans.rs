@@ -106,6 +106,7 @@ impl ClusterFacts {
             lb_pools: self.lb_pool.clone(),
             lb_class: None,
             attachments: BTreeMap::new(),
+            failing_paths: told.map(|facts| facts.paths.failing.clone()).unwrap_or_default(),
         })
     }
 }

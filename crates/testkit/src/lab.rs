@@ -45,6 +45,7 @@ pub fn node_context(node: &NodeName, underlay: IpAddr, tunnel: TunnelMode) -> No
         lb_pools: vec![parsed("172.31.0.200-172.31.0.250")],
         lb_class: None,
         attachments: BTreeMap::new(),
+        failing_paths: BTreeMap::new(),
     }
 }
 

@@ -120,6 +120,18 @@ pub struct PoolFacts {
 }
 
 impl PathFacts {
+    /// Without the names that are too many.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let count = self.failing.len();
+        if let Some((first_out, _)) = self.failing.iter().nth(MOST_FAILING_PATHS) {
+            let first_out = first_out.clone();
+            drop(self.failing.split_off(&first_out));
+        }
+        self.more_failing += count - self.failing.len();
+        self
+    }
+
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -28,6 +28,9 @@ const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 31, 0, 11));
 const DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 
+/// The bridge's end of the second node's link.
+pub(crate) const NEIGHBOUR_PORT: &str = "slnode-b";
+
 /// The whole: dropped as one.
 pub(crate) struct TestNode {
     runtime: Runtime,
@@ -41,6 +44,44 @@ pub(crate) struct TestNode {
 struct Agent {
     stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
+}
+
+/// A second node of the same cluster.
+pub(crate) struct Neighbour {
+    _netns: Netns,
+    agent: Option<Agent>,
+}
+
+impl Agent {
+    fn start(node: &str, settings: Settings) -> Self {
+        let netns = Netns::open(&world::netns_path(node)).expect("namespace");
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            netns.enter_for_good().expect("entered");
+            // Its threads are made by this one and so are in the node's namespace.
+            let runtime = Runtime::new().expect("runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    ended = sealane_agent::node::run(settings) => panic!("the agent ended by itself: {ended:?}"),
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { stop, thread }
+    }
+
+    fn kill(self) {
+        self.stop.send(()).expect("running");
+        self.thread.join().expect("no panic");
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.kill();
+        }
+    }
 }
 
 impl TestNode {
@@ -73,6 +114,41 @@ impl TestNode {
         node
     }
 
+    /// Starts `node-b`, at the other end of a bridge port of this MTU.
+    pub(crate) fn start_neighbour(&self, port_mtu: u32) -> Neighbour {
+        let netns = Netns::create(&world::netns_path("node-b")).expect("namespace");
+        let address = IpAddr::V4(Ipv4Addr::new(172, 31, 0, 12));
+        let port = Port {
+            bridge: "slbr0".into(),
+            host_link: NEIGHBOUR_PORT.into(),
+            link: "eth0".into(),
+            address,
+            prefix_len: 24,
+            gateway: Some(API.ip()),
+        };
+        let mut outside = Netlink::open().expect("netlink");
+        outside.join_underlay(&netns, &port).expect("joined");
+        outside.set_mtu(&NEIGHBOUR_PORT.into(), port_mtu).expect("an MTU");
+        self.create(&json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": { "name": "node-b" },
+            "spec": { "podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"] },
+        }));
+        let mut settings = self.settings.clone();
+        (settings.node, settings.state_dir) = ("node-b".into(), world::scratch("state-b"));
+        let agent = Some(Agent::start("node-b", settings));
+        for (name, address) in [("node-a", NODE), ("node-b", address)] {
+            let ready =
+                json!([{ "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "" }]);
+            let status = json!({
+                "addresses": [{ "type": "InternalIP", "address": address }], "conditions": ready,
+            });
+            let target = Target::cluster("v1", "Node", name);
+            self.runtime.block_on(self.writer.patch_status(&target, &status)).expect("status");
+        }
+        Neighbour { _netns: netns, agent }
+    }
+
     /// Has the agent install the CNI plugin below this directory.
     pub(crate) fn install_plugin_below(&mut self, directory: &std::path::Path) {
         let (config_dir, bin_dir) = (directory.join("net.d"), directory.join("bin"));
@@ -81,29 +157,13 @@ impl TestNode {
 
     /// Starts the agent and waits until its first plan is in force.
     pub(crate) fn start_agent(&mut self) {
-        let netns = Netns::open(&world::netns_path("node-a")).expect("namespace");
-        let settings = self.settings.clone();
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            netns.enter_for_good().expect("entered");
-            // Its threads are made by this one and so are in the node's namespace.
-            let runtime = Runtime::new().expect("runtime");
-            runtime.block_on(async {
-                tokio::select! {
-                    ended = sealane_agent::node::run(settings) => panic!("the agent ended by itself: {ended:?}"),
-                    _ = stopped => {}
-                }
-            });
-        });
-        self.agent = Some(Agent { stop, thread });
+        self.agent = Some(Agent::start("node-a", self.settings.clone()));
         self.eventually("the agent is ready", |node| node.admin("/readyz").filter(|text| text == "ok\n"));
     }
 
     /// Ends the agent between two steps, as a kill would; nothing is taken down.
     pub(crate) fn kill_agent(&mut self) {
-        let agent = self.agent.take().expect("started");
-        agent.stop.send(()).expect("running");
-        agent.thread.join().expect("no panic");
+        self.agent.take().expect("started").kill();
     }
 
     /// Ends the API server; its objects stay.
@@ -199,17 +259,23 @@ impl TestNode {
     }
 
     /// Asks until there is an answer, or fails the test at the deadline.
-    pub(crate) fn eventually<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + DEADLINE;
+    pub(crate) fn eventually<T>(&self, what: &str, ask: impl FnMut(&Self) -> Option<T>) -> T {
+        self.within(DEADLINE, what, ask)
+    }
+
+    /// The same with a deadline of its own.
+    pub(crate) fn within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        mut ask: impl FnMut(&Self) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(answer) = ask(self) {
                 return answer;
             }
-            assert!(
-                Instant::now() < deadline,
-                "not within {DEADLINE:?}: {what}; {:?}",
-                self.admin("/report")
-            );
+            assert!(Instant::now() < deadline, "not within {limit:?}: {what}; {:?}", self.admin("/report"));
             thread::sleep(Duration::from_millis(10));
         }
     }

@@ -1,11 +1,16 @@
 //! What a node's agent tells the cluster of the node: once, again when it changes, and again when somebody took it away.
 
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use apply_netlink::Netlink;
 use model::Told;
 use netns::world;
 use serde_json::{Value, json};
 use types::{NETWORK_ANNOTATION, NodeFacts, TunnelMode};
 
-use crate::test_node::TestNode;
+use crate::test_node::{NEIGHBOUR_PORT, TestNode};
 
 fn told(node: &TestNode) -> Option<NodeFacts> {
     let text = node.node_object()["metadata"]["annotations"][NETWORK_ANNOTATION].as_str()?.to_owned();
@@ -46,5 +51,48 @@ fn a_node_tells_of_its_underlay_and_of_changes_but_not_of_pods() {
         assert_ne!(version(&node.node_object()), before);
         node.annotate(&json!({ NETWORK_ANNOTATION: null }));
         node.eventually("what was taken away is written again", told);
+    });
+}
+
+/// How long two agents need to find out the size of a path, or that it is mended: a search of some seconds, and the pause
+/// before a path that failed is looked at again.
+const SEARCH_LIMIT: Duration = Duration::from_secs(90);
+
+/// The size that the node's kernel holds packets to a Pod of the other node to.
+fn route_mtu(node: &TestNode) -> Option<u32> {
+    let socket = node.inside(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(10, 244, 1, 9), 9)).map(|()| socket)
+    });
+    let socket = socket.ok()?;
+    let (mut mtu, mut len) = (0_u32, libc::socklen_t::try_from(size_of::<u32>()).expect("small"));
+    // SAFETY: both values outlive the call, and the length is right.
+    let done = unsafe {
+        let value = (&raw mut mtu).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MTU, value, &raw mut len)
+    };
+    (done == 0).then_some(mtu)
+}
+
+#[test]
+fn a_path_that_loses_large_packets_silently_is_found_and_told_until_it_is_mended() {
+    world::test(|| {
+        let mut node = TestNode::new();
+        node.start_agent();
+        // A bridge drops what its port cannot take and tells nobody.
+        let neighbour = node.start_neighbour(1400);
+        let facts = node.within(SEARCH_LIMIT, "the narrow path is told of", |node| {
+            told(node).filter(|facts| facts.paths.probed && !facts.paths.failing.is_empty())
+        });
+        let path = facts.paths.failing[&"node-b".into()];
+        assert_eq!((path.sends, path.passes), (1450, Some(1350)));
+        node.eventually("packets are held to what passes", |node| route_mtu(node).filter(|mtu| *mtu == 1350));
+        Netlink::open().expect("netlink").set_mtu(&NEIGHBOUR_PORT.into(), 1500).expect("mended");
+        let facts = node.within(SEARCH_LIMIT, "the mended path is told of", |node| {
+            told(node).filter(|facts| facts.paths.failing.is_empty())
+        });
+        assert!(facts.paths.probed);
+        node.eventually("packets have their full size", |node| route_mtu(node).filter(|mtu| *mtu == 1450));
+        drop(neighbour);
     });
 }

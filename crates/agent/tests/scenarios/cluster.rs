@@ -73,7 +73,7 @@ impl Cluster {
         let mut peers: BTreeMap<NodeName, Peer> = BTreeMap::new();
         for (destination, plan) in routes {
             let underlay = *plan.services.node_addresses.first().unwrap();
-            let peer = Peer { underlay, paths: BTreeMap::new() };
+            let peer = Peer { underlay, paths: BTreeMap::new(), failing: None };
             let path = PeerPath { via: Via::Direct { nexthop: underlay }, mtu: 1500 };
             let paths = &mut peers.entry(plan.node.clone()).or_insert(peer).paths;
             paths.insert(Prefix::host(*destination), path);

@@ -59,7 +59,7 @@ fn what_is_foreign_survives() {
         let via = Via::Vxlan { address: ip("10.244.7.0"), mac: Mac::derived("node-h") };
         let path = PeerPath { via, mtu: 1450 };
         let paths = [range("10.244.7.0/24"), range("10.244.8.0/24")].map(|range| (range, path)).into();
-        let peer = Peer { underlay: ip("172.31.0.17"), paths };
+        let peer = Peer { underlay: ip("172.31.0.17"), paths, failing: None };
         more.peers.insert(NodeName::from("node-h"), peer);
         let report = try_converge(&nodes.a, &more);
         assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
@@ -174,7 +174,11 @@ fn one_failure_does_not_stop_the_rest() {
         let nodes = two_nodes();
         let mut plan = plan('a', Way::Direct);
         let path = PeerPath { via: Via::Direct { nexthop: ip("203.0.113.9") }, mtu: 1500 };
-        let far = Peer { underlay: ip("203.0.113.9"), paths: [(range("10.244.3.0/24"), path)].into() };
+        let far = Peer {
+            underlay: ip("203.0.113.9"),
+            paths: [(range("10.244.3.0/24"), path)].into(),
+            failing: None,
+        };
         plan.peers.insert(NodeName::from("a-far-node"), far);
         let report = try_converge(&nodes.a, &plan);
         assert_eq!(report.failures.len(), 1);

@@ -42,7 +42,7 @@ fn with_more(mut plan: PodNetwork) -> PodNetwork {
     let mut add = |name: &str, last: u8, via: Via| {
         let path = PeerPath { via, mtu: 1450 };
         let paths = [(range(&format!("10.244.{last}.0/24")), path)].into();
-        let peer = Peer { underlay: ip(&format!("172.31.0.{last}")), paths };
+        let peer = Peer { underlay: ip(&format!("172.31.0.{last}")), paths, failing: None };
         plan.peers.insert(NodeName::from(name), peer);
     };
     add("node-h", 17, Via::Vxlan { address: ip("10.244.17.0"), mac: Mac::derived("node-h") });

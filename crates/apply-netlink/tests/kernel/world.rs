@@ -141,7 +141,7 @@ pub(crate) fn plan(letter: char, way: Way) -> PodNetwork {
         mac: mac(letter),
         mtu: 1450,
     });
-    let peer = Peer { underlay: peer_underlay, paths: [(peer_range, path)].into() };
+    let peer = Peer { underlay: peer_underlay, paths: [(peer_range, path)].into(), failing: None };
     PodNetwork {
         pod_cidrs: vec![own],
         vxlan,

@@ -51,7 +51,10 @@ pub(super) fn compile(
         if let Some(underlay) = here.underlay_of(node)
             && !paths.is_empty()
         {
-            peers.insert(node.name.clone(), Peer { underlay, paths });
+            peers.insert(
+                node.name.clone(),
+                Peer { underlay, paths, failing: context.failing_paths.get(&node.name).copied() },
+            );
         }
     }
     peers

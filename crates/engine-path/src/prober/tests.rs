@@ -67,9 +67,9 @@ fn a_narrow_path_is_told_and_taken_back_when_it_is_mended() {
 fn a_peer_that_starts_is_not_told_to_be_silent() {
     let mut prober = Prober::default();
     prober.aim(&mk_wanted(1), &BTreeMap::new(), Duration::ZERO);
-    live(&mut prober, (Duration::ZERO, secs(8)), &|_| false);
+    live(&mut prober, (Duration::ZERO, secs(6)), &|_| false);
     assert!(prober.facts().failing.is_empty());
-    live(&mut prober, (secs(8), secs(60)), &|_| false);
+    live(&mut prober, (secs(6), secs(60)), &|_| false);
     assert_eq!(prober.facts().failing[&mk_key(0).0].passes, None);
 }
 
