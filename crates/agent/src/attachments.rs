@@ -1,7 +1,10 @@
 //! The files shared with the CNI plugin: reads what it has given out, writes what it needs to know.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use types::{Attachment, NodeNetwork};
 
@@ -36,6 +39,23 @@ fn read_one(file: &Path) -> Option<Attachment> {
         }
     };
     serde_json::from_slice(&text).inspect_err(|error| unreadable(error)).ok()
+}
+
+/// How long a freed address rests, in seconds: the plugin's default of `quarantineSeconds`. A configuration that says
+/// otherwise is the plugin's alone; what is told of resting addresses is then off by those seconds.
+const REST: Duration = Duration::from_secs(30);
+
+/// Freed addresses that rest, as the plugin notes them: a file each, as old as the freedom.
+pub(crate) fn resting(state_dir: &Path) -> BTreeSet<IpAddr> {
+    let Ok(entries) = std::fs::read_dir(state_dir.join("released")) else { return BTreeSet::new() };
+    let now = SystemTime::now();
+    let resting = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let age = now.duration_since(entry.metadata().ok()?.modified().ok()?).ok()?;
+        let address = entry.file_name().to_str()?.parse().ok()?;
+        (age < REST).then_some(address)
+    });
+    resting.collect()
 }
 
 /// Writes `network.json`, so that a reader sees the old file or the new one and never half of one. An equal file is
@@ -87,6 +107,19 @@ mod tests {
         std::fs::write(directory.join("attachments/c-eth0.json"), "{").expect("written");
         std::fs::write(directory.join("attachments/d.tmp"), "{}").expect("written");
         assert_eq!(read(&directory), [mk_attachment("a"), mk_attachment("b")]);
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[test]
+    fn addresses_rest_for_a_while() {
+        let directory = mk_directory("resting");
+        let released = directory.join("released");
+        std::fs::create_dir_all(&released).expect("directory");
+        for (name, age) in [("192.0.2.1", 5), ("192.0.2.2", 60), ("no address", 0)] {
+            let file = std::fs::File::create(released.join(name)).expect("made");
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).expect("dated");
+        }
+        assert_eq!(resting(&directory), BTreeSet::from(["192.0.2.1".parse().expect("address")]));
         std::fs::remove_dir_all(&directory).expect("removed");
     }
 

@@ -1,5 +1,8 @@
 //! Everything a loop can be woken by.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use tokio::sync::oneshot;
 use types::{AgentAnswer, AgentRequest, Attachment, PathFacts, UnderlayFacts};
 use watch::Batch;
@@ -11,8 +14,8 @@ pub(crate) enum Event {
     Changes(Batch),
     /// The CNI plugin told or asked something.
     Notice(Notice),
-    /// What the CNI plugin has given out, read after a notice.
-    Attachments(Vec<Attachment>),
+    /// What the CNI plugin has given out, read after a notice, and the addresses that rest.
+    Attachments(Vec<Attachment>, BTreeSet<IpAddr>),
     /// The network that joins the nodes is another one, seen from here.
     Underlay(UnderlayFacts),
     /// Probing the ways to the other nodes has shown something new.

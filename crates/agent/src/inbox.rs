@@ -42,7 +42,7 @@ impl Inbox {
     pub(crate) fn open_for_node(client: &watch::Client, state_dir: &Path) -> io::Result<Self> {
         let mut inbox = Self::open_sources(client)?;
         let sender = inbox.sender.clone();
-        let known = Event::Attachments(attachments::read(state_dir));
+        let known = read_attachments(state_dir);
         sender.try_send(known).expect("the queue is new and has room");
         inbox.node = Some((state_dir.to_owned(), AgentSocket::open(state_dir, sender)?));
         Ok(inbox)
@@ -98,7 +98,7 @@ impl Inbox {
         if let Some((state_dir, _)) = &self.node
             && events.iter().any(is_about_attachments)
         {
-            events.push(Event::Attachments(attachments::read(state_dir)));
+            events.push(read_attachments(state_dir));
         }
         events
     }
@@ -107,6 +107,10 @@ impl Inbox {
 /// Also when the time is up: a DEL whose notice was lost shows here.
 fn is_about_attachments(event: &Event) -> bool {
     matches!(event, Event::Notice(_) | Event::Timer)
+}
+
+fn read_attachments(state_dir: &Path) -> Event {
+    Event::Attachments(attachments::read(state_dir), attachments::resting(state_dir))
 }
 
 async fn pass_changes(client: watch::Client, sender: mpsc::Sender<Event>) {

@@ -1,11 +1,12 @@
 //! What a loop knows: events folded into one state, and which waiting requests that state answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use compile::{NodeContext, Underlay};
 use model::Snapshot;
 use types::{
-    AgentAnswer, AgentRequest, Attachment, LinkName, NetworkMode, NodeFacts, NodeName, PathFacts,
+    AgentAnswer, AgentRequest, Attachment, LinkName, NetworkMode, NodeFacts, NodeName, PathFacts, PoolFacts,
     UnderlayFacts,
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) attachments: Attachments,
     /// The node's place on the network that joins the nodes; the cluster loop has none.
     pub(crate) underlay: Option<UnderlayFacts>,
+    /// Freed addresses of this node that rest.
+    resting: BTreeSet<IpAddr>,
     /// What probing has shown since the start, of all peers.
     paths: Option<PathFacts>,
     is_synced: bool,
@@ -47,7 +50,10 @@ impl Observed {
                 self.is_synced |= batch.is_synced;
             }
             Event::Notice(notice) => self.waiting.push(notice),
-            Event::Attachments(attachments) => self.attachments = by_key(attachments),
+            Event::Attachments(attachments, resting) => {
+                self.attachments = by_key(attachments);
+                self.resting = resting;
+            }
             Event::Underlay(facts) => self.underlay = Some(facts),
             Event::Paths(paths) => self.paths = Some(paths),
             Event::Timer => {}
@@ -81,8 +87,17 @@ impl Observed {
             tunnel: settings.tunnel,
             links: NetworkMode::Routed,
             paths: self.paths(&settings.node).shortened(),
-            pools: Vec::new(),
+            pools: self.pools(&settings.node),
         })
+    }
+
+    /// How full this node's Pod ranges are, told so that not every Pod is a write.
+    fn pools(&self, node: &NodeName) -> Vec<PoolFacts> {
+        let Some(node) = self.snapshot.nodes.get(node) else { return Vec::new() };
+        let used = self.attachments.values().flat_map(|attachment| attachment.addresses.iter().copied());
+        let now = compile::pools(&node.pod_cidrs, &used.collect(), &self.resting);
+        let told = node.network.facts().map(|facts| facts.pools.as_slice()).unwrap_or_default();
+        compile::pools_to_tell(told, now)
     }
 
     /// What probing has shown; before it has, what the Node was told by an earlier agent.

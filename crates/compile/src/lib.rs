@@ -16,6 +16,7 @@ mod paths;
 mod podnet;
 mod pods;
 mod policy;
+mod pools;
 mod services;
 mod status;
 mod told;
@@ -25,6 +26,7 @@ pub use context::{
     ClusterContext, HttpEntry, NodeContext, PodLinkMtu, PodLinkMtuError, Underlay, UnderlayAddress,
 };
 pub use paths::paths_to_prove;
+pub use pools::{pools, pools_to_tell};
 pub use types::TunnelMode;
 
 use std::collections::BTreeSet;

@@ -5,9 +5,7 @@ use plan::Finding;
 use types::{FailingPath, NETWORK_ANNOTATION, NodeFacts, NodeName, ObjectRef, PoolFacts};
 
 use crate::findings::{Findings, error, warning};
-
-/// Of a range's addresses, the tenth part that is left is worth a warning.
-const NEARLY_FULL_PERCENT: u64 = 90;
+use crate::pools::{self, Level};
 
 /// Looks at what every Node tells.
 pub(crate) fn check(snapshot: &Snapshot, findings: &mut Findings) {
@@ -61,18 +59,20 @@ fn of_path(node: &Node, peer: &NodeName, path: FailingPath) -> Finding {
 
 fn of_pool(node: &Node, pool: &PoolFacts) -> Option<Finding> {
     let PoolFacts { range, size, used, resting } = pool;
-    let taken = used.saturating_add(*resting);
     let numbers = format!("of the {size} addresses of {range}, Pods have {used} and {resting} rest");
     let remedy = "move Pods elsewhere, lower the kubelet's maxPods, or give Nodes larger ranges";
-    if taken >= *size {
-        let message = format!("{numbers}: none is free, so no Pod can start here; {remedy}");
-        return Some(error(object(node), "spec.podCIDR", "PodAddressesExhausted", message));
+    match pools::level(pool) {
+        Level::Room => None,
+        Level::NearlyFull => {
+            let free = size - pools::taken(pool);
+            let message = format!("{numbers}: {free} are free; {remedy}");
+            Some(warning(object(node), "spec.podCIDR", "PodAddressesNearlyExhausted", message))
+        }
+        Level::Full => {
+            let message = format!("{numbers}: none is free, so no Pod can start here; {remedy}");
+            Some(error(object(node), "spec.podCIDR", "PodAddressesExhausted", message))
+        }
     }
-    let is_near = taken.saturating_mul(100) >= size.saturating_mul(NEARLY_FULL_PERCENT);
-    is_near.then(|| {
-        let message = format!("{numbers}: {} are free; {remedy}", size - taken);
-        warning(object(node), "spec.podCIDR", "PodAddressesNearlyExhausted", message)
-    })
 }
 
 fn object(node: &Node) -> ObjectRef {

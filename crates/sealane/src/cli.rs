@@ -39,7 +39,9 @@ pub(crate) enum Command {
     Explain(cmd::explain::ExplainArgs),
     /// The cluster at a glance, and what of its objects cannot be honoured.
     ///
-    /// Lists the nodes, and findings: objects that name something that does not exist or ask for something that is not
+    /// Lists the nodes: used and usable Pod addresses (and freed ones that rest), the size of the packets that Pods send to
+    /// other nodes (and that of the link), how many nodes are reached in which way, and whether full-size packets were
+    /// seen to get there. `?` is what a node's agent has not told. Then findings: objects that name something that does not exist or ask for something that is not
     /// served, each with field and reason. The exit status is 1 when a Node is not ready or a finding is an error;
     /// warnings alone leave it 0, as a workload scaled to zero is no failure.
     #[command(after_help = help::STATUS)]

@@ -40,6 +40,7 @@ Examples:
 pub(crate) const STATUS: &str = "\
 Examples:
   sealane status
+  sealane status --node node-a              the way to each other node, proved or not
   sealane status --output json | jq '.findings[].message'";
 
 pub(crate) const PLAN: &str = "\

@@ -85,7 +85,7 @@ fn changes_are_folded_in_order() {
 fn a_pod_may_start_only_when_its_labels_are_known_and_its_rules_are_in() {
     let mut observed = Observed::default();
     let mut answer = ask(&mut observed, mk_added());
-    observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))]));
+    observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))], BTreeSet::new()));
     observed.answer_waiting(&mk_whole());
     assert!(answer.try_recv().is_err(), "the Pod's labels are not known");
     observed.fold(mk_batch(vec![mk_pod("web")], true));
@@ -99,7 +99,7 @@ fn a_pod_may_start_only_when_its_labels_are_known_and_its_rules_are_in() {
 fn an_attachment_without_a_pod_waits_for_rules_only() {
     let mut observed = Observed::default();
     let mut answer = ask(&mut observed, mk_added());
-    observed.fold(Event::Attachments(vec![mk_attachment(None)]));
+    observed.fold(Event::Attachments(vec![mk_attachment(None)], BTreeSet::new()));
     observed.answer_waiting(&mk_whole());
     assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 1 }));
 }
@@ -126,7 +126,7 @@ fn status_needs_a_pod_range() {
 #[test]
 fn a_plugin_that_gave_up_is_forgotten() {
     let mut observed = Observed::default();
-    observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))]));
+    observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))], BTreeSet::new()));
     drop(ask(&mut observed, mk_added()));
     observed.answer_waiting(&mk_whole());
     assert!(observed.waiting.is_empty());

@@ -1,21 +1,29 @@
-//! `sealane status`: the nodes, what they serve, and what of the cluster's objects cannot be honoured.
+//! `sealane status`: the nodes and the ways between them, addresses, and what of the cluster's objects cannot be honoured.
+
+mod node;
+mod table;
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
-use comfy_table::{Table, presets};
 use model::Snapshot;
 use plan::{Finding, Severity};
 use serde::Serialize;
+use types::NodeName;
 
 use crate::access::ClusterAccess;
 use crate::output::{Output, Style, print_json, print_line};
 use crate::plans::{compile_all, findings};
 
+use node::NodeStatus;
+
 /// What `sealane status` takes.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
+    /// Only this Node, with the way to each of the others.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
     #[command(flatten)]
     access: ClusterAccess,
     /// How to print.
@@ -33,26 +41,22 @@ struct Status {
     findings: BTreeSet<Finding>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeStatus {
-    name: String,
-    ready: bool,
-    address: String,
-    zone: String,
-    pod_cidrs: Vec<String>,
-    pods: usize,
-    peers: Vec<String>,
-    pod_mtu: u32,
-}
-
 /// Prints the status; the exit status is 1 when a Node is not ready or a finding is an error.
 pub(crate) async fn run(args: StatusArgs) -> Result<i32> {
     let snapshot = args.access.snapshot().await?;
-    let status = status(&snapshot, &args.access);
-    match args.output {
-        Output::Json => print_json(&status)?,
-        Output::Text => print_line(&text(&status, Style::of_stdout())),
+    let mut status = status(&snapshot, &args.access);
+    if let Some(name) = &args.node {
+        let known: Vec<String> = status.nodes.iter().map(|node| node.name.clone()).collect();
+        status.nodes.retain(|node| node.name == *name);
+        status.findings.retain(|finding| finding.object.kind == "Node" && finding.object.name == *name);
+        if status.nodes.is_empty() {
+            bail!("there is no Node {name}; there are {}", known.join(", "));
+        }
+    }
+    match (args.output, args.node.is_some()) {
+        (Output::Json, _) => print_json(&status)?,
+        (Output::Text, false) => print_line(&text(&status, Style::of_stdout())),
+        (Output::Text, true) => print_line(&text_of_node(&status, Style::of_stdout())),
     }
     let is_error = |finding: &Finding| finding.severity == Severity::Error;
     let broken = status.nodes.iter().any(|node| !node.ready) || status.findings.iter().any(is_error);
@@ -61,68 +65,45 @@ pub(crate) async fn run(args: StatusArgs) -> Result<i32> {
 
 fn status(snapshot: &Snapshot, access: &ClusterAccess) -> Status {
     let cluster = compile_all(snapshot, &access.facts);
-    let nodes = snapshot.nodes.values().map(|node| {
-        let plan = cluster.plans.get(&node.name);
-        let peers = plan.map(|plan| &plan.podnet.peers).into_iter().flatten();
-        NodeStatus {
-            name: node.name.to_string(),
-            ready: node.ready,
-            address: node.addresses.first().map(ToString::to_string).unwrap_or_default(),
-            zone: node.zone.clone().unwrap_or_default(),
-            pod_cidrs: node.pod_cidrs.iter().map(ToString::to_string).collect(),
-            pods: plan.map_or(0, |plan| plan.podnet.local_pods.len()),
-            peers: peers.map(|(name, peer)| format!("{name} {}", paths(peer))).collect(),
-            pod_mtu: plan.map_or(0, |plan| plan.podnet.link.path_mtu),
-        }
-    });
+    let of_node =
+        |node: &model::Node| NodeStatus::new(node, cluster.plans.get(&NodeName::from(node.name.as_str())));
     Status {
-        nodes: nodes.collect(),
+        nodes: snapshot.nodes.values().map(of_node).collect(),
         services: snapshot.services.len(),
         pods: snapshot.pods.len(),
         findings: findings(snapshot, &access.facts),
     }
 }
 
-/// The ways to a peer: one, or one per range where they differ.
-fn paths(peer: &plan::Peer) -> String {
-    let way = |path: &plan::PeerPath| match path.via {
-        plan::Via::Vxlan { .. } => "vxlan",
-        plan::Via::Direct { .. } => "direct",
-    };
-    let ways: std::collections::BTreeSet<_> = peer.paths.values().map(way).collect();
-    ways.into_iter().collect::<Vec<_>>().join("+")
+fn text(status: &Status, style: Style) -> String {
+    let mut lines = vec![table::of_nodes(&status.nodes), String::new()];
+    lines.push(format!("{}, {}", counted(status.pods, "Pod"), counted(status.services, "Service")));
+    if status.findings.is_empty() {
+        lines.push("everything that the objects ask for is served".to_owned());
+    }
+    lines.extend(told(&status.findings, style));
+    lines.join("\n")
 }
 
-fn text(status: &Status, style: Style) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["NODE", "READY", "ADDRESS", "ZONE", "POD RANGE", "PODS", "MTU", "PEERS"]);
-    for node in &status.nodes {
-        table.add_row([
-            node.name.clone(),
-            if node.ready { "yes" } else { "no" }.to_owned(),
-            node.address.clone(),
-            node.zone.clone(),
-            node.pod_cidrs.join(", "),
-            node.pods.to_string(),
-            node.pod_mtu.to_string(),
-            node.peers.join(", "),
-        ]);
+fn text_of_node(status: &Status, style: Style) -> String {
+    let mut lines: Vec<String> = status.nodes.iter().flat_map(table::of_node).collect();
+    lines.extend(told(&status.findings, style));
+    lines.join("\n")
+}
+
+fn told(findings: &BTreeSet<Finding>, style: Style) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !findings.is_empty() {
+        lines.push(format!("{}:", counted(findings.len(), "finding")));
     }
-    let mut lines = vec![table.trim_fmt(), String::new()];
-    lines.push(format!("{}, {}", counted(status.pods, "Pod"), counted(status.services, "Service")));
-    lines.push(match status.findings.len() {
-        0 => "everything that the objects ask for is served".to_owned(),
-        count => format!("{}:", counted(count, "finding")),
-    });
-    for finding in &status.findings {
+    for finding in findings {
         let severity = match finding.severity {
             Severity::Error => style.bad("error  "),
             Severity::Warning => style.warning("warning"),
         };
         lines.push(format!("  {severity}  {finding}"));
     }
-    lines.join("\n")
+    lines
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -1,6 +1,7 @@
 //! How Pods of different nodes reach each other: through VXLAN, or by routes.
 
-use crate::bed::Bed;
+use serde_json::Value;
+
 use crate::cluster::Cluster;
 
 const WORLD: &str = "
@@ -53,12 +54,30 @@ fn check_traffic(cluster: &Cluster) {
 }
 
 /// What `sealane explain` and `sealane status` say of the way between nodes is what the agents were told.
-fn check_told(bed: &Bed, hop: &str, peer: &str) {
+fn check_told(cluster: &Cluster, hop: &str, peer: &str) {
+    let bed = &cluster.bed;
     let text = |arguments: &[&str]| String::from_utf8(bed.run(arguments).stdout).unwrap();
     let explained = text(&["explain", "a", "b:80"]);
     assert!(explained.contains(hop), "{explained}");
     let status = text(&["status"]);
-    assert!(status.contains(&format!("node-b {peer}")), "{status}");
+    assert!(status.contains(&format!("2 {peer}")) && status.contains("(1500)"), "{status}");
+    let told = |arguments: &[&str]| serde_json::from_str::<Value>(&text(arguments)).unwrap_or_default();
+    let one = cluster.wait("the ways to the other nodes are proved", || {
+        let node = told(&["status", "--node", "node-a", "-o", "json"])["nodes"][0].clone();
+        let peers = node["peers"].as_array()?;
+        peers.iter().all(|peer| peer["proved"] == "yes").then_some(node)
+    });
+    assert_eq!(
+        (&one["peers"][0]["name"], &one["peers"][0]["paths"][0]["mode"]),
+        (&"node-b".into(), &peer.into())
+    );
+    assert_eq!((&one["pools"][0]["used"], &one["pools"][0]["size"]), (&1.into(), &254.into()));
+    let detail = text(&["status", "--node", "node-a"]);
+    assert!(detail.lines().any(|line| line.starts_with(" node-b ") && line.ends_with("yes")), "{detail}");
+    let nobody = bed.run(&["status", "--node", "node-x"]);
+    assert!(
+        String::from_utf8_lossy(&nobody.stderr).contains("there is no Node node-x; there are node-a, node-b")
+    );
     let by_hand = text(&["explain", "a", "kubernetes:443"]);
     assert!(by_hand.contains("[EndpointSlice default/kubernetes endpoints]"), "{by_hand}");
 }
@@ -72,7 +91,7 @@ fn direct_routes_carry_traffic_between_nodes() {
     };
     check_traffic(&cluster);
     assert!(!has_tunnel(&cluster));
-    check_told(&cluster.bed, "by a direct route through 172.31.0.12", "direct");
+    check_told(&cluster, "by a direct route through 172.31.0.12", "direct");
 }
 
 #[test]
@@ -80,5 +99,5 @@ fn vxlan_carries_traffic_between_nodes() {
     let Some(cluster) = Cluster::open("vxlan_carries_traffic_between_nodes", "vxlan", &[]) else { return };
     check_traffic(&cluster);
     assert!(has_tunnel(&cluster));
-    check_told(&cluster.bed, "through VXLAN to 172.31.0.12", "vxlan");
+    check_told(&cluster, "through VXLAN to 172.31.0.12", "vxlan");
 }
