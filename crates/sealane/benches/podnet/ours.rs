@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -50,13 +50,10 @@ fn path(path: &Path) -> &str {
 fn exec(pod: &str, arguments: &[&str]) -> f64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealane"));
     command.args(["lab", "exec", pod, "--"]).arg(own_path()).args(arguments);
-    number(&command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap())
-}
-
-fn number(output: &Output) -> f64 {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-    text.trim().parse().unwrap()
+    let number = text.trim().parse();
+    number.unwrap_or_else(|_| panic!("{pod} {arguments:?}: {}, `{text}`", output.status))
 }
 
 async fn make_pods() -> BTreeMap<String, IpAddr> {

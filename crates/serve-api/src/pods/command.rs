@@ -293,6 +293,8 @@ async fn carry_output(
             }
             ended = &mut *exit, if code.is_none() => {
                 code = Some(ended);
+                // What it wrote at last may not have been read yet, however long it was silent before.
+                silent_until = Instant::now() + SILENCE_AFTER_EXIT;
                 continue;
             }
             () = sleep_until(silent_until), if code.is_some() => break,
@@ -340,8 +342,38 @@ async fn carry_sizes(client: Option<Inlet>, program: Option<mpsc::Sender<Termina
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::io::{AsyncWriteExt as _, duplex, empty};
 
     use super::*;
+    use crate::pods::wire::{Output, QUEUE};
+
+    /// Runs a program that is silent for a long time, then writes and ends at once; what the client gets of it.
+    async fn heard_of_a_late_word() -> Vec<u8> {
+        let (mut program, stdout) = duplex(CHUNK);
+        let exit = async move {
+            tokio::time::sleep(2 * SILENCE_AFTER_EXIT).await;
+            program.write_all(b"done").await.unwrap();
+            7
+        };
+        let (queue, mut sent) = mpsc::channel(QUEUE);
+        let client = ClientOutput { stdout: Some(Outlet::new(1, queue)), stderr: None };
+        let code = carry_output(client, Box::new(stdout), Box::new(empty()), &mut Box::pin(exit)).await;
+        assert_eq!(code.unwrap(), 7);
+        let mut heard = Vec::new();
+        while let Some((_, output)) = sent.recv().await {
+            if let Output::Bytes(bytes) = output {
+                heard.extend_from_slice(&bytes);
+            }
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_a_program_that_was_long_silent_arrive() {
+        // Which of several events that are there at once is looked at first is left to chance.
+        let heard = futures_util::future::join_all((0..64).map(|_| heard_of_a_late_word())).await;
+        assert!(heard.iter().all(|heard| heard == b"done"), "{heard:?}");
+    }
 
     #[test]
     fn a_terminal_has_no_separate_error_stream() {
