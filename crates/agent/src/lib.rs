@@ -7,6 +7,7 @@
 
 mod attachments;
 mod blocking;
+pub mod check;
 pub mod cluster;
 mod due;
 mod echo;

@@ -20,6 +20,7 @@ mod facts;
 mod link;
 mod neighbour;
 mod notices;
+mod overview;
 mod pod;
 mod route;
 mod sysctl;
@@ -28,6 +29,7 @@ pub mod underlay;
 pub use error::{NetlinkError, Refusal};
 pub use facts::LinkFacts;
 pub use notices::Notices;
+pub use overview::{LinkOverview, Overview, RouteOverview};
 pub use pod::{POD_GATEWAY_V4, POD_GATEWAY_V6};
 
 use channel::Channel;

@@ -13,6 +13,7 @@ mod conntrack;
 mod element;
 mod error;
 mod expression;
+mod foreign;
 mod load;
 mod lower;
 mod nft;
@@ -20,4 +21,5 @@ mod read;
 mod socket;
 
 pub use error::NftError;
+pub use foreign::{ForeignChain, ForeignHook};
 pub use nft::Nft;

@@ -32,6 +32,10 @@ impl Nft {
         Ok(Self { socket: Socket::open()?, known: None })
     }
 
+    pub(crate) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
     /// Our table as the kernel has it; the default value when there is none.
     ///
     /// # Errors

@@ -33,6 +33,6 @@ mod world;
 pub use down::down;
 pub use error::LabError;
 pub use front::{LOG_VARIABLE, RunningLab, WORLD_SUBCOMMAND};
-pub use outside::outside;
+pub use outside::{node_netns, outside};
 pub use state::{LabInfo, StateDir};
 pub use world::world_main;

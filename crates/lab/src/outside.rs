@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sched::{CloneFlags, setns};
 
 use crate::LabError;
-use crate::state::LabInfo;
+use crate::state::{LabInfo, StateDir};
 
 /// A command that runs what it is given as arguments, program first, on the lab's underlay.
 ///
@@ -34,6 +35,14 @@ pub fn outside(lab: &LabInfo) -> Result<Command, LabError> {
         });
     }
     Ok(command)
+}
+
+/// The network namespace of a node, as a process that [`outside`] started can open it: the lab's files are in a mount
+/// namespace of its own.
+#[must_use]
+pub fn node_netns(lab: &LabInfo, node: &str) -> PathBuf {
+    let inside = StateDir::at(&lab.state_dir).netns(node);
+    PathBuf::from(format!("/proc/{}/root{}", lab.world_pid, inside.display()))
 }
 
 fn namespace(pid: i32, kind: &str) -> Result<File, LabError> {

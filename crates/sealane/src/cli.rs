@@ -46,6 +46,13 @@ pub(crate) enum Command {
     /// warnings alone leave it 0, as a workload scaled to zero is no failure.
     #[command(after_help = help::STATUS)]
     Status(cmd::status::StatusArgs),
+    /// What is broken on this machine, by name, and what to do.
+    ///
+    /// Looks at settings, rules of others, address ranges, MTU, kernel features, ports, the agent and the CNI configuration
+    /// of the node it runs on, and changes nothing. A line for each thing: ✓ good, ! may do harm, ✗ Pods lose traffic,
+    /// - not looked at. The exit status is 1 when something is broken.
+    #[command(after_help = help::CHECK)]
+    Check(cmd::check::CheckArgs),
     /// What should be true on a node, as its agent makes it so.
     #[command(after_help = help::PLAN)]
     Plan(cmd::plan::PlanArgs),
@@ -112,6 +119,10 @@ pub(crate) enum LabCommand {
     /// The program sees the Pod's network, file system and names. The exit status is the program's.
     #[command(after_help = help::EXEC)]
     Exec(ExecArgs),
+    /// Look for what is broken on a lab's nodes, as `sealane check` does on a machine.
+    ///
+    /// The exit status is 1 when something is broken on one of them.
+    Check(LabCheckArgs),
     /// Start a lab and walk through eleven lessons with real traffic, each explained.
     ///
     /// The lab is the tour's own and ends with it, unless --keep is given. The exit status is 0 when everything observed
@@ -211,6 +222,18 @@ pub(crate) struct LabStatusArgs {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// What `sealane lab check` takes.
+#[derive(Debug, Args)]
+pub(crate) struct LabCheckArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichLab,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// The nodes; all if none is given.
+    pub(crate) nodes: Vec<String>,
 }
 
 /// What `sealane lab run` takes.

@@ -1,6 +1,7 @@
 //! The subcommands, a file each.
 
 mod agent;
+pub(crate) mod check;
 mod completion;
 mod controller;
 pub(crate) mod explain;
@@ -21,6 +22,7 @@ pub(crate) async fn run(cli: Cli) -> Result<i32> {
         Command::Lab(args) => lab::run(args.command, cli.log).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Check(args) => check::run(args),
         Command::Plan(args) => plan::run(args).await,
         Command::Probe(args) => probe::run(args).await,
         Command::Agent(args) => agent::run(args).await,

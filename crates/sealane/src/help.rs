@@ -43,6 +43,13 @@ Examples:
   sealane status --node node-a              the way to each other node, proved or not
   sealane status --output json | jq '.findings[].message'";
 
+pub(crate) const CHECK: &str = "\
+Examples:
+  sudo sealane check                        on a node
+  sudo sealane check --underlay-link ens3 --pod-cidr 10.42.0.0/16
+  sealane lab check node-b                  on a node of a running lab
+  sealane check --output json | jq '.[] | select(.verdict == \"broken\")'";
+
 pub(crate) const PLAN: &str = "\
 Examples:
   sealane plan show node-a                  the plan, as JSON

@@ -17,6 +17,16 @@ pub(crate) enum Output {
     Json,
 }
 
+impl Output {
+    /// Its word on the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// Colours: on a terminal only, and not where the environment asks for none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {

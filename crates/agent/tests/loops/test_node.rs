@@ -194,6 +194,18 @@ impl TestNode {
         self.runtime.block_on(self.writer.merge_patch(&self_target(), &patch)).expect("annotated");
     }
 
+    /// The agent's state directory.
+    pub(crate) fn state_dir(&self) -> &std::path::Path {
+        &self.settings.state_dir
+    }
+
+    /// Adds a route of nobody's through the gateway.
+    pub(crate) fn route_elsewhere(&self, destination: &str) {
+        let destination = destination.parse().expect("a range");
+        self.inside(|| Netlink::open().expect("netlink").route_through(destination, API.ip()))
+            .expect("a route");
+    }
+
     /// Gives a link of the node another MTU.
     pub(crate) fn set_mtu(&self, link: &str, mtu: u32) {
         let link = LinkName::from(link);

@@ -1,5 +1,6 @@
 //! `sealane lab`: a cluster on this machine.
 
+mod check;
 mod exec;
 mod status;
 mod up;
@@ -20,6 +21,7 @@ pub(crate) async fn run(command: LabCommand, log: Option<String>) -> Result<i32>
         LabCommand::Status(args) => status::run(args).await,
         LabCommand::Run(args) => up::run_command(args, log).await,
         LabCommand::Exec(args) => exec::run(args).await,
+        LabCommand::Check(args) => check::run(&args),
         LabCommand::Tour(args) => cmd::tour::run(args, log).await,
     }
 }

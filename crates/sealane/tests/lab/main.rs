@@ -10,6 +10,7 @@ mod access;
 mod agents;
 mod bad_input;
 mod bed;
+mod check;
 mod cluster;
 mod containers;
 mod endings;

@@ -1,0 +1,95 @@
+//! Looks at the node that this process runs on, for `engine-check` to judge. Nothing of the node is changed; what has to be
+//! tried is tried in a network namespace that is thrown away.
+
+mod files;
+mod trials;
+
+use std::path::PathBuf;
+
+use apply_netlink::Netlink;
+use apply_nft::{ForeignHook, Nft};
+use engine_check::{Chain, Hook, Link, Policy, Route, Seen};
+use netns::Netns;
+use types::IpFamily;
+
+pub use engine_check::{CheckResult, Expected, Verdict};
+
+/// Where to look, and what is known of the cluster.
+#[derive(Clone, Debug)]
+pub struct CheckSettings {
+    /// The node's network namespace; the caller's own if there is none.
+    pub netns: Option<PathBuf>,
+    /// The agent's state directory.
+    pub state_dir: PathBuf,
+    /// Where the container runtime looks for CNI configurations; none is not looked at.
+    pub cni_config_dir: Option<PathBuf>,
+    /// What is known of the cluster.
+    pub expected: Expected,
+}
+
+/// Looks, and judges.
+///
+/// # Errors
+/// When the namespace cannot be entered, or links and routes cannot be read at all.
+pub fn check(settings: &CheckSettings) -> anyhow::Result<Vec<CheckResult>> {
+    let netns = match &settings.netns {
+        Some(path) => Netns::open(path)?,
+        None => Netns::current()?,
+    };
+    let seen = netns::run_in(&netns, || look(settings))??;
+    Ok(engine_check::check(&seen, &settings.expected))
+}
+
+/// Looks from a thread that is in the node's network namespace.
+fn look(settings: &CheckSettings) -> anyhow::Result<Seen> {
+    let overview = Netlink::open()?.overview()?;
+    let links: Vec<Link> = overview.links.into_iter().map(link).collect();
+    let route = |route: apply_netlink::RouteOverview| Route {
+        destination: route.destination,
+        link: route.link,
+        is_ours: route.is_ours,
+    };
+    Ok(Seen {
+        settings: files::settings(links.iter().map(|link| link.name.as_str())),
+        routes: overview.routes.into_iter().map(route).collect(),
+        chains: chains(),
+        legacy_tables: files::legacy_tables(),
+        features: trials::features(),
+        conntrack: files::conntrack(),
+        udp_ports: files::udp_ports(),
+        network: files::network(&settings.state_dir),
+        agent: files::ask_agent(&settings.state_dir),
+        cni: settings.cni_config_dir.as_deref().map(files::configurations),
+        links,
+    })
+}
+
+fn link(link: apply_netlink::LinkOverview) -> Link {
+    let is_v6 =
+        |local: Option<std::net::IpAddr>| local.is_some_and(|local| IpFamily::of(local) == IpFamily::V6);
+    Link {
+        tunnel: link.tunnel.map(|(port, local)| (port, is_v6(local))),
+        name: link.name,
+        kind: link.kind,
+        is_ours: link.is_ours,
+        is_up: link.is_up,
+        mtu: link.mtu,
+        addresses: link.addresses,
+    }
+}
+
+fn chains() -> Result<Vec<Chain>, String> {
+    let found =
+        Nft::open().and_then(|mut nft| nft.foreign_chains()).map_err(|error| files::with_causes(&error))?;
+    let chain = |chain: apply_nft::ForeignChain| Chain {
+        name: chain.name,
+        hook: match chain.hook {
+            ForeignHook::Forward => Hook::Forward,
+            ForeignHook::Input => Hook::Input,
+        },
+        policy: if chain.drops { Policy::Drop } else { Policy::Accept },
+        rules: chain.rules,
+        dropping: chain.dropping,
+    };
+    Ok(found.into_iter().map(chain).collect())
+}

@@ -1,0 +1,118 @@
+//! What files and the agent's socket say of the node. Settings and tables under `/proc` are those of the thread's network
+//! namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+use types::{AgentAnswer, AgentRequest, NodeNetwork};
+
+/// How long the agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The settings that are judged, as far as they are there.
+pub(super) fn settings<'a>(links: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let of_link = |link: &str| format!("net/ipv4/conf/{link}/rp_filter");
+    let fixed = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"].map(str::to_owned);
+    let names = fixed.into_iter().chain(["all"].into_iter().chain(links).map(of_link));
+    let read = |name: String| {
+        let value = fs::read_to_string(Path::new("/proc/sys").join(&name)).ok()?;
+        Some((name, value.trim().to_owned()))
+    };
+    names.filter_map(read).collect()
+}
+
+/// Entries of connection tracking, and how many there may be.
+pub(super) fn conntrack() -> Option<(u64, u64)> {
+    let number = |name: &str| -> Option<u64> {
+        fs::read_to_string(format!("/proc/sys/net/netfilter/{name}")).ok()?.trim().parse().ok()
+    };
+    Some((number("nf_conntrack_count")?, number("nf_conntrack_max")?))
+}
+
+/// Tables that legacy iptables has in the kernel.
+pub(super) fn legacy_tables() -> BTreeSet<String> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    let both = read("ip_tables_names") + &read("ip6_tables_names");
+    both.split_whitespace().map(str::to_owned).collect()
+}
+
+/// UDP ports that somebody has: the second column of `/proc/net/udp` is `address:port` in hexadecimal (proc(5)).
+pub(super) fn udp_ports() -> BTreeSet<u16> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    let both = read("udp") + &read("udp6");
+    let port = |line: &str| u16::from_str_radix(line.split_whitespace().nth(1)?.rsplit_once(':')?.1, 16).ok();
+    both.lines().filter_map(port).collect()
+}
+
+/// What the agent wrote for the plugin.
+pub(super) fn network(state_dir: &Path) -> Result<Option<NodeNetwork>, String> {
+    match fs::read(state_dir.join("network.json")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| error.to_string()),
+    }
+}
+
+/// Whether the agent says that ADD can be served.
+pub(super) fn ask_agent(state_dir: &Path) -> Result<(), String> {
+    let ask = || -> io::Result<AgentAnswer> {
+        let mut stream = UnixStream::connect(state_dir.join("agent.sock"))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = serde_json::to_vec(&AgentRequest::Status)?;
+        line.push(b'\n');
+        stream.write_all(&line)?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(serde_json::from_str(&answer)?)
+    };
+    match ask() {
+        Ok(AgentAnswer::Ready { .. }) => Ok(()),
+        Ok(AgentAnswer::TryLater { reason }) => {
+            Err(format!("it answers that Pods cannot be added: {reason}"))
+        }
+        Err(error) => Err(format!("it does not answer: {error}")),
+    }
+}
+
+/// CNI configurations in the runtime's order, by name (libcni's `ConfFiles`), each with the `type` of its first plugin.
+pub(super) fn configurations(directory: &Path) -> Result<Vec<(String, String)>, String> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| format!("{}: {error}", directory.display()))?,
+    };
+    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|file| {
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("conf" | "conflist" | "json"))
+    });
+    files.sort();
+    let plugin = |text: &[u8]| -> Option<String> {
+        let configuration: serde_json::Value = serde_json::from_slice(text).ok()?;
+        let first = configuration.get("plugins").and_then(|plugins| plugins.get(0)).unwrap_or(&configuration);
+        Some(first.get("type")?.as_str()?.to_owned())
+    };
+    let read = |file: &std::path::PathBuf| {
+        let plugin = fs::read(file).ok().and_then(|text| plugin(&text));
+        (file.display().to_string(), plugin.unwrap_or_else(|| "(unreadable)".to_owned()))
+    };
+    Ok(files.iter().map(read).collect())
+}
+
+/// An error with its causes.
+pub(super) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,155 @@
+//! A healthy node is all good, and each thing that is broken on it is named.
+
+use types::{PodLink, SubnetAddress};
+
+use super::*;
+
+fn mk_link(name: &str, address: &str, mtu: u32) -> Link {
+    let address: SubnetAddress = address.parse().unwrap();
+    Link {
+        name: name.to_owned(),
+        kind: String::new(),
+        is_ours: name.starts_with("sl") || name.starts_with("sealane"),
+        is_up: true,
+        mtu,
+        addresses: vec![address],
+        tunnel: None,
+    }
+}
+
+fn mk_seen() -> Seen {
+    let settings = [
+        ("net/ipv4/ip_forward", "1"),
+        ("net/ipv4/conf/all/rp_filter", "0"),
+        ("net/ipv4/conf/eth0/rp_filter", "2"),
+        ("net/ipv4/conf/sealane-vx/rp_filter", "2"),
+    ];
+    let mut tunnel = mk_link("sealane-vx", "10.244.0.0/32", 1450);
+    (tunnel.kind, tunnel.tunnel) = ("vxlan".to_owned(), Some((8472, false)));
+    let route = |destination: &str, link: &str, is_ours| Route {
+        destination: destination.parse().unwrap(),
+        link: link.to_owned(),
+        is_ours,
+    };
+    let link = PodLink { mtu: 65_535, path_mtu: 1450, ..PodLink::default() };
+    let pod_cidrs = vec!["10.244.0.0/24".parse().unwrap()];
+    Seen {
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        links: vec![mk_link("eth0", "172.31.0.11/24", 1500), tunnel],
+        routes: vec![
+            route("0.0.0.0/0", "eth0", false),
+            route("172.31.0.0/24", "eth0", false),
+            route("10.244.1.0/24", "sealane-vx", true),
+        ],
+        chains: Ok(Vec::new()),
+        legacy_tables: std::collections::BTreeSet::new(),
+        features: vec![Feature { name: "VXLAN links", needs: "CONFIG_VXLAN", outcome: Ok(()) }],
+        conntrack: Some((10, 1000)),
+        udp_ports: [8472].into(),
+        network: Ok(Some(types::NodeNetwork { pod_cidrs, link })),
+        agent: Ok(()),
+        cni: Some(Ok(vec![("/etc/cni/net.d/05-sealane.conflist".to_owned(), "sealane".to_owned())])),
+    }
+}
+
+fn mk_expected() -> Expected {
+    Expected {
+        pod_cidrs: ["10.244.0.0/16".parse().unwrap()].into(),
+        service_cidrs: ["10.96.0.0/16".parse().unwrap()].into(),
+        underlay_link: "eth0".to_owned(),
+    }
+}
+
+/// What is not good after something was broken.
+fn broken(spoil: impl FnOnce(&mut Seen, &mut Expected)) -> Vec<(Verdict, &'static str, String)> {
+    let (mut seen, mut expected) = (mk_seen(), mk_expected());
+    spoil(&mut seen, &mut expected);
+    let results = check(&seen, &expected).into_iter();
+    results
+        .filter(|result| result.verdict != Verdict::Good)
+        .map(|one| (one.verdict, one.check, one.object))
+        .collect()
+}
+
+fn one(check: &'static str, object: &str) -> Vec<(Verdict, &'static str, String)> {
+    vec![(Verdict::Broken, check, object.to_owned())]
+}
+
+#[test]
+fn a_healthy_node_is_all_good() {
+    assert_eq!(broken(|_, _| {}), []);
+}
+
+#[test]
+fn settings_are_named() {
+    let set = |name: &'static str, value: &'static str| {
+        broken(move |seen, _| drop(seen.settings.insert(name.to_owned(), value.to_owned())))
+    };
+    assert_eq!(set("net/ipv4/ip_forward", "0"), one("forwarding", "net/ipv4/ip_forward"));
+    assert_eq!(set("net/ipv4/conf/eth0/rp_filter", "1"), one("reverse path", "net/ipv4/conf/eth0/rp_filter"));
+    assert_eq!(set("net/ipv4/conf/all/rp_filter", "1"), [], "loose links win over a strict setting for all");
+}
+
+#[test]
+fn rules_of_others_are_named() {
+    let chain = |policy, rules, dropping| Chain {
+        name: "inet other forward".to_owned(),
+        hook: Hook::Forward,
+        policy,
+        rules,
+        dropping,
+    };
+    let judge = |chain| broken(move |seen, _| seen.chains = Ok(vec![chain]));
+    let warned = vec![(Verdict::Warning, "firewall", "chain inet other forward".to_owned())];
+    assert_eq!(judge(chain(Policy::Drop, 0, 0)), one("firewall", "chain inet other forward"));
+    assert_eq!(judge(chain(Policy::Drop, 3, 0)), warned);
+    assert_eq!(judge(chain(Policy::Accept, 3, 1)), warned);
+    assert_eq!(judge(chain(Policy::Accept, 3, 0)), []);
+    assert_eq!(broken(|seen, _| seen.chains = Err("no right".into())), one("firewall", "nftables"));
+}
+
+#[test]
+fn ranges_that_meet_are_named() {
+    let route = Route { destination: "10.244.7.0/24".parse().unwrap(), link: "eth0".into(), is_ours: false };
+    assert_eq!(
+        broken(|seen, _| seen.routes.push(route)),
+        one("address ranges", "route 10.244.7.0/24 dev eth0")
+    );
+    let link = mk_link("eth1", "10.96.3.1/24", 1500);
+    assert_eq!(
+        broken(|seen, _| seen.links.push(link)),
+        one("address ranges", "address 10.96.3.1/24 of eth1")
+    );
+    let services = ["10.244.128.0/20".parse().unwrap()];
+    assert_eq!(
+        broken(|_, expected| expected.service_cidrs = services.into()),
+        one("address ranges", "10.244.0.0/16, 10.244.128.0/20")
+    );
+}
+
+#[test]
+fn sizes_and_ports_are_named() {
+    assert_eq!(broken(|seen, _| seen.links[0].mtu = 1400), one("MTU", "sealane-vx"));
+    assert_eq!(broken(|seen, _| seen.links[1].mtu = 1300), one("MTU", "sealane-vx"));
+    let no_tunnel = broken(|seen, _| drop(seen.links.remove(1)));
+    assert_eq!(no_tunnel, one("tunnel port", "UDP port 8472"), "somebody else has it");
+    assert_eq!(broken(|seen, _| seen.links[0].is_up = false), one("underlay", "eth0"));
+    let foreign = Link { is_ours: false, ..mk_link("sealane0", "192.0.2.1/32", 1500) };
+    assert_eq!(broken(|seen, _| seen.links.push(foreign)), one("foreign link", "sealane0"));
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let why = || "not supported".to_owned();
+    assert_eq!(broken(|seen, _| seen.features[0].outcome = Err(why())), one("kernel", "VXLAN links"));
+    let full = "net/netfilter/nf_conntrack_max";
+    assert_eq!(broken(|seen, _| seen.conntrack = Some((950, 1000))), one("conntrack table", full));
+    assert_eq!(broken(|seen, _| seen.agent = Err(why())), one("agent", "agent.sock"));
+    assert_eq!(broken(|seen, _| seen.network = Ok(None)), one("state directory", "network.json"));
+    assert_eq!(broken(|seen, _| seen.cni = Some(Ok(Vec::new()))), one("CNI configuration", ""));
+    let flannel = ("/etc/cni/net.d/00-flannel.conflist".to_owned(), "flannel".to_owned());
+    assert_eq!(
+        broken(|seen, _| seen.cni = Some(Ok(vec![flannel.clone()]))),
+        one("CNI configuration", &flannel.0)
+    );
+}
