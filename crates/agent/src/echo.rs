@@ -202,6 +202,30 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_answers_full_size_packets_of_both_families() {
+        netns::world::test(|| {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(async {
+                let v4 = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+                for address in [v4, IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)] {
+                    let Ok(socket) = EchoSocket::open(IpFamily::of(address)) else {
+                        println!("sealane-skip: echo to {address}: the kernel has no such family");
+                        continue;
+                    };
+                    for (token, size) in [(1, 1450), (2, 65_535), (3, 1280)] {
+                        socket.send(&Echo { address, size, token }).expect("sent");
+                        let answer =
+                            tokio::time::timeout(std::time::Duration::from_secs(20), socket.receive());
+                        assert_eq!(answer.await.expect("in time").expect("received"), token);
+                    }
+                    let too_large = Echo { address, size: 65_536 + 1000, token: 4 };
+                    assert!(socket.send(&too_large).is_err(), "it does not leave in pieces");
+                }
+            });
+        });
+    }
+
+    #[test]
     fn only_an_answer_to_our_own_request_counts() {
         let mut packet = request(IpFamily::V6, 5, &ECHO);
         assert_eq!(reply(IpFamily::V6, 5, &packet), None, "a request is no answer");

@@ -1,12 +1,15 @@
 //! Everything a node's network is made of, ours or not, for whoever wants to judge it. Read only.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
 
 use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use types::{LinkName, Mac, Prefix, SubnetAddress};
 
+use crate::link::VethEnd;
 use crate::{Netlink, NetlinkError, ROUTE_PROTOCOL};
 
 /// Links and routes of a node.
@@ -101,13 +104,23 @@ impl Netlink {
     ///
     /// # Errors
     /// Never as a whole: each kind has its own outcome.
-    pub fn try_links(&mut self) -> [(&'static str, Result<(), NetlinkError>); 2] {
+    pub fn try_links(&mut self) -> [(&'static str, Result<(), NetlinkError>); 3] {
         let vxlan = crate::link::Tunnel { vni: 1, port: 8472, ..crate::link::Tunnel::default() };
         let (bridge, tunnel) = (LinkName::from("try-bridge"), LinkName::from("try-vxlan"));
         [
             ("bridges", self.channel.make_bridge(&bridge)),
+            ("veth pairs", self.try_veth()),
             ("VXLAN links", self.channel.make_vxlan(&tunnel, vxlan, Mac::derived("try"), 1400)),
         ]
+    }
+}
+
+impl Netlink {
+    fn try_veth(&mut self) -> Result<(), NetlinkError> {
+        let own = File::open("/proc/thread-self/ns/net").map_err(NetlinkError::Socket)?;
+        let (here, there) = (LinkName::from("try-veth"), LinkName::from("try-peer"));
+        let end = |name| VethEnd { name, mac: None, mtu: None };
+        self.channel.make_veth(end(&here), end(&there), own.as_raw_fd())
     }
 }
 

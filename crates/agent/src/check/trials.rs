@@ -30,7 +30,11 @@ fn links() -> Vec<Feature> {
     tried
         .map(|(name, outcome)| Feature {
             name,
-            needs: if name == "bridges" { "CONFIG_BRIDGE" } else { "CONFIG_VXLAN" },
+            needs: match name {
+                "bridges" => "CONFIG_BRIDGE",
+                "veth pairs" => "CONFIG_VETH",
+                _ => "CONFIG_VXLAN",
+            },
             outcome: outcome.map_err(|error| with_causes(&error)),
         })
         .collect()

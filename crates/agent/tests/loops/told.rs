@@ -1,14 +1,14 @@
 //! What a node's agent tells the cluster of the node: once, again when it changes, and again when somebody took it away.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use apply_netlink::Netlink;
 use model::Told;
 use netns::world;
 use serde_json::{Value, json};
-use types::{NETWORK_ANNOTATION, NodeFacts, TunnelMode};
+use types::{AgentRequest, Attachment, Mac, NETWORK_ANNOTATION, NodeFacts, TunnelMode};
 
 use crate::test_node::{NEIGHBOUR_PORT, TestNode};
 
@@ -94,5 +94,86 @@ fn a_path_that_loses_large_packets_silently_is_found_and_told_until_it_is_mended
         assert!(facts.paths.probed);
         node.eventually("packets have their full size", |node| route_mtu(node).filter(|mtu| *mtu == 1450));
         drop(neighbour);
+    });
+}
+
+/// The next packet that crossed the underlay, if one did: its length, and its head from the IP header on.
+fn next_packet(socket: &OwnedFd) -> Option<(usize, [u8; 28])> {
+    let mut head = [0_u8; 28];
+    // SAFETY: the buffer outlives the call and is as long as said; with `MSG_TRUNC` the packet's own length comes back.
+    let len = unsafe {
+        let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
+        libc::recv(socket.as_raw_fd(), head.as_mut_ptr().cast(), head.len(), flags)
+    };
+    Some((usize::try_from(len).ok()?, head))
+}
+
+#[test]
+fn what_pods_forbid_to_cut_is_not_cut_in_the_tunnel_either() {
+    world::test(|| {
+        // A bridge takes packets before those who ask for IP alone see them.
+        let protocol = i32::from(u16::try_from(libc::ETH_P_ALL).expect("16 bits").to_be());
+        // SAFETY: no pointer is passed.
+        let raw = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, protocol) };
+        assert!(raw >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: it was just opened and belongs to nobody else.
+        let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+        let mut node = TestNode::new();
+        node.start_agent();
+        let neighbour = node.start_neighbour(1500);
+        // Both agents' probes have DF, and their answers have not: the kernel lets those be cut.
+        let mut seen = [false; 2];
+        node.eventually("outer packets with DF and without", |_| {
+            while let Some((len, head)) = next_packet(&socket) {
+                let is_tunnels = head[0] == 0x45 && head[9] == 17 && head[22..24] == 8472_u16.to_be_bytes();
+                if is_tunnels && len == 1500 {
+                    seen[usize::from(head[6] & 0x40 != 0)] = true;
+                }
+            }
+            (seen == [true; 2]).then_some(())
+        });
+        drop(neighbour);
+    });
+}
+
+fn mk_attachment(last: u8) -> Attachment {
+    Attachment {
+        container_id: format!("c{last}"),
+        ifname: "eth0".into(),
+        netns: "/run/netns/none".into(),
+        pod: None,
+        addresses: vec![Ipv4Addr::new(10, 244, 0, last).into()],
+        host_link: format!("sl{last}").as_str().into(),
+        host_mac: Mac::derived("host"),
+        pod_mac: Mac::derived("pod"),
+        link: None,
+    }
+}
+
+#[test]
+fn a_full_range_is_told_and_taken_back_when_addresses_are_free() {
+    world::test(|| {
+        let mut node = TestNode::new();
+        node.start_agent();
+        let pool = |node: &TestNode| told(node)?.pools.first().copied();
+        let empty = node.eventually("an empty range", pool);
+        assert_eq!((empty.size, empty.used, empty.resting), (254, 0, 0));
+        (1..=254).for_each(|last| node.attach(&mk_attachment(last)));
+        // As after any DEL: the agent looks.
+        let notice = AgentRequest::Removed { container_id: "c0".into(), ifname: "eth0".into() };
+        node.ask_agent(&notice);
+        node.eventually("a full range", |node| pool(node).filter(|pool| pool.used == 254));
+        let attachments = node.state_dir().join("attachments");
+        let released = node.state_dir().join("released");
+        std::fs::create_dir_all(&released).expect("directory");
+        for last in 1..=100 {
+            std::fs::remove_file(attachments.join(format!("c{last}-eth0.json"))).expect("removed");
+            if last <= 40 {
+                std::fs::write(released.join(format!("10.244.0.{last}")), "").expect("written");
+            }
+        }
+        node.ask_agent(&notice);
+        let freed = node.eventually("free addresses", |node| pool(node).filter(|pool| pool.used < 254));
+        assert_eq!((freed.used, freed.resting), (154, 40));
     });
 }
