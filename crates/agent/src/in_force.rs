@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use plan::{NodePlan, Report, Revision};
-use types::NodeNetwork;
+use plan::{Frontend, NodePlan, Report, Revision};
+use types::{Attachment, NodeNetwork, PortMapping};
 
 /// The last plan; none before the first.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,26 @@ impl InForce {
     /// Whether Pods may start: without their rules they would not be isolated.
     pub(crate) fn rules_are_loaded(&self) -> bool {
         self.rules == Rules::Loaded
+    }
+
+    /// Why a port that the container runtime mapped to this attachment does not lead to it.
+    pub(crate) fn refusal(&self, attachment: &Attachment) -> Option<String> {
+        let plan = self.plan.as_ref()?;
+        let refuse = |(index, mapping): (usize, &PortMapping)| {
+            let (port, protocol) = (mapping.host_port, mapping.protocol);
+            let at = format!("runtimeConfig.portMappings[{index}]");
+            match (plan.services.frontends.get(&Frontend::from(mapping)), mapping.host_ip) {
+                (Some(rule), _) if rule.owner == attachment.owner() => None,
+                (Some(rule), _) => {
+                    Some(format!("{at}.hostPort: {port}/{protocol} already belongs to {}", rule.owner_ref()))
+                }
+                (None, Some(address)) => {
+                    Some(format!("{at}.hostIP: {address} is no address of Node {}", plan.node))
+                }
+                (None, None) => None,
+            }
+        };
+        attachment.port_mappings.iter().enumerate().find_map(refuse)
     }
 
     pub(crate) fn has_pod_cidr(&self) -> bool {

@@ -130,9 +130,10 @@ impl Observed {
             }
             AgentRequest::Added { container_id, ifname } => {
                 match self.attachments.get(&(container_id.clone(), ifname.clone())) {
-                    Some(attachment) if self.is_covered(attachment) => {
-                        in_force.rules_are_loaded().then_some(ready)
-                    }
+                    Some(attachment) if self.is_covered(attachment) => match in_force.refusal(attachment) {
+                        Some(reason) => Some(AgentAnswer::Refused { reason }),
+                        None => in_force.rules_are_loaded().then_some(ready),
+                    },
                     Some(_) => None,
                     None => {
                         let reason = format!("no attachment {container_id}-{ifname} in the state directory");

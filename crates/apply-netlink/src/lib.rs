@@ -23,6 +23,7 @@ mod notices;
 mod overview;
 mod pod;
 mod route;
+mod shaper;
 mod sysctl;
 pub mod underlay;
 
@@ -31,6 +32,7 @@ pub use facts::LinkFacts;
 pub use notices::Notices;
 pub use overview::{LinkOverview, Overview, RouteOverview};
 pub use pod::{POD_GATEWAY_V4, POD_GATEWAY_V6};
+pub use shaper::Shaper;
 
 use channel::Channel;
 

@@ -108,6 +108,9 @@ impl Netlink {
         sysctl::reverse_path(name, ReversePath::Strict).put()?;
         sysctl::forward_from(name).put()?;
         sysctl::send_no_redirects_on(name).put()?;
+        if let Some(rate) = attachment.bandwidth.ingress {
+            self.channel.shape(link.index, rate)?;
+        }
         self.channel.change_link(&link, Change::default().alias().up())?;
         for address in &attachment.addresses {
             let (link, address, mac) = (link.index, *address, attachment.pod_mac);
@@ -131,6 +134,8 @@ impl Netlink {
             missing.push(format!("link {} of the node has another link-layer address", link.name));
         }
         verify_mtu(link, attachment, "node", missing);
+        let name = format!("link {} of the node", link.name);
+        self.channel.verify_shaper((link.index, &name), attachment.bandwidth.ingress, missing)?;
         for address in &attachment.addresses {
             let route = KernelRoute::new(Prefix::host(*address), Nexthop::Link(link.index));
             if !self.channel.routes(IpFamily::of(*address))?.iter().any(|actual| route.is(actual)) {
@@ -175,6 +180,9 @@ fn inside_routes(family: IpFamily, link: u32, pod_link: &PodLink) -> Vec<KernelR
 fn configure_inside(attachment: &Attachment, pod_link: &PodLink) -> Result<(), NetlinkError> {
     let channel = &mut Netlink::open()?.channel;
     let link = channel.existing_link(&attachment.ifname)?;
+    if let Some(rate) = attachment.bandwidth.egress {
+        channel.shape(link.index, rate)?;
+    }
     channel.change_link(&link, Change::default().up())?;
     let link = link.index;
     for address in &attachment.addresses {
@@ -202,6 +210,8 @@ fn verify_inside(attachment: &Attachment) -> Result<Vec<String>, NetlinkError> {
         missing.push(format!("link {} of the Pod has another link-layer address", link.name));
     }
     verify_mtu(&link, attachment, "Pod", &mut missing);
+    let name = format!("link {} of the Pod", link.name);
+    channel.verify_shaper((link.index, &name), attachment.bandwidth.egress, &mut missing)?;
     let held = channel.addresses()?;
     for address in &attachment.addresses {
         let family = IpFamily::of(*address);

@@ -1,14 +1,16 @@
 //! The network configuration from standard input.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use types::{LinkName, Mac};
+use serde_json::Value;
+use types::LinkName;
 
 use crate::CniError;
 use crate::invocation::Command;
+use crate::previous::PreviousResult;
+use crate::runtime_config::RuntimeConfig;
 
 /// Versions of the specification that we answer in, oldest first.
 pub const SUPPORTED_VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -27,31 +29,9 @@ pub(crate) struct NetworkConfig {
     quarantine_seconds: u64,
     #[serde(default)]
     pub(crate) runtime_config: RuntimeConfig,
-    pub(crate) prev_result: Option<PreviousResult>,
-    #[serde(rename = "cni.dev/valid-attachments")]
+    prev_result: Option<Value>,
+    #[serde(rename = "cni.dev/valid-attachments", default, deserialize_with = "even_if_null")]
     pub(crate) valid_attachments: Option<Vec<ValidAttachment>>,
-}
-
-/// What the runtime adds for capabilities that the configuration list declares.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct RuntimeConfig {
-    /// Wished addresses, with or without prefix length.
-    #[serde(default)]
-    pub(crate) ips: Vec<String>,
-    /// The wished link-layer address.
-    mac: Option<String>,
-}
-
-/// The part of an earlier ADD's result that CHECK compares.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct PreviousResult {
-    #[serde(default)]
-    pub(crate) ips: Vec<PreviousIp>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct PreviousIp {
-    pub(crate) address: String,
 }
 
 /// An attachment that GC must keep.
@@ -60,6 +40,14 @@ pub(crate) struct ValidAttachment {
     #[serde(rename = "containerID")]
     pub(crate) container_id: String,
     pub(crate) ifname: LinkName,
+}
+
+/// A list that is named and null is an empty one, as Go writes it.
+fn even_if_null<'de, D: serde::Deserializer<'de>>(
+    input: D,
+) -> Result<Option<Vec<ValidAttachment>>, D::Error> {
+    let list: Option<Vec<ValidAttachment>> = Option::deserialize(input)?;
+    Ok(Some(list.unwrap_or_default()))
 }
 
 /// As long as an answer of the cluster's DNS lives (CoreDNS' default `ttl`).
@@ -71,6 +59,11 @@ impl NetworkConfig {
     /// How long the address of a Pod that is gone is given to nobody.
     pub(crate) fn quarantine(&self) -> Duration {
         Duration::from_secs(self.quarantine_seconds)
+    }
+
+    /// What plugins before us answered; none when we are the first.
+    pub(crate) fn previous(&self) -> Result<Option<PreviousResult>, CniError> {
+        self.prev_result.as_ref().map(PreviousResult::parse).transpose()
     }
 
     pub(crate) fn parse(input: &[u8]) -> Result<Self, CniError> {
@@ -101,39 +94,6 @@ impl NetworkConfig {
         }
         Ok(())
     }
-
-    /// The link-layer address that the runtime wishes for.
-    pub(crate) fn wished_mac(&self) -> Result<Option<Mac>, CniError> {
-        let Some(text) = self.runtime_config.mac.as_deref() else { return Ok(None) };
-        let invalid = |what: &str| {
-            let reason = format!("runtimeConfig.mac: `{text}` {what}, such as 0a:58:0a:f4:01:05");
-            CniError::Config { reason }
-        };
-        let mac = Mac::try_from(text.to_owned()).map_err(|_| invalid("is not a link-layer address"))?;
-        // A group's address cannot be a sender's (IEEE 802-2014, section 8.2).
-        if mac.0[0] & 1 == 1 || mac.0 == [0; 6] {
-            return Err(invalid("is not the address of one station"));
-        }
-        Ok(Some(mac))
-    }
-
-    /// The address of this family that the runtime wishes for.
-    pub(crate) fn wish(&self, family: types::IpFamily) -> Result<Option<IpAddr>, CniError> {
-        for text in &self.runtime_config.ips {
-            let address = parse_address(text).ok_or_else(|| CniError::Config {
-                reason: format!("runtimeConfig.ips: `{text}` is not an address"),
-            })?;
-            if types::IpFamily::of(address) == family {
-                return Ok(Some(address));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// An address, with or without a prefix length behind it.
-pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
-    text.split('/').next().and_then(|address| address.parse().ok())
 }
 
 /// The version to answer in, also when the rest of the configuration is not understood.

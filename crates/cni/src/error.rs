@@ -92,6 +92,33 @@ pub enum CniError {
     /// There is no address to give.
     #[error("cannot allocate an address")]
     Address(#[from] IpamError),
+    /// Every address is in use or rests.
+    #[error(
+        "no address is free in {range}: {in_use} are in use, {resting} were another Pod's until just now and rest for a \
+         while (quarantineSeconds)"
+    )]
+    Exhausted {
+        /// First and last address.
+        range: String,
+        /// How many are in use.
+        in_use: usize,
+        /// How many will be free by themselves.
+        resting: usize,
+    },
+    /// The plugin before us gave out an address that we gave to another.
+    #[error("the address in prevResult belongs to {ifname} of container {container_id}, whose link is ours")]
+    AddressTaken {
+        /// `CNI_CONTAINERID`.
+        container_id: String,
+        /// `CNI_IFNAME`.
+        ifname: String,
+    },
+    /// A port of the node belongs to somebody else.
+    #[error("{reason}")]
+    PortTaken {
+        /// The field, and who has the port.
+        reason: String,
+    },
     /// CHECK found that something is not as ADD left it.
     #[error("attachment is damaged: {}", missing.join("; "))]
     Damaged {
@@ -118,13 +145,15 @@ impl CniError {
             Self::Io { .. } => 5,
             Self::Decode { .. } => 6,
             Self::Config { .. } => 7,
-            Self::TryLater { .. } => 11,
+            // What rests will be free soon.
+            Self::TryLater { .. } | Self::Exhausted { resting: 1.., .. } => 11,
             Self::NotAvailable { .. } => 50,
             Self::AlreadyAttached { .. } => 100,
             Self::Network { .. } => 101,
-            Self::Address(_) => 102,
+            Self::Address(_) | Self::Exhausted { resting: 0, .. } | Self::AddressTaken { .. } => 102,
             Self::Damaged { .. } => 103,
             Self::Garbage { .. } => 104,
+            Self::PortTaken { .. } => 105,
         }
     }
 

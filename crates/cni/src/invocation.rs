@@ -1,10 +1,12 @@
 //! What the environment says: the command and the container.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use types::{LinkName, PodName};
 
 use crate::CniError;
+use crate::runtime_config::parse_address;
 
 /// The verbs of CNI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) struct Invocation {
     pub(crate) ifname: LinkName,
     pub(crate) netns: String,
     pub(crate) pod: Option<PodName>,
+    /// From `CNI_ARGS`: `IP`, as `host-local` and `static` have it.
+    pub(crate) wishes: Vec<IpAddr>,
 }
 
 impl Command {
@@ -78,21 +82,38 @@ impl Invocation {
                 "CNI_IFNAME `{ifname}` is not a name of at most 15 bytes without / : or spaces"
             ));
         }
+        let args = value("CNI_ARGS");
+        // Nothing that was wished for may keep DEL from its work.
+        let wishes = wishes(&args).unwrap_or_else(|text| {
+            if command == Command::Add {
+                problems.push(format!("CNI_ARGS has IP=`{text}`, which is not an address"));
+            }
+            Vec::new()
+        });
         if !problems.is_empty() {
             return Err(CniError::Environment { problems });
         }
-        let pod = pod(&value("CNI_ARGS"));
-        Ok(Self { command, container_id, ifname: LinkName(ifname), netns: value("CNI_NETNS"), pod })
+        let pod = pod(&args);
+        Ok(Self { command, container_id, ifname: LinkName(ifname), netns: value("CNI_NETNS"), pod, wishes })
     }
 }
 
 /// `K8S_POD_NAMESPACE` and `K8S_POD_NAME`, which kubelet's runtimes put into `CNI_ARGS`.
 fn pod(args: &str) -> Option<PodName> {
-    let argument = |name: &str| {
-        let pairs = args.split(';').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next_back()
-    };
+    let argument = |name: &str| argument(args, name).map(str::to_owned);
     Some(PodName::new(argument("K8S_POD_NAMESPACE")?, argument("K8S_POD_NAME")?))
+}
+
+/// `IP` in `CNI_ARGS`: addresses with commas between, each with or without a prefix length; or the one that is none.
+fn wishes(args: &str) -> Result<Vec<IpAddr>, &str> {
+    let texts =
+        argument(args, "IP").unwrap_or_default().split(',').map(str::trim).filter(|text| !text.is_empty());
+    texts.map(|text| parse_address(text).ok_or(text)).collect()
+}
+
+fn argument<'a>(args: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = args.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next_back()
 }
 
 /// CNI specification, section "Parameters".

@@ -15,7 +15,9 @@ mod config;
 mod error;
 mod invocation;
 mod output;
+mod previous;
 mod quarantine;
+mod runtime_config;
 mod store;
 
 use std::collections::BTreeMap;

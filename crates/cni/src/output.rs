@@ -76,6 +76,8 @@ pub(crate) struct ErrorAnswer {
 #[serde(untagged)]
 pub(crate) enum Answer {
     Added(AddResult),
+    /// The result of the plugin before us.
+    Passed(serde_json::Value),
     Version(VersionAnswer),
 }
 

@@ -1,68 +1,138 @@
 //! Host ports: a port of the node that leads to one of its own Pods (semantics SD23).
+//!
+//! The API's word comes first. What a container runtime asked for (`portMappings`) is for Pods of which the API does not
+//! say it, and for containers that are of no Pod.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{ContainerPort, Pod, Snapshot};
 use plan::{
-    Backend, BackendState, Candidate, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope,
-    Outcome, SourceAddress,
+    Backend, BackendState, Candidate, EndpointOrigin, Frontend, FrontendRule, FrontendScope, Outcome,
+    SourceAddress,
 };
-use types::{NodeName, ObjectRef};
+use types::{Attachment, NamespacedName, ObjectRef, PodName, PortMapping};
 
+use crate::NodeContext;
 use crate::findings::{Findings, error};
 use crate::pods::has_own_network;
 
-const FIELD: &str = "spec.containers[].ports[].hostPort";
+/// Somebody who wants a port of the node.
+struct Wish<'a> {
+    owner: NamespacedName,
+    pod: Option<PodName>,
+    port_name: &'a str,
+    addresses: Vec<IpAddr>,
+    mapping: PortMapping,
+    /// Where it says so.
+    field: &'static str,
+}
 
 /// Adds what the node's Pods ask for to the frontends of Services, which come first.
 pub(crate) fn compile(
     snapshot: &Snapshot,
-    (node, node_addresses): (&NodeName, &BTreeSet<IpAddr>),
+    context: &NodeContext,
+    node_addresses: &BTreeSet<IpAddr>,
     frontends: &mut BTreeMap<Frontend, FrontendRule>,
     findings: &mut Findings,
 ) {
-    let here = snapshot.pods.values().filter(|pod| has_own_network(pod) && pod.node.as_ref() == Some(node));
-    for pod in here.filter(|pod| !pod.addresses.is_empty()) {
-        for port in &pod.ports {
-            let Some(number) = port.host_port else { continue };
-            let object = ObjectRef::namespaced("Pod", &pod.name);
-            let address = match port.host_ip {
-                None => FrontendAddress::NodePort,
-                Some(address) if node_addresses.contains(&address) => FrontendAddress::Vip(address),
-                Some(address) => {
-                    let message = format!(
-                        "host port {number} is not served: {address} is no address of Node {node}; leave hostIP out \
-                         to serve it on all of them"
-                    );
-                    let field = "spec.containers[].ports[].hostIP";
-                    findings.insert(error(object, field, "HostIPNotOnNode", message));
-                    continue;
-                }
-            };
-            let frontend = Frontend { address, protocol: port.protocol, port: number };
-            if let Some(owner) = frontends.get(&frontend) {
-                let message = format!(
-                    "host port {number}/{} of Node {node} already belongs to {}",
-                    port.protocol,
-                    owner.owner_ref()
-                );
-                findings.insert(error(object, FIELD, "HostPortConflict", message));
-                continue;
+    let is_here = |pod: &&Pod| has_own_network(pod) && pod.node.as_ref() == Some(&context.node);
+    let of_api = snapshot.pods.values().filter(is_here).flat_map(wishes_of_pod);
+    let of_runtime = context
+        .attachments
+        .values()
+        .filter(|attachment| is_current(snapshot, attachment))
+        .flat_map(wishes_of_attachment);
+    for wish in of_api.chain(of_runtime) {
+        let node = &context.node;
+        let PortMapping { host_port, protocol, host_ip, .. } = wish.mapping;
+        if let Some(address) = host_ip.filter(|address| !node_addresses.contains(address)) {
+            let message = format!(
+                "host port {host_port} is not served: {address} is no address of Node {node}; leave hostIP out to serve \
+                 it on all of them"
+            );
+            let field = "spec.containers[].ports[].hostIP";
+            findings.insert(error(wish.object(), field, "HostIPNotOnNode", message));
+            continue;
+        }
+        let frontend = Frontend::from(&wish.mapping);
+        match frontends.get(&frontend) {
+            None => drop(frontends.insert(frontend, rule(wish, context))),
+            // The API and the runtime say the same, or the API says it twice.
+            Some(rule) if is_same(rule, &wish) && wish.field == RUNTIME => {}
+            Some(rule) => {
+                let owner = rule.owner_ref();
+                let message =
+                    format!("host port {host_port}/{protocol} of Node {node} already belongs to {owner}");
+                findings.insert(error(wish.object(), wish.field, "HostPortConflict", message));
             }
-            frontends.insert(frontend, rule(pod, port, node));
         }
     }
 }
 
+const API: &str = "spec.containers[].ports[].hostPort";
+const RUNTIME: &str = "runtimeConfig.portMappings[].hostPort";
+
+impl Wish<'_> {
+    fn object(&self) -> ObjectRef {
+        match &self.pod {
+            Some(pod) => ObjectRef::namespaced("Pod", pod),
+            None => ObjectRef::cluster("Container", &self.owner.name),
+        }
+    }
+}
+
+fn is_same(rule: &FrontendRule, wish: &Wish<'_>) -> bool {
+    rule.scope == FrontendScope::HostPort && rule.owner == wish.owner
+}
+
+/// Whether its Pod, where the API knows one, still has a network.
+fn is_current(snapshot: &Snapshot, attachment: &Attachment) -> bool {
+    let object = attachment.pod.as_ref().and_then(|pod| snapshot.pods.get(pod));
+    object.is_none_or(has_own_network)
+}
+
+fn wishes_of_pod(pod: &Pod) -> Vec<Wish<'_>> {
+    // Where the API says no address yet, nothing can lead to it.
+    let ports = pod.ports.iter().filter(|_| !pod.addresses.is_empty());
+    let wish = |port: &'_ ContainerPort| {
+        let (container_port, protocol, host_ip) = (port.port, port.protocol, port.host_ip);
+        Some(PortMapping { host_port: port.host_port?, container_port, protocol, host_ip })
+    };
+    ports
+        .filter_map(|port| {
+            Some(Wish {
+                owner: pod.name.clone(),
+                pod: Some(pod.name.clone()),
+                port_name: port.name.as_deref().unwrap_or_default(),
+                addresses: pod.addresses.clone(),
+                mapping: wish(port)?,
+                field: API,
+            })
+        })
+        .collect()
+}
+
+fn wishes_of_attachment(attachment: &Attachment) -> impl Iterator<Item = Wish<'_>> {
+    attachment.port_mappings.iter().map(|mapping| Wish {
+        owner: attachment.owner(),
+        pod: attachment.pod.clone(),
+        port_name: "",
+        addresses: attachment.addresses.clone(),
+        mapping: mapping.clone(),
+        field: RUNTIME,
+    })
+}
+
 /// The Pod sees its clients: it is on this node, so that its answers come back this way.
-fn rule(pod: &Pod, port: &ContainerPort, node: &NodeName) -> FrontendRule {
+fn rule(wish: Wish<'_>, context: &NodeContext) -> FrontendRule {
+    let port = wish.mapping.container_port;
     let backends: BTreeSet<Backend> =
-        pod.addresses.iter().map(|address| Backend { address: *address, port: port.port }).collect();
+        wish.addresses.iter().map(|address| Backend { address: *address, port }).collect();
     let candidate = |backend: &Backend| Candidate {
         backend: backend.clone(),
-        pod: Some(pod.name.clone()),
-        node: Some(node.clone()),
+        pod: wish.pod.clone(),
+        node: Some(context.node.clone()),
         state: BackendState { ready: true, serving: true, terminating: false },
         excluded_internal: None,
         excluded_external: None,
@@ -70,8 +140,8 @@ fn rule(pod: &Pod, port: &ContainerPort, node: &NodeName) -> FrontendRule {
     let candidates = backends.iter().map(candidate).collect();
     let outcome = Outcome::Forward { backends, source: SourceAddress::Kept };
     FrontendRule {
-        owner: pod.name.clone(),
-        port_name: port.name.clone().unwrap_or_default(),
+        owner: wish.owner,
+        port_name: wish.port_name.to_owned(),
         scope: FrontendScope::HostPort,
         internal: outcome.clone(),
         external: outcome,

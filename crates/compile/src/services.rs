@@ -33,7 +33,7 @@ pub(crate) fn compile(
         .into_iter()
         .map(|(frontend, claim)| (frontend, rule(frontend, &claim, slices, place, &node_addresses)))
         .collect();
-    host_ports::compile(snapshot, (&context.node, &node_addresses), &mut frontends, findings);
+    host_ports::compile(snapshot, context, &node_addresses, &mut frontends, findings);
     ServiceTable {
         frontends,
         node_addresses,

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use model::{Change, Snapshot};
-use plan::NodePlan;
+use plan::{Finding, Frontend, NodePlan, Outcome};
 use serde_json::json;
 use testkit::{mk_namespace, mk_network_policy, mk_node, mk_pod, node_context};
-use types::{Attachment, LinkName, Mac, NodeName, PodName};
+use types::{Attachment, LinkName, Mac, NodeName, PodName, PortMapping, Protocol};
 
 fn attachment(container: &str, pod: &str, address: &str) -> Attachment {
     Attachment {
@@ -18,6 +18,9 @@ fn attachment(container: &str, pod: &str, address: &str) -> Attachment {
         host_mac: Mac([2, 0, 0, 0, 0, 1]),
         pod_mac: Mac([2, 0, 0, 0, 0, 2]),
         link: None,
+        origin: types::LinkOrigin::Own,
+        port_mappings: Vec::new(),
+        bandwidth: types::Bandwidth::default(),
     }
 }
 
@@ -32,13 +35,17 @@ fn cluster() -> Snapshot {
 }
 
 fn plan(snapshot: &Snapshot, attachments: &[Attachment]) -> NodePlan {
+    plan_and_findings(snapshot, attachments).0
+}
+
+fn plan_and_findings(snapshot: &Snapshot, attachments: &[Attachment]) -> (NodePlan, Vec<Finding>) {
     let node = NodeName::from("node-a");
     let mut context = node_context(&node, "172.31.0.11".parse().unwrap(), sealane_compile::TunnelMode::Vxlan);
     context.attachments = attachments
         .iter()
         .map(|entry| ((entry.container_id.clone(), entry.ifname.clone()), entry.clone()))
         .collect();
-    sealane_compile::node_plan(snapshot, &context).0
+    sealane_compile::node_plan(snapshot, &context)
 }
 
 fn without_address(mut pod: k8s_openapi::api::core::v1::Pod) -> k8s_openapi::api::core::v1::Pod {
@@ -84,4 +91,60 @@ fn an_attachment_beats_what_the_api_still_says_of_its_address() {
 fn two_attachments_of_one_address_are_no_reason_to_fall() {
     let attachments = [attachment("c1", "one", "10.244.1.5"), attachment("c2", "two", "10.244.1.5")];
     assert_eq!(plan(&cluster(), &attachments).policy.pods.len(), 1);
+}
+
+/// 8080 of the node to 80 of the container.
+fn with_port(mut attachment: Attachment) -> Attachment {
+    let port = |number| types::Port::new(number).unwrap();
+    let (host_port, container_port) = (port(8080), port(80));
+    attachment.port_mappings =
+        vec![PortMapping { host_port, container_port, protocol: Protocol::Tcp, host_ip: None }];
+    attachment
+}
+
+/// Who has the port, and where it leads.
+fn owner_of_8080(plan: &NodePlan) -> (String, Vec<String>) {
+    let mapping = &with_port(attachment("x", "x", "10.244.1.1")).port_mappings[0];
+    let rule = &plan.services.frontends[&Frontend::from(mapping)];
+    let Outcome::Forward { backends, .. } = &rule.external else { panic!("{rule:?}") };
+    let backends = backends.iter().map(|backend| format!("{}:{}", backend.address, backend.port));
+    (rule.owner_ref().to_string(), backends.collect())
+}
+
+#[test]
+fn a_port_that_only_the_runtime_knows_leads_to_its_container() {
+    let mut container = with_port(attachment("c1", "-", "10.244.1.5"));
+    container.pod = None;
+    let (plan, findings) = plan_and_findings(&cluster(), &[container]);
+    assert_eq!(owner_of_8080(&plan), ("Container c1".to_owned(), vec!["10.244.1.5:80".to_owned()]));
+    assert_eq!(findings, []);
+}
+
+#[test]
+fn the_api_and_the_runtime_make_one_frontend() {
+    let mut snapshot = cluster();
+    let pod = mk_pod("shop/web-0", "node-a", "10.244.1.5".parse().unwrap(), &[]);
+    let mut declared = serde_json::to_value(without_address(pod.clone())).unwrap();
+    declared["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 8080}]);
+    let attachments = [with_port(attachment("c1", "web-0", "10.244.1.5"))];
+    // Before the API says the address, it is the runtime's word that counts, and afterwards the API's.
+    for status in [None, pod.status] {
+        let mut pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(declared.clone()).unwrap();
+        pod.status = status;
+        snapshot.apply(Change::put(&pod));
+        let (plan, findings) = plan_and_findings(&snapshot, &attachments);
+        assert_eq!(owner_of_8080(&plan), ("Pod shop/web-0".to_owned(), vec!["10.244.1.5:80".to_owned()]));
+        assert_eq!(findings, []);
+    }
+}
+
+#[test]
+fn of_two_that_want_a_port_the_second_is_a_finding() {
+    let attachments =
+        [with_port(attachment("c1", "one", "10.244.1.5")), with_port(attachment("c2", "two", "10.244.1.6"))];
+    let (plan, findings) = plan_and_findings(&cluster(), &attachments);
+    assert_eq!(owner_of_8080(&plan).0, "Pod shop/one");
+    let conflict: Vec<_> = findings.iter().filter(|finding| finding.reason == "HostPortConflict").collect();
+    assert_eq!(conflict.len(), 1, "{findings:?}");
+    assert_eq!(conflict[0].message, "host port 8080/TCP of Node node-a already belongs to Pod shop/one");
 }

@@ -4,6 +4,7 @@
 //! time; [`status::pod_status`] says what the API shows of it. What a container gets (program, environment, files,
 //! volumes) follows from objects alone, too. Processes, namespaces, sockets and clocks are the caller's.
 
+pub mod bandwidth;
 pub mod decide;
 pub mod environment;
 pub mod ephemeral;

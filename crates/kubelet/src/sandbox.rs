@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine_kubelet::bandwidth::Bandwidth;
 use engine_kubelet::volumes::Mount;
 use netns::Netns;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -48,6 +49,8 @@ pub struct SandboxSpec {
     pub netns_path: PathBuf,
     /// Whether the Pod has a network namespace of its own.
     pub network: PodNetwork,
+    /// How fast its network may be.
+    pub bandwidth: Bandwidth,
 }
 
 /// Which network namespace a Pod lives in.
@@ -237,13 +240,31 @@ fn make_host_name(name: String) -> Result<OwnedFd, KubeletError> {
     made.join().expect("the thread only makes system calls")
 }
 
-async fn call_plugin(spec: &SandboxSpec, verb: &str) -> Result<Vec<u8>, String> {
-    let configuration = json!({
+/// The network configuration, with what a runtime adds for the capabilities we serve (`toCNIBandWidth` of containerd).
+fn configuration(spec: &SandboxSpec) -> serde_json::Value {
+    let mut bandwidth = serde_json::Map::new();
+    let mut limit = |direction: &str, rate: Option<u64>| {
+        if let Some(rate) = rate {
+            bandwidth.insert(format!("{direction}Rate"), rate.into());
+            bandwidth.insert(format!("{direction}Burst"), u32::MAX.into());
+        }
+    };
+    limit("ingress", spec.bandwidth.ingress);
+    limit("egress", spec.bandwidth.egress);
+    let mut configuration = json!({
         "cniVersion": CNI_VERSION,
         "name": "sealane",
         "type": "sealane",
         "stateDir": spec.node_state,
     });
+    if !bandwidth.is_empty() {
+        configuration["runtimeConfig"] = json!({ "bandwidth": bandwidth });
+    }
+    configuration
+}
+
+async fn call_plugin(spec: &SandboxSpec, verb: &str) -> Result<Vec<u8>, String> {
+    let configuration = configuration(spec);
     let arguments = format!(
         "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID={}",
         spec.namespace, spec.name, spec.id, spec.uid

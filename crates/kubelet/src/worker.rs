@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply_kube::{DeleteOptions, Error, EventKind, Target};
+use engine_kubelet::bandwidth;
 use engine_kubelet::decide::{Action, StopReason, decide};
 use engine_kubelet::ephemeral;
 use engine_kubelet::files;
@@ -172,7 +173,11 @@ impl Worker {
     fn start_sandbox(&self) {
         let (context, events) = (self.context.clone(), self.events.0.clone());
         tokio::spawn(async move {
-            let event = match Sandbox::create(sandbox_spec(&context)).await {
+            let created = match sandbox_spec(&context) {
+                Ok(spec) => Sandbox::create(spec).await,
+                Err(message) => Err(message),
+            };
+            let event = match created {
                 Ok(sandbox) => {
                     let addresses = sandbox.addresses().to_vec();
                     let resolver = &context.node.machine.resolver;
@@ -376,12 +381,12 @@ impl Worker {
     }
 }
 
-fn sandbox_spec(context: &PodContext) -> SandboxSpec {
+fn sandbox_spec(context: &PodContext) -> Result<SandboxSpec, String> {
     let (node, pod) = (&context.node, &context.pod);
     let name = name_of(pod);
     let uid = context.held.uid.clone();
     let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
-    SandboxSpec {
+    Ok(SandboxSpec {
         id: uid.clone(),
         netns_path: node.machine.netns_dir.join(format!("pod-{uid}")),
         host_name: if host_network { node.place.name.0.clone() } else { files::host_name(pod) },
@@ -392,7 +397,8 @@ fn sandbox_spec(context: &PodContext) -> SandboxSpec {
         node_address: node.place.address,
         node_state: node.place.state.clone(),
         network: if host_network { PodNetwork::Node } else { PodNetwork::Own },
-    }
+        bandwidth: bandwidth::of_annotations(pod.metadata.annotations.as_ref())?,
+    })
 }
 
 /// Namespace and name of a Pod.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, Prefix, Protocol};
+use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol};
 
 /// All frontends of the cluster, seen from one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -49,6 +49,13 @@ pub enum FrontendAddress {
     NodePort,
 }
 
+impl From<&PortMapping> for Frontend {
+    fn from(mapping: &PortMapping) -> Self {
+        let address = mapping.host_ip.map_or(FrontendAddress::NodePort, FrontendAddress::Vip);
+        Self { address, protocol: mapping.protocol, port: mapping.host_port }
+    }
+}
+
 impl fmt::Display for Frontend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
@@ -65,7 +72,7 @@ impl fmt::Display for Frontend {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FrontendRule {
-    /// The Service, or for [`FrontendScope::HostPort`] the Pod.
+    /// The Service, or for [`FrontendScope::HostPort`] the Pod, or a container that is of none, in no Namespace.
     pub owner: NamespacedName,
     /// `spec.ports[].name` (of a Pod, its container port's name), empty when unnamed.
     pub port_name: String,
@@ -110,7 +117,7 @@ pub enum FrontendScope {
     /// `spec.externalIPs`.
     #[serde(rename = "ExternalIP")]
     ExternalIp,
-    /// `spec.containers[].ports[].hostPort` of a Pod of this node.
+    /// `spec.containers[].ports[].hostPort` of a Pod of this node, or what its container runtime asked for.
     HostPort,
 }
 
@@ -118,8 +125,13 @@ impl FrontendRule {
     /// The object that has the frontend.
     #[must_use]
     pub fn owner_ref(&self) -> ObjectRef {
-        let kind = if self.scope == FrontendScope::HostPort { "Pod" } else { "Service" };
-        ObjectRef::namespaced(kind, &self.owner)
+        match self.scope {
+            FrontendScope::HostPort if self.owner.namespace.is_empty() => {
+                ObjectRef::cluster("Container", &self.owner.name)
+            }
+            FrontendScope::HostPort => ObjectRef::namespaced("Pod", &self.owner),
+            _ => ObjectRef::namespaced("Service", &self.owner),
+        }
     }
 }
 

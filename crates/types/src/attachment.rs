@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LinkName, Mac, PodName, Prefix};
+use crate::{Bandwidth, LinkName, Mac, PodName, PortMapping, Prefix};
 
 /// How Pods of one node are joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +50,17 @@ pub struct NodeNetwork {
     pub link: PodLink,
 }
 
+/// Whose link an attachment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LinkOrigin {
+    /// Ours: link, routes and addresses.
+    #[default]
+    Own,
+    /// Of a plugin before us in the configuration list: we only know of it, so that policy and Services do.
+    Previous,
+}
+
 /// One network interface of one Pod, as given out by ADD.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,7 +74,7 @@ pub struct Attachment {
     /// From `CNI_ARGS`: `K8S_POD_NAMESPACE` and `K8S_POD_NAME`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pod: Option<PodName>,
-    /// The Pod's addresses, at most one per family.
+    /// The Pod's addresses; of a link of our own, at most one per family.
     pub addresses: Vec<IpAddr>,
     /// Link on the node's side.
     pub host_link: LinkName,
@@ -74,6 +85,23 @@ pub struct Attachment {
     /// How its link was made; not known of attachments that are older than this field.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub link: Option<PodLink>,
+    /// Whose link it is.
+    #[serde(default)]
+    pub origin: LinkOrigin,
+    /// Ports of the node that lead here.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub port_mappings: Vec<PortMapping>,
+    /// How fast it may be.
+    #[serde(skip_serializing_if = "Bandwidth::is_unlimited", default)]
+    pub bandwidth: Bandwidth,
+}
+
+impl Attachment {
+    /// Who has it: the Pod, or where the runtime knows of no Pods, the container, in no Namespace.
+    #[must_use]
+    pub fn owner(&self) -> PodName {
+        self.pod.clone().unwrap_or_else(|| PodName::new("", self.container_id.clone()))
+    }
 }
 
 /// What the plugin asks of the agent.
@@ -109,6 +137,11 @@ pub enum AgentAnswer {
     },
     /// Not possible now; worth another try.
     TryLater {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Not possible, as long as somebody else has what the attachment asks for.
+    Refused {
         /// Why, for a person.
         reason: String,
     },

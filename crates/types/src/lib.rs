@@ -7,16 +7,18 @@ mod attachment;
 mod name;
 mod node_facts;
 mod port;
+mod runtime_config;
 mod selector;
 mod verdict;
 
 pub use address::{IpFamily, Mac, Prefix, PrefixError};
-pub use attachment::{AgentAnswer, AgentRequest, Attachment, NetworkMode, NodeNetwork, PodLink};
+pub use attachment::{AgentAnswer, AgentRequest, Attachment, LinkOrigin, NetworkMode, NodeNetwork, PodLink};
 pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
 pub use node_facts::{
     FailingPath, MOST_FAILING_PATHS, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts, SubnetAddress,
     SubnetAddressError, TunnelMode, UnderlayFacts,
 };
 pub use port::{Port, PortError, PortProto, Protocol, ProtocolError};
+pub use runtime_config::{BIGGEST_PACKET, Bandwidth, PortMapping, Rate};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use verdict::Verdict;

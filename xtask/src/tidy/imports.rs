@@ -49,7 +49,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("engine-structural", &["engine-cel"]),
     ("engine-schema", &[]),
     ("engine-kinds", &["types", "engine-schema"]),
-    ("engine-kubelet", &["types"]),
+    ("engine-kubelet", &["types", "engine-schema"]),
     ("engine-streams", &[]),
     ("engine-extensions", &["engine-schema", "engine-kinds", "engine-structural"]),
     ("engine-store", &["types", "engine-schema", "engine-kinds", "engine-extensions"]),

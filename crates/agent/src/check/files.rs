@@ -75,7 +75,7 @@ pub(super) fn ask_agent(state_dir: &Path) -> Result<(), String> {
     };
     match ask() {
         Ok(AgentAnswer::Ready { .. }) => Ok(()),
-        Ok(AgentAnswer::TryLater { reason }) => {
+        Ok(AgentAnswer::TryLater { reason } | AgentAnswer::Refused { reason }) => {
             Err(format!("it answers that Pods cannot be added: {reason}"))
         }
         Err(error) => Err(format!("it does not answer: {error}")),

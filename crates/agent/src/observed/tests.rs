@@ -10,12 +10,16 @@ use super::*;
 use crate::in_force::Rules;
 
 fn mk_in_force(pod_cidrs: &[&str], rules: Rules) -> InForce {
+    mk_serving(plan::ServiceTable::default(), pod_cidrs, rules)
+}
+
+fn mk_serving(services: plan::ServiceTable, pod_cidrs: &[&str], rules: Rules) -> InForce {
     let pod_cidrs = pod_cidrs.iter().map(|text| (*text).to_owned().try_into().expect("prefix")).collect();
     let podnet = plan::PodNetwork { pod_cidrs, ..plan::PodNetwork::default() };
     let plan = plan::NodePlan {
         node: "node-a".into(),
         podnet,
-        services: plan::ServiceTable::default(),
+        services,
         policy: plan::PolicyTable::default(),
         dns: plan::DnsPlan::default(),
         gateway: plan::GatewayPlan::default(),
@@ -39,6 +43,9 @@ fn mk_attachment(pod: Option<&str>) -> Attachment {
         host_mac: Mac::derived("host"),
         pod_mac: Mac::derived("pod"),
         link: None,
+        origin: types::LinkOrigin::Own,
+        port_mappings: Vec::new(),
+        bandwidth: types::Bandwidth::default(),
     }
 }
 
@@ -130,4 +137,49 @@ fn a_plugin_that_gave_up_is_forgotten() {
     drop(ask(&mut observed, mk_added()));
     observed.answer_waiting(&mk_whole());
     assert!(observed.waiting.is_empty());
+}
+
+#[test]
+fn a_port_of_somebody_else_is_refused_with_its_name() {
+    let port = |number| types::Port::new(number).expect("not 0");
+    let mapping = types::PortMapping {
+        host_port: port(8080),
+        container_port: port(80),
+        protocol: types::Protocol::Tcp,
+        host_ip: None,
+    };
+    let rule = |owner| plan::FrontendRule {
+        owner,
+        port_name: String::new(),
+        scope: plan::FrontendScope::HostPort,
+        internal: plan::Outcome::Reject,
+        external: plan::Outcome::Reject,
+        affinity_seconds: None,
+        source_ranges: None,
+        endpoints: plan::EndpointOrigin::Pod,
+        candidates: Vec::new(),
+    };
+    let answer_with = |owner: PodName, mapping: &types::PortMapping| {
+        let frontends =
+            [(plan::Frontend::from(&types::PortMapping { host_ip: None, ..mapping.clone() }), rule(owner))];
+        let services = plan::ServiceTable { frontends: frontends.into(), ..plan::ServiceTable::default() };
+        let mut observed = Observed::default();
+        let mut answer = ask(&mut observed, mk_added());
+        let attachment = Attachment { port_mappings: vec![mapping.clone()], ..mk_attachment(None) };
+        observed.fold(Event::Attachments(vec![attachment], BTreeSet::new()));
+        observed.answer_waiting(&mk_serving(services, &["192.0.2.0/24"], Rules::Loaded));
+        answer.try_recv().expect("an answer")
+    };
+    assert_eq!(answer_with(PodName::new("", "c1"), &mapping), AgentAnswer::Ready { revision: 1 });
+    let refused =
+        |reason: &str| AgentAnswer::Refused { reason: format!("runtimeConfig.portMappings[0].{reason}") };
+    assert_eq!(
+        answer_with(PodName::new("shop", "web"), &mapping),
+        refused("hostPort: 8080/TCP already belongs to Pod shop/web")
+    );
+    let elsewhere = types::PortMapping { host_ip: Some("192.0.2.99".parse().expect("address")), ..mapping };
+    assert_eq!(
+        answer_with(PodName::new("shop", "web"), &elsewhere),
+        refused("hostIP: 192.0.2.99 is no address of Node node-a")
+    );
 }

@@ -134,6 +134,9 @@ fn a_pod_may_start_once_the_cluster_says_what_isolates_it() {
             host_mac: Mac::derived("host"),
             pod_mac: Mac::derived("pod"),
             link: None,
+            origin: types::LinkOrigin::Own,
+            port_mappings: Vec::new(),
+            bandwidth: types::Bandwidth::default(),
         });
         let policy = json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",

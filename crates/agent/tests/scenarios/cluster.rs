@@ -148,6 +148,9 @@ fn attachment(index: usize, pod: &PodName, addresses: &[IpAddr]) -> Attachment {
         host_mac: Mac::derived(&format!("{pod} host")),
         pod_mac: Mac::derived(&format!("{pod} pod")),
         link: None,
+        origin: types::LinkOrigin::Own,
+        port_mappings: Vec::new(),
+        bandwidth: types::Bandwidth::default(),
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) fn attachment(name: &str, addresses: &[&str]) -> Attachment {
         host_mac: Mac::derived(&format!("{name} host")),
         pod_mac: Mac::derived(&format!("{name} pod")),
         link: None,
+        origin: types::LinkOrigin::Own,
+        port_mappings: Vec::new(),
+        bandwidth: types::Bandwidth::default(),
     }
 }
 

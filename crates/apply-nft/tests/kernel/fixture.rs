@@ -257,6 +257,9 @@ fn attachment(index: usize, address: IpAddr) -> Attachment {
         host_mac: Mac::derived(&format!("host {index}")),
         pod_mac: Mac::derived(&format!("pod {index}")),
         link: None,
+        origin: types::LinkOrigin::Own,
+        port_mappings: Vec::new(),
+        bandwidth: types::Bandwidth::default(),
     }
 }
 

@@ -6,7 +6,10 @@
 )]
 
 mod add;
+mod bandwidth;
+mod chained;
 mod killed;
 mod node;
+mod ports;
 mod protocol;
 mod rest;

@@ -29,6 +29,20 @@ impl Node {
         Self { state, asked: Arc::default() }
     }
 
+    /// Another plugin's state for the same namespace, with an agent that says yes to everything.
+    pub(crate) fn beside(node: &Self, range: &str) -> Self {
+        let state = node.state.join("other");
+        fs::create_dir_all(&state).expect("the directory is ours");
+        let network = json!({
+            "podCidrs": [range],
+            "link": {"mode": "routed", "mtu": 1450, "pathMtu": 1450, "local": [range]},
+        });
+        fs::write(state.join("network.json"), network.to_string()).expect("the directory is there");
+        let other = Self { state, asked: Arc::default() };
+        other.start_agent(AgentAnswer::Ready { revision: 7 });
+        other
+    }
+
     /// A node whose agent says yes to everything.
     pub(crate) fn new(ranges: &[&str]) -> Self {
         let node = Self::without_agent(ranges);

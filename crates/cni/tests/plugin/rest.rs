@@ -106,7 +106,10 @@ fn gc_keeps_what_is_valid_and_removes_all_else() {
         assert_eq!(pod_links().len(), 2, "{:?}", pod_links());
         node.call("GC", "", &config).ok();
 
-        config["cni.dev/valid-attachments"] = json!([]);
+        // An empty list, as libcni writes it; without any list, nothing is removed.
+        assert_eq!(node.call("GC", "", &node.config("1.1.0")).code(), 7);
+        assert_eq!(node.attachments(), ["a-eth0.json"]);
+        config["cni.dev/valid-attachments"] = json!(null);
         node.call("GC", "", &config).ok();
         assert_eq!((node.attachments(), pod_links()), (Vec::new(), vec!["slow".to_owned()]));
     });

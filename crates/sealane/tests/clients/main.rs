@@ -1,5 +1,5 @@
-//! Other people's clients on the embedded API: kubectl of several minors, helm, k9s, Python, client-go,
-//! kube-rs.
+//! Other people's clients: on the embedded API kubectl of several minors, helm, k9s, Python, client-go and kube-rs, on
+//! the CNI plugin cnitool.
 //!
 //! `cargo xtask clients` fetches what the tests run, and `cargo xtask test` does so by itself.
 
@@ -13,6 +13,7 @@
 #[path = "../lab/bed.rs"]
 mod bed;
 mod client_go;
+mod cnitool;
 mod everyday;
 mod gateway_api;
 mod helm;

@@ -9,6 +9,7 @@
 mod access;
 mod agents;
 mod bad_input;
+mod bandwidth;
 mod bed;
 mod check;
 mod cluster;
