@@ -146,6 +146,9 @@ fn mk_attachment(last: u8) -> Attachment {
         host_link: format!("sl{last}").as_str().into(),
         host_mac: Mac::derived("host"),
         pod_mac: Mac::derived("pod"),
+        origin: types::LinkOrigin::Own,
+        port_mappings: Vec::new(),
+        bandwidth: types::Bandwidth::default(),
         link: None,
     }
 }
