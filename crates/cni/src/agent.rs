@@ -15,7 +15,7 @@ use types::{AgentAnswer, AgentRequest};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long an agent that is being restarted may be away.
-pub(crate) const RESTART: Duration = Duration::from_secs(2);
+pub(crate) const RESTART: Duration = Duration::from_secs(1);
 
 /// How long the runtime is kept waiting for what the agent need not confirm.
 pub(crate) const COURTESY: Duration = Duration::from_millis(500);
