@@ -14,7 +14,7 @@ use crate::world::World;
 
 pub use crate::install::CniInstall;
 pub use crate::settings::Settings;
-pub use compile::{PodLinkMtu, TunnelMode};
+pub use compile::{NodeMask, PodLinkMtu, RangeError, TunnelMode, check_ranges};
 pub use engine_ipam::IpRange;
 
 /// Runs until the process is asked to end; what is in the kernel then stays, so that traffic goes on.

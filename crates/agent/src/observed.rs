@@ -86,6 +86,7 @@ impl Observed {
             underlay: self.underlay.clone()?,
             tunnel: settings.tunnel,
             links: NetworkMode::Routed,
+            masquerade: settings.masquerade.clone(),
             paths: self.paths(&settings.node).shortened(),
             pools: self.pools(&settings.node),
         })

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use compile::{ClusterContext, HttpEntry, NodeContext, PodLinkMtu, Underlay};
+use compile::{ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, Underlay};
 use engine_ipam::IpRange;
-use types::{LinkName, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
+use types::{LinkName, Masquerading, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
 
 use crate::install::CniInstall;
 
@@ -38,6 +38,8 @@ pub struct Settings {
     pub tunnel: TunnelMode,
     /// MTU of the links between Pods and the node.
     pub pod_link_mtu: PodLinkMtu,
+    /// Which packets of Pods get the node's address as their source.
+    pub masquerade: Masquerading,
     /// Port of the HTTP entry; none turns it off.
     pub http_port: Option<Port>,
     /// Port of the HTTPS entry; none turns it off.
@@ -58,9 +60,11 @@ pub struct ClusterSettings {
     /// The kubeconfig file; none means the service account of the Pod it runs in.
     pub kubeconfig: Option<PathBuf>,
     /// Pod ranges from which Nodes without one get theirs; empty leaves that to somebody else.
-    pub pod_cidrs: BTreeSet<Prefix>,
-    /// Prefix length of a Node's Pod range; kube-controller-manager's `--node-cidr-mask-size` is 24 for IPv4.
-    pub node_prefix_len: u8,
+    pub pod_cidrs: Vec<Prefix>,
+    /// How large the ranges of Nodes are.
+    pub node_mask: NodeMask,
+    /// Service ranges of the cluster.
+    pub service_cidrs: BTreeSet<Prefix>,
     /// The cluster DNS addresses, which no Service may take as its own.
     pub dns_addresses: BTreeSet<IpAddr>,
     /// `spec.controller` of the IngressClasses to serve; see [`crate::ingress_controllers`].
@@ -93,6 +97,7 @@ impl Settings {
             underlay,
             tunnel: self.tunnel,
             pod_link_mtu: self.pod_link_mtu,
+            masquerade: self.masquerade.clone(),
             cluster_domain: self.cluster_domain.clone(),
             dns_addresses: self.dns_addresses.clone(),
             pod_cidrs: self.pod_cidrs.clone(),
@@ -118,7 +123,8 @@ impl ClusterSettings {
     pub(crate) fn context(&self) -> ClusterContext {
         ClusterContext {
             pod_cidrs: self.pod_cidrs.clone(),
-            node_prefix_len: self.node_prefix_len,
+            node_mask: self.node_mask,
+            service_cidrs: self.service_cidrs.clone(),
             dns_addresses: self.dns_addresses.clone(),
             ingress_controllers: self.ingress_controllers.clone(),
             lb_pools: self.lb_pools.clone(),

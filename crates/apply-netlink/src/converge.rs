@@ -1,6 +1,6 @@
 //! A node's side of the Pod network: make the kernel's state equal to the plan, writing only what differs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netlink_packet_route::link::InfoKind;
@@ -209,14 +209,23 @@ impl Round<'_> {
             Some(address.link) == local || tunnel.is_some_and(|(link, _)| link == address.link)
         };
         let expected: BTreeSet<_> = wanted.iter().map(|address| address.as_read_back()).collect();
-        // Removal comes first: an address that is held with another prefix length would be in the way.
-        for address in held.iter().filter(on_ours).filter(|address| !expected.contains(address)) {
-            self.write(format!("address {}", address.address), |channel| {
-                unless(channel.delete_address(*address), &[libc::EADDRNOTAVAIL])
-            });
-        }
+        let surplus = held.iter().filter(on_ours).filter(|address| !expected.contains(address));
+        // An address that is held with another prefix length would be in the way. The others go last: with the last
+        // address of a link the kernel removes every route and neighbour of that family on it.
+        let (in_the_way, surplus): (Vec<_>, Vec<_>) =
+            surplus.partition(|held| wanted.iter().any(|wanted| wanted.address == held.address));
+        self.remove_addresses(&in_the_way);
         for address in wanted.iter().filter(|address| !held.contains(&address.as_read_back())) {
             self.write(format!("address {}", address.address), |channel| channel.add_address(*address));
+        }
+        self.remove_addresses(&surplus);
+    }
+
+    fn remove_addresses(&mut self, addresses: &[&LinkAddress]) {
+        for address in addresses {
+            self.write(format!("address {}", address.address), |channel| {
+                unless(channel.delete_address(**address), &[libc::EADDRNOTAVAIL])
+            });
         }
     }
 
@@ -304,12 +313,14 @@ impl Round<'_> {
     }
 
     fn routes_of_family(&mut self, wanted: &[&KernelRoute], actual: &[ActualRoute]) {
+        let by_destination: BTreeMap<Prefix, &ActualRoute> =
+            actual.iter().map(|route| (route.destination, route)).collect();
         for route in wanted {
-            let what = format!("route {}", route.destination);
-            match actual.iter().find(|actual| actual.destination == route.destination) {
+            let what = || format!("route {}", route.destination);
+            match by_destination.get(&route.destination) {
                 Some(actual) if route.is(actual) => {}
-                Some(_) => self.write(what, |channel| channel.replace_route(route)),
-                None => self.write(what, |channel| channel.add_route(route)),
+                Some(_) => self.write(what(), |channel| channel.replace_route(route)),
+                None => self.write(what(), |channel| channel.add_route(route)),
             }
         }
         let kept: BTreeSet<Prefix> = wanted.iter().map(|route| route.destination).collect();

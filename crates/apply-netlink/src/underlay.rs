@@ -49,6 +49,21 @@ impl Netlink {
         self.channel.add_address(LinkAddress { link: link.index, address, prefix_len, use_as_source })
     }
 
+    /// Gives a link of this namespace one more address, such as one of the other family.
+    ///
+    /// # Errors
+    /// When there is no such link, or the kernel refuses.
+    pub fn add_underlay_address(
+        &mut self,
+        link: &LinkName,
+        address: IpAddr,
+        prefix_len: u8,
+    ) -> Result<(), NetlinkError> {
+        let link = self.channel.existing_link(link)?.index;
+        let use_as_source = UseAsSource::Anywhere;
+        self.channel.add_address(LinkAddress { link, address, prefix_len, use_as_source })
+    }
+
     /// Joins the namespace of a node to the bridge.
     ///
     /// # Errors

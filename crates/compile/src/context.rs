@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use engine_ipam::IpRange;
 use types::{
-    Attachment, FailingPath, LinkName, NodeName, Port, Prefix, SubnetAddress, TunnelMode, UnderlayFacts,
+    Attachment, FailingPath, IpFamily, LinkName, Masquerading, NodeName, Port, Prefix, SubnetAddress,
+    TunnelMode, UnderlayFacts,
 };
 
 /// What one node knows about itself and its cluster.
@@ -21,6 +22,8 @@ pub struct NodeContext {
     pub tunnel: TunnelMode,
     /// MTU of the links between Pods and this node.
     pub pod_link_mtu: PodLinkMtu,
+    /// Which packets of Pods get this node's address as their source.
+    pub masquerade: Masquerading,
     /// Cluster domain, such as `cluster.local`.
     pub cluster_domain: String,
     /// The cluster DNS addresses, held by every node; at most one per family.
@@ -140,13 +143,43 @@ pub struct HttpEntry {
     pub https: Option<Port>,
 }
 
+/// Prefix lengths of the ranges that Nodes get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeMask {
+    /// For IPv4.
+    pub v4: u8,
+    /// For IPv6.
+    pub v6: u8,
+}
+
+/// kube-controller-manager's `--node-cidr-mask-size-ipv4` and `--node-cidr-mask-size-ipv6`.
+impl Default for NodeMask {
+    fn default() -> Self {
+        Self { v4: 24, v6: 64 }
+    }
+}
+
+impl NodeMask {
+    /// The length for a family.
+    #[must_use]
+    pub fn of(self, family: IpFamily) -> u8 {
+        match family {
+            IpFamily::V4 => self.v4,
+            IpFamily::V6 => self.v6,
+        }
+    }
+}
+
 /// What the cluster loop knows besides the cluster's objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterContext {
-    /// Ranges from which Nodes without a podCIDR get one; empty leaves that to somebody else.
-    pub pod_cidrs: BTreeSet<Prefix>,
-    /// Prefix length of an IPv4 Node's range, usually 24.
-    pub node_prefix_len: u8,
+    /// Ranges from which Nodes without a podCIDR get one of each family, the first one first; empty leaves that to
+    /// somebody else.
+    pub pod_cidrs: Vec<Prefix>,
+    /// How large the ranges of Nodes are.
+    pub node_mask: NodeMask,
+    /// Ranges of ClusterIPs.
+    pub service_cidrs: BTreeSet<Prefix>,
     /// The cluster DNS addresses.
     pub dns_addresses: BTreeSet<IpAddr>,
     /// `spec.controller` of the IngressClasses we serve.

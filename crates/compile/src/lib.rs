@@ -23,9 +23,10 @@ mod told;
 mod underlay;
 
 pub use context::{
-    ClusterContext, HttpEntry, NodeContext, PodLinkMtu, PodLinkMtuError, Underlay, UnderlayAddress,
+    ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, PodLinkMtuError, Underlay, UnderlayAddress,
 };
 pub use paths::paths_to_prove;
+pub use podnet::ranges::{RangeError, check_ranges};
 pub use pools::{pools, pools_to_tell};
 pub use types::TunnelMode;
 
@@ -64,12 +65,12 @@ pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<F
 pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPlan {
     let mut findings = BTreeSet::new();
     let slices = SlicesByService::new(snapshot);
-    let pod_cidrs = podnet::assign_pod_cidrs(snapshot, context, &mut findings);
+    let pod_cidrs = podnet::ranges::assign(snapshot, context, &mut findings);
     let mut statuses = status::of_services(snapshot, context, &mut findings);
     statuses.extend(status::of_ingresses(snapshot, context));
     services::check(snapshot, &context.local_vips(), &mut findings);
     gateway::check(snapshot, &slices, &context.ingress_controllers, &mut findings);
-    podnet::check_pod_cidrs(snapshot, &mut findings);
+    podnet::ranges::check(snapshot, &context.service_cidrs, &mut findings);
     told::check(snapshot, &mut findings);
     findings::of_input(snapshot, &mut findings);
     statuses.extend(conditions::of_findings(snapshot, &findings));

@@ -1,17 +1,20 @@
 //! The Pod network of one node: links, tunnel, addresses the node holds, masquerading; and Pod ranges.
 
 mod peers;
+pub(crate) mod ranges;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use model::Snapshot;
 use plan::{LbPlan, LocalAddress, Masquerade, PodNetwork, Via, Vxlan};
-use types::{IpFamily, LinkName, Mac, NetworkMode, NodeName, ObjectRef, PodLink, Prefix, TunnelMode};
+use types::{
+    IpFamily, LinkName, Mac, Masquerading, NetworkMode, NodeName, ObjectRef, PodLink, Prefix, TunnelMode,
+};
 
-use crate::findings::{Findings, error, warning};
+use crate::findings::{Findings, error};
 use crate::pods::PodDirectory;
-use crate::{ClusterContext, NodeContext, PodLinkMtu, underlay};
+use crate::{NodeContext, PodLinkMtu, underlay};
 
 /// Name of the tunnel link.
 const VXLAN_LINK: &str = "sealane-vx";
@@ -33,6 +36,7 @@ pub(crate) fn compile(
 ) -> PodNetwork {
     let pod_cidrs = own_pod_cidrs(snapshot, context, findings);
     let tunnel = tunnel(snapshot, context, &pod_cidrs);
+    ranges::check(snapshot, &context.service_cidrs, findings);
     let peers = peers::compile(snapshot, context, &pod_cidrs, tunnel.as_ref(), findings);
     let is_tunnelled = |path: &plan::PeerPath| matches!(path.via, Via::Vxlan { .. });
     let needs_tunnel = peers.values().flat_map(|peer| peer.paths.values()).any(is_tunnelled);
@@ -102,82 +106,13 @@ fn local_addresses(context: &NodeContext, lb: &LbPlan) -> BTreeMap<IpAddr, Local
 }
 
 fn masquerade(snapshot: &Snapshot, context: &NodeContext, own: &[Prefix]) -> Masquerade {
+    let Masquerading::LeavingCluster { except } = &context.masquerade else { return Masquerade::default() };
     let nodes = snapshot.nodes.values().flat_map(|node| node.addresses.iter().copied());
     let addresses = nodes.chain(underlay::all(snapshot, context)).map(Prefix::host);
     let node_ranges = snapshot.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
+    let cluster = node_ranges.chain(context.pod_cidrs.iter().copied());
     Masquerade {
         sources: own.iter().copied().collect(),
-        except: addresses.chain(node_ranges).chain(context.pod_cidrs.iter().copied()).collect(),
+        except: addresses.chain(cluster).chain(except.iter().copied()).collect(),
     }
-}
-
-/// Nodes that cannot take part in the Pod network, and ranges that two nodes claim.
-pub(crate) fn check_pod_cidrs(snapshot: &Snapshot, findings: &mut Findings) {
-    let mut owners: Vec<(&NodeName, Prefix)> = Vec::new();
-    for node in snapshot.nodes.values() {
-        let object = || ObjectRef::cluster("Node", node.name.as_str());
-        if node.pod_cidrs.is_empty() {
-            let message = "the Node has no Pod range, so its Pods get no addresses; \
-                           set spec.podCIDR or let the cluster loop assign one";
-            findings.insert(warning(object(), "spec.podCIDR", "NoPodCIDR", message));
-        }
-        if node.addresses.is_empty() {
-            let message = "the Node has no address of type InternalIP, so other nodes cannot reach its Pods";
-            findings.insert(warning(object(), "status.addresses", "NoNodeAddress", message));
-        }
-        for cidr in &node.pod_cidrs {
-            if let Some((owner, other)) = owners.iter().find(|(_, other)| other.overlaps(*cidr)) {
-                let message = format!("{cidr} overlaps {other} of Node {owner}, which keeps its route");
-                findings.insert(error(object(), "spec.podCIDR", "PodCIDROverlap", message));
-            }
-            owners.push((&node.name, *cidr));
-        }
-    }
-}
-
-/// Ranges for Nodes that have none, one from each of the cluster's ranges.
-pub(crate) fn assign_pod_cidrs(
-    snapshot: &Snapshot,
-    context: &ClusterContext,
-    findings: &mut Findings,
-) -> BTreeMap<NodeName, Vec<Prefix>> {
-    let mut taken: BTreeSet<Prefix> =
-        snapshot.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied()).collect();
-    let mut assigned = BTreeMap::new();
-    if context.pod_cidrs.is_empty() {
-        return assigned;
-    }
-    for node in snapshot.nodes.values().filter(|node| node.pod_cidrs.is_empty() && !node.deleting) {
-        let mut cidrs = Vec::new();
-        for range in &context.pod_cidrs {
-            match free_subrange(*range, context.node_prefix_len, &taken) {
-                Some(cidr) => cidrs.push(cidr),
-                None => {
-                    let message = format!("no range of {range} is free for the Node");
-                    let object = ObjectRef::cluster("Node", node.name.as_str());
-                    findings.insert(error(object, "spec.podCIDR", "PodCIDRExhausted", message));
-                }
-            }
-        }
-        taken.extend(&cidrs);
-        if !cidrs.is_empty() {
-            assigned.insert(node.name.clone(), cidrs);
-        }
-    }
-    assigned
-}
-
-/// The first subrange of `range` that overlaps nothing in `taken`.
-///
-/// An IPv6 Node gets a /64, as by default in Kubernetes (kube-controller-manager `--node-cidr-mask-size-ipv6`).
-fn free_subrange(range: Prefix, v4_len: u8, taken: &BTreeSet<Prefix>) -> Option<Prefix> {
-    let len = match range.family() {
-        IpFamily::V4 => v4_len.max(range.len()),
-        IpFamily::V6 => 64.max(range.len()),
-    };
-    let first = Prefix::new(range.first(), len)?;
-    let count = range.size() / first.size();
-    (0..count)
-        .filter_map(|index| Prefix::new(range.nth(index.checked_mul(first.size())?)?, len))
-        .find(|candidate| !taken.iter().any(|other| other.overlaps(*candidate)))
 }

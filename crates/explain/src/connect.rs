@@ -383,8 +383,15 @@ fn reach(
         hops.push(hop);
         hops.extend(narrowness(cluster, source, backend.address));
     } else {
-        let text =
-            format!("{} is outside the cluster; packets leave with the node's address", backend.address);
+        let plan = source.node.as_ref().and_then(|node| cluster.plans.get(node));
+        // What is no Pod has its node's address anyhow, and where a client outside enters is not known.
+        let is_kept = source.pod.is_some()
+            && plan
+                .zip(source.address)
+                .is_some_and(|(plan, address)| !plan.podnet.masquerade.translates(address, backend.address));
+        let whose =
+            if is_kept { "their own address, which is not masqueraded" } else { "the node's address" };
+        let text = format!("{} is outside the cluster; packets leave with {whose}", backend.address);
         hops.push(Hop::pass(Stage::Route, text));
         kind = EndKind::Left;
     }

@@ -75,8 +75,9 @@ pub(crate) fn cluster_settings(state: &StateDir) -> ClusterSettings {
     let (first, last) = address::load_balancer_pool();
     ClusterSettings {
         kubeconfig: Some(state.controller_kubeconfig()),
-        pod_cidrs: [address::prefix(address::POD_CIDR)].into(),
-        node_prefix_len: 24,
+        pod_cidrs: vec![address::prefix(address::POD_CIDR)],
+        node_mask: agent::node::NodeMask::default(),
+        service_cidrs: [address::prefix(address::SERVICE_CIDR)].into(),
         dns_addresses: [address::CLUSTER_DNS.into()].into(),
         ingress_controllers: agent::ingress_controllers(),
         lb_pools: agent::node::IpRange::new(first, last).into_iter().collect(),

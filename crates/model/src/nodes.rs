@@ -140,7 +140,7 @@ fn read_pod_cidrs(node: &v1::Node) -> Read<Vec<Prefix>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use types::{FailingPath, NetworkMode, PathFacts, PoolFacts, TunnelMode, UnderlayFacts};
+    use types::{FailingPath, Masquerading, NetworkMode, PathFacts, PoolFacts, TunnelMode, UnderlayFacts};
 
     use super::*;
 
@@ -152,6 +152,7 @@ mod tests {
             underlay: UnderlayFacts { link: "eth0".into(), addresses: addresses.into(), mtu },
             tunnel: TunnelMode::Auto,
             links: NetworkMode::Routed,
+            masquerade: Masquerading::default(),
             paths: PathFacts { probed: true, failing: failing.collect(), more_failing: 0 },
             pools: vec![PoolFacts {
                 range: "10.244.0.0/24".parse().expect("a range"),

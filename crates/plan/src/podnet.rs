@@ -134,6 +134,15 @@ pub enum LocalAddress {
 pub struct Masquerade {
     /// Sources to translate: this node's Pod ranges. Empty turns it off.
     pub sources: BTreeSet<Prefix>,
-    /// Destinations never translated: all Pod ranges and the nodes' own addresses.
+    /// Destinations never translated: all Pod ranges, the nodes' own addresses, and what was configured.
     pub except: BTreeSet<Prefix>,
+}
+
+impl Masquerade {
+    /// Whether a packet of this source to this destination gets the node's address.
+    #[must_use]
+    pub fn translates(&self, source: IpAddr, destination: IpAddr) -> bool {
+        self.sources.iter().any(|range| range.contains(source))
+            && !self.except.iter().any(|range| range.contains(destination))
+    }
 }

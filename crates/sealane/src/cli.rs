@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use agent::node::PodLinkMtu;
+use agent::node::{NodeMask, PodLinkMtu};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
@@ -280,9 +280,12 @@ pub(crate) struct LoopFlags {
     /// Client configuration; the service account of the Pod if not given.
     #[arg(long, env = "KUBECONFIG")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Range of Pod addresses of the whole cluster.
+    /// Range of Pod addresses of the whole cluster; Nodes get one range of each family, from the first that has room.
     #[arg(long, default_value = "10.244.0.0/16")]
     pub(crate) pod_cidr: Vec<types::Prefix>,
+    /// Range of Service addresses.
+    #[arg(long, default_value = "10.96.0.0/16")]
+    pub(crate) service_cidr: Vec<types::Prefix>,
     /// Cluster DNS address.
     #[arg(long, default_value = "10.96.0.10")]
     pub(crate) dns_address: Vec<IpAddr>,
@@ -324,9 +327,6 @@ pub(crate) struct AgentArgs {
     /// Where names outside the cluster domain are asked.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) upstream_dns: Vec<SocketAddr>,
-    /// Range of Service addresses.
-    #[arg(long, default_value = "10.96.0.0/16")]
-    pub(crate) service_cidr: Vec<types::Prefix>,
     /// The link that faces the other nodes.
     #[arg(long, default_value = "eth0", value_name = "LINK")]
     pub(crate) underlay_link: String,
@@ -363,17 +363,37 @@ pub(crate) struct PodNetworkFlags {
     /// Routes that leave the node have the path's MTU, however large the links are.
     #[arg(long, value_name = "BYTES", default_value_t)]
     pub(crate) pod_link_mtu: PodLinkMtu,
+    /// Range outside the cluster that knows the way back to Pods: they keep their own addresses to there.
+    #[arg(long, value_name = "RANGE", conflicts_with = "no_masquerade")]
+    pub(crate) non_masquerade_cidr: Vec<types::Prefix>,
+    /// Let Pods keep their own addresses to everywhere.
+    #[arg(long)]
+    pub(crate) no_masquerade: bool,
 }
 
 impl PodNetworkFlags {
     /// As it is without being told.
     pub(crate) fn usual(tunnel: Tunnel) -> Self {
-        Self { tunnel, pod_link_mtu: PodLinkMtu::default() }
+        let pod_link_mtu = PodLinkMtu::default();
+        Self { tunnel, pod_link_mtu, non_masquerade_cidr: Vec::new(), no_masquerade: false }
     }
 
     /// The same as typed for an agent.
     pub(crate) fn for_agents(&self) -> Vec<String> {
-        vec![format!("--pod-link-mtu={}", self.pod_link_mtu)]
+        let mut flags = vec![format!("--pod-link-mtu={}", self.pod_link_mtu)];
+        flags.extend(self.non_masquerade_cidr.iter().map(|range| format!("--non-masquerade-cidr={range}")));
+        flags.extend(self.no_masquerade.then(|| "--no-masquerade".to_owned()));
+        flags
+    }
+
+    /// What is masqueraded.
+    pub(crate) fn masquerade(&self) -> types::Masquerading {
+        match self.no_masquerade {
+            true => types::Masquerading::Off,
+            false => types::Masquerading::LeavingCluster {
+                except: self.non_masquerade_cidr.iter().copied().collect(),
+            },
+        }
     }
 }
 
@@ -382,9 +402,12 @@ impl PodNetworkFlags {
 pub(crate) struct ControllerArgs {
     #[command(flatten)]
     pub(crate) common: LoopFlags,
-    /// Prefix length of a Node's Pod range.
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(8..=126))]
-    pub(crate) node_prefix_len: u8,
+    /// Prefix length of a Node's IPv4 Pod range.
+    #[arg(long, value_name = "BITS", default_value_t = NodeMask::default().v4)]
+    pub(crate) node_cidr_mask_size_ipv4: u8,
+    /// Prefix length of a Node's IPv6 Pod range.
+    #[arg(long, value_name = "BITS", default_value_t = NodeMask::default().v6)]
+    pub(crate) node_cidr_mask_size_ipv6: u8,
 }
 
 /// What `sealane version` takes.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use agent::cluster::ClusterSettings;
-use agent::node::{CniInstall, IpRange, Settings, TunnelMode};
+use agent::node::{CniInstall, IpRange, NodeMask, Settings, TunnelMode, check_ranges};
 use anyhow::{Context, Result, anyhow};
 use lab::StateDir;
 use lab::settings::{LabSettings, NodePath, PortWish, PortWishes};
@@ -74,6 +74,7 @@ pub(crate) fn lab_settings(flags: &LabFlags, log: Option<String>) -> Result<LabS
 /// What a node agent is told.
 pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
     let common = args.common;
+    check_ranges(&common.pod_cidr, &common.service_cidr, None).context("--pod-cidr")?;
     Ok(Settings {
         node: NodeName(args.node),
         state_dir: args.state_dir,
@@ -82,7 +83,7 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
         dns_addresses: common.dns_address.iter().copied().collect(),
         upstream_dns: args.upstream_dns,
         pod_cidrs: common.pod_cidr.iter().copied().collect(),
-        service_cidrs: args.service_cidr.into_iter().collect(),
+        service_cidrs: common.service_cidr.iter().copied().collect(),
         underlay_link: LinkName(args.underlay_link),
         tunnel: match args.pod_network.tunnel {
             Tunnel::Vxlan => TunnelMode::Vxlan,
@@ -90,6 +91,7 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
             Tunnel::Auto => TunnelMode::Auto,
         },
         pod_link_mtu: args.pod_network.pod_link_mtu,
+        masquerade: args.pod_network.masquerade(),
         http_port: Port::new(args.http_port),
         https_port: Port::new(args.https_port),
         ingress_controllers: ingress_controllers(&common),
@@ -103,9 +105,12 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
 /// What the cluster loop is told.
 pub(crate) fn cluster_settings(args: ControllerArgs) -> Result<ClusterSettings> {
     let common = args.common;
+    let node_mask = NodeMask { v4: args.node_cidr_mask_size_ipv4, v6: args.node_cidr_mask_size_ipv6 };
+    check_ranges(&common.pod_cidr, &common.service_cidr, Some(node_mask)).context("--pod-cidr")?;
     Ok(ClusterSettings {
-        pod_cidrs: common.pod_cidr.iter().copied().collect(),
-        node_prefix_len: args.node_prefix_len,
+        pod_cidrs: common.pod_cidr.clone(),
+        node_mask,
+        service_cidrs: common.service_cidr.iter().copied().collect(),
         dns_addresses: common.dns_address.iter().copied().collect(),
         ingress_controllers: ingress_controllers(&common),
         lb_pools: lb_pools(&common)?,
@@ -157,6 +162,27 @@ mod tests {
         assert_eq!((settings.nodes, settings.state_dir), (2, PathBuf::from("/x")));
         assert_eq!(settings.ports.http, PortWish::Exactly(80));
         assert_eq!(settings.ports.api, PortWish::Preferably(16443));
+    }
+
+    #[test]
+    fn ranges_that_cannot_be_are_refused_at_the_start() {
+        let settings = |more: &[&str]| {
+            let arguments = ["sealane", "controller"].iter().chain(more);
+            let Command::Controller(args) = Cli::parse_from(arguments).command else {
+                panic!("no controller")
+            };
+            cluster_settings(args)
+        };
+        let wide = settings(&["--pod-cidr", "10.0.0.0/25"]).unwrap_err();
+        assert_eq!(
+            format!("{wide:#}"),
+            "--pod-cidr: a Node's range of 24 bits does not fit into 10.0.0.0/25; take a longer mask"
+        );
+        let both = settings(&["--pod-cidr", "10.0.0.0/8"]).unwrap_err();
+        assert_eq!(format!("{both:#}"), "--pod-cidr: 10.0.0.0/8 overlaps 10.96.0.0/16");
+        let small =
+            ["--pod-cidr", "10.0.0.0/25", "--pod-cidr", "fd00::/48", "--node-cidr-mask-size-ipv4", "27"];
+        assert_eq!(settings(&small).unwrap().node_mask, NodeMask { v4: 27, v6: 64 });
     }
 
     #[test]

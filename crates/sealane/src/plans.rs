@@ -95,6 +95,7 @@ impl ClusterFacts {
             node: node.name.clone(),
             underlay,
             pod_link_mtu: PodLinkMtu::default(),
+            masquerade: told.map(|facts| facts.masquerade.clone()).unwrap_or_default(),
             tunnel: told.map(|facts| facts.tunnel).unwrap_or_default(),
             cluster_domain: self.cluster_domain.clone(),
             dns_addresses: self.cluster_dns.iter().copied().collect(),
@@ -124,6 +125,7 @@ pub(crate) fn findings(snapshot: &Snapshot, facts: &ClusterFacts) -> BTreeSet<Fi
         dns_addresses: facts.cluster_dns.iter().copied().collect(),
         ingress_controllers: agent::ingress_controllers(),
         lb_pools: facts.lb_pool.clone(),
+        service_cidrs: facts.service_cidr.iter().copied().collect(),
         ..ClusterContext::default()
     };
     let mut findings = compile::cluster_plan(snapshot, &context).findings;

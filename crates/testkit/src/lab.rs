@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use compile::{ClusterContext, HttpEntry, NodeContext, PodLinkMtu, TunnelMode, Underlay, UnderlayAddress};
-use types::{LinkName, NodeName, Port};
+use compile::{
+    ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, TunnelMode, Underlay, UnderlayAddress,
+};
+use types::{LinkName, Masquerading, NodeName, Port};
 
 /// Manifests of the lab: three nodes in three zones, the API server's Service and the cluster DNS.
 pub const LAB_MANIFESTS: &str = include_str!("lab.yaml");
@@ -35,6 +37,7 @@ pub fn node_context(node: &NodeName, underlay: IpAddr, tunnel: TunnelMode) -> No
         },
         tunnel,
         pod_link_mtu: PodLinkMtu::default(),
+        masquerade: Masquerading::default(),
         cluster_domain: "cluster.local".to_owned(),
         dns_addresses: dns_addresses(),
         pod_cidrs: BTreeSet::from([parsed("10.244.0.0/16")]),
@@ -53,8 +56,9 @@ pub fn node_context(node: &NodeName, underlay: IpAddr, tunnel: TunnelMode) -> No
 #[must_use]
 pub fn cluster_context() -> ClusterContext {
     ClusterContext {
-        pod_cidrs: BTreeSet::from([parsed("10.244.0.0/16")]),
-        node_prefix_len: 24,
+        pod_cidrs: vec![parsed("10.244.0.0/16")],
+        node_mask: NodeMask::default(),
+        service_cidrs: BTreeSet::from([parsed("10.96.0.0/16")]),
         dns_addresses: dns_addresses(),
         ingress_controllers: controllers(),
         lb_pools: vec![parsed("172.31.0.200-172.31.0.250")],

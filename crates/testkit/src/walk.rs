@@ -169,8 +169,7 @@ fn arrive(world: &World, entry: &NodePlan, probe: &ResolvedProbe, backend: &Back
     let home = world.home_of(backend.address);
     let leaves_cluster = {
         let masquerade = &entry.podnet.masquerade;
-        masquerade.sources.iter().any(|range| range.contains(probe.source))
-            && !masquerade.except.iter().any(|range| range.contains(backend.address))
+        masquerade.translates(probe.source, backend.address)
             && !entry.podnet.local_addresses.contains_key(&backend.address)
     };
     let seen = if leaves_cluster { Seen::Node } else { seen };

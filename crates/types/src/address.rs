@@ -125,6 +125,16 @@ impl Prefix {
         self.contains(address).then_some(address)
     }
 
+    /// How many places `address` is behind the first, or `None` when it is not in the range.
+    #[must_use]
+    pub fn offset(self, address: IpAddr) -> Option<u128> {
+        let number = |address| match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address),
+        };
+        self.contains(address).then(|| number(address) - number(self.first()))
+    }
+
     /// How many addresses the range holds, saturating at `u128::MAX`.
     #[must_use]
     pub fn size(self) -> u128 {

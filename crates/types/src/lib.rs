@@ -15,8 +15,8 @@ pub use address::{IpFamily, Mac, Prefix, PrefixError};
 pub use attachment::{AgentAnswer, AgentRequest, Attachment, LinkOrigin, NetworkMode, NodeNetwork, PodLink};
 pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
 pub use node_facts::{
-    FailingPath, MOST_FAILING_PATHS, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts, SubnetAddress,
-    SubnetAddressError, TunnelMode, UnderlayFacts,
+    FailingPath, MOST_FAILING_PATHS, Masquerading, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts,
+    SubnetAddress, SubnetAddressError, TunnelMode, UnderlayFacts,
 };
 pub use port::{Port, PortError, PortProto, Protocol, ProtocolError};
 pub use runtime_config::{BIGGEST_PACKET, Bandwidth, PortMapping, Rate};

@@ -3,7 +3,7 @@
 //! Field names are camel case; a field that is not known here makes the whole text unreadable, so that nothing is taken
 //! for something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -25,6 +25,9 @@ pub struct NodeFacts {
     pub tunnel: TunnelMode,
     /// How Pods of the node are joined.
     pub links: NetworkMode,
+    /// Which of their packets get the node's address as their source.
+    #[serde(default, skip_serializing_if = "Masquerading::is_default")]
+    pub masquerade: Masquerading,
     /// What probing the ways to the other nodes has shown.
     #[serde(default, skip_serializing_if = "PathFacts::is_default")]
     pub paths: PathFacts,
@@ -61,6 +64,31 @@ pub struct SubnetAddress {
 pub struct SubnetAddressError {
     /// What was given.
     pub text: String,
+}
+
+/// Which packets of Pods get their node's address as their source. Never those to Pods and nodes of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Masquerading {
+    /// Those that leave the cluster.
+    LeavingCluster {
+        /// Destinations that know the way back to Pods.
+        except: BTreeSet<Prefix>,
+    },
+    /// None.
+    Off,
+}
+
+impl Default for Masquerading {
+    fn default() -> Self {
+        Self::LeavingCluster { except: BTreeSet::new() }
+    }
+}
+
+impl Masquerading {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How Pods of other nodes are reached.

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::api::core::v1::Service;
 use sealane_agent::cluster::ClusterSettings;
 use sealane_agent::ingress_controllers;
+use sealane_agent::node::NodeMask;
 use serde_json::json;
 use types::Prefix;
 use watch::{Client, ObjectBatch, Selection, Watched};
@@ -18,8 +19,9 @@ fn mk_settings(server: &TestServer) -> ClusterSettings {
     let prefix = |text: &str| Prefix::try_from(text.to_owned()).expect("prefix");
     ClusterSettings {
         kubeconfig: Some(server.kubeconfig.clone()),
-        pod_cidrs: BTreeSet::from([prefix("10.244.0.0/16")]),
-        node_prefix_len: 24,
+        pod_cidrs: vec![prefix("10.244.0.0/16")],
+        node_mask: NodeMask::default(),
+        service_cidrs: BTreeSet::from([prefix("10.96.0.0/16")]),
         dns_addresses: BTreeSet::from(["10.96.0.10".parse().expect("address")]),
         ingress_controllers: ingress_controllers(),
         lb_pools: vec!["192.0.2.200-192.0.2.210".parse().expect("range")],

@@ -312,6 +312,7 @@ fn mk_settings(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
         underlay_link: "eth0".into(),
         tunnel: TunnelMode::Vxlan,
         pod_link_mtu: PodLinkMtu::default(),
+        masquerade: types::Masquerading::default(),
         http_port: types::Port::new(80),
         https_port: types::Port::new(443),
         ingress_controllers: ingress_controllers(),

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod judge;
+mod matrix;
 mod packets;
 mod servers;
 mod sweep;
@@ -43,6 +44,11 @@ fn load_balancers_do_to_packets_what_their_scenarios_say() {
 #[test]
 fn the_pod_network_does_to_packets_what_its_scenarios_say() {
     world::test(|| send_all("podnet"));
+}
+
+#[test]
+fn every_mode_carries_every_family() {
+    world::test(matrix::run_all);
 }
 
 #[test]

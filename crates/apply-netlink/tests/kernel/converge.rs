@@ -202,3 +202,41 @@ fn facts_are_read() {
         assert!(inside(&nodes.a, |netlink| netlink.facts(&"eth9".into())).is_err());
     });
 }
+
+#[test]
+fn a_nodes_change_touches_that_peer_alone() {
+    netns::world::test(|| {
+        let nodes = two_nodes();
+        let peer = |number: u8, third: u8| {
+            let address = ip(&format!("10.244.{third}.0"));
+            let via = Via::Vxlan { address, mac: Mac::derived(&format!("node-{number}")) };
+            let paths = [(range(&format!("10.244.{third}.0/24")), PeerPath { via, mtu: 1450 })].into();
+            Peer { underlay: ip(&format!("172.31.0.{number}")), paths, failing: None }
+        };
+        let name = |number: u8| NodeName(format!("node-{number}"));
+        let mut plan = full_plan();
+        plan.peers = (20..60).map(|number| (name(number), peer(number, number))).collect();
+        converge(&nodes.a, &plan);
+
+        // Forwarding entry, neighbour and route.
+        plan.peers.insert(name(60), peer(60, 60));
+        assert_eq!(converge(&nodes.a, &plan), 3, "join");
+        plan.peers.remove(&name(30));
+        assert_eq!(converge(&nodes.a, &plan), 3, "leave");
+        plan.peers.get_mut(&name(31)).unwrap().underlay = ip("172.31.0.131");
+        assert_eq!(converge(&nodes.a, &plan), 1, "another address");
+        // Its link-layer address in the tunnel stays; neighbour and route are another's.
+        plan.peers.insert(name(32), peer(32, 132));
+        assert_eq!(converge(&nodes.a, &plan), 4, "another Pod range");
+        let direct = Via::Direct { nexthop: ip("172.31.0.33") };
+        plan.peers.get_mut(&name(33)).unwrap().paths.values_mut().next().unwrap().via = direct;
+        assert_eq!(converge(&nodes.a, &plan), 3, "another way");
+        plan.peers.get_mut(&name(34)).unwrap().paths.values_mut().next().unwrap().mtu = 1400;
+        assert_eq!(converge(&nodes.a, &plan), 1, "a narrower path");
+        // This node's own range: the address inside the tunnel, and nothing of any peer.
+        plan.pod_cidrs = vec![range("10.244.200.0/24")];
+        plan.vxlan.as_mut().unwrap().addresses = [ip("10.244.200.0")].into();
+        assert_eq!(converge(&nodes.a, &plan), 2, "its own Pod range");
+        assert_eq!(converge(&nodes.a, &plan), 0);
+    });
+}

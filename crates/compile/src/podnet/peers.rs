@@ -7,7 +7,7 @@ use model::{Node, Snapshot};
 use plan::{Peer, PeerPath, Via, Vxlan};
 use types::{IpFamily, NodeName, ObjectRef, Prefix};
 
-use super::{check_pod_cidrs, tunnel_mac};
+use super::tunnel_mac;
 use crate::findings::{Findings, error};
 use crate::{NodeContext, TunnelMode, UnderlayAddress, underlay};
 
@@ -19,7 +19,6 @@ pub(super) fn compile(
     tunnel: Option<&Vxlan>,
     findings: &mut Findings,
 ) -> BTreeMap<NodeName, Peer> {
-    check_pod_cidrs(snapshot, findings);
     let here = Here {
         mode: context.tunnel,
         tunnel,
@@ -76,16 +75,19 @@ impl Here<'_> {
         match self.mode {
             TunnelMode::Vxlan => tunnelled(),
             TunnelMode::Direct => direct(),
-            TunnelMode::Auto => match direct() {
-                Ok(path) if self.shares_a_subnet(path.via) => Ok(path),
-                _ => tunnelled(),
-            },
+            TunnelMode::Auto => direct().or_else(|_| tunnelled()),
         }
     }
 
     fn direct(&self, peer: &Node, family: IpFamily) -> Result<PeerPath, String> {
-        self.own(family).ok_or_else(|| format!("this node has no {family} address on the underlay"))?;
+        let own =
+            self.own(family).ok_or_else(|| format!("this node has no {family} address on the underlay"))?;
         let nexthop = underlay::of(peer, family).ok_or_else(|| format!("it has no {family} InternalIP"))?;
+        // Where the subnet is not known, only a tunnel is sure to get there.
+        let is_near = own.subnet.map_or(self.mode == TunnelMode::Direct, |subnet| subnet.contains(nexthop));
+        if !is_near {
+            return Err(format!("{nexthop} is not on a subnet of this node; a tunnel would lead there"));
+        }
         Ok(PeerPath { via: Via::Direct { nexthop }, mtu: self.mtu })
     }
 
@@ -105,12 +107,6 @@ impl Here<'_> {
             .ok_or_else(|| format!("this node has no {family} Pod range and so no address in the tunnel"))?;
         let via = Via::Vxlan { address: range.first(), mac: tunnel_mac(&peer.name) };
         Ok(PeerPath { via, mtu: tunnel.mtu })
-    }
-
-    fn shares_a_subnet(&self, via: Via) -> bool {
-        let Via::Direct { nexthop } = via else { return false };
-        let own = self.own(IpFamily::of(nexthop));
-        own.and_then(|own| own.subnet).is_some_and(|subnet| subnet.contains(nexthop))
     }
 
     fn own(&self, family: IpFamily) -> Option<UnderlayAddress> {
