@@ -36,6 +36,8 @@ pub(crate) enum Expression {
     Random { to: Register, modulus: u32, offset: u32 },
     /// Adds or refreshes an element of a dynamic map.
     Update { set: String, key: Register, data: Register, milliseconds: u64 },
+    /// Loads what the routing tables say.
+    Fib { to: Register, result: u32, flags: u32 },
     /// Counts.
     Counter,
 }
@@ -129,6 +131,7 @@ impl Expression {
             Self::Reject { .. } => "reject",
             Self::Random { .. } => "numgen",
             Self::Update { .. } => "dynset",
+            Self::Fib { .. } => "fib",
             Self::Counter => "counter",
         }
     }
@@ -186,6 +189,7 @@ impl Expression {
                 message.u32(5, wire(*data));
                 message.u64(6, *milliseconds);
             }
+            Self::Fib { to, result, flags } => put_all(message, &[wire(*to), *result, *flags]),
             Self::Counter => {}
         }
     }
@@ -245,6 +249,7 @@ impl Expression {
                 data: register(5)?,
                 milliseconds: data.u64(6)?,
             },
+            "fib" => Self::Fib { to: register(1)?, result: data.u32(2)?, flags: data.u32(3)? },
             "counter" => Self::Counter,
             _ => return None,
         })

@@ -7,8 +7,14 @@ use crate::expression::{Code, Expression, Register, Target};
 
 // `enum nft_meta_keys`.
 const META_PRIORITY: u32 = 2;
+const META_INPUT_NAME: u32 = 6;
 const META_FAMILY: u32 = 15;
 const META_PROTOCOL: u32 = 16;
+// `enum nft_fib_result` and `enum nft_fib_flags`.
+const FIB_OUTPUT_LINK: u32 = 1;
+const FIB_SOURCE: u32 = 1;
+const FIB_INPUT_LINK: u32 = 1 << 3;
+const FIB_PRESENT: u32 = 1 << 5;
 // `enum nft_ct_keys`.
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
@@ -82,6 +88,7 @@ impl Lowering {
                 self.compare(AT_LEAST, vec![133]);
                 self.compare(AT_MOST, vec![137]);
             }
+            Statement::ForgedSource => self.forged_source(),
             Statement::Scratch(source) => self.scratch(source),
             Statement::Dispatch { key, map } => {
                 self.load(key, 0);
@@ -112,6 +119,14 @@ impl Lowering {
             Statement::Foreign => return None,
         }
         Some(())
+    }
+
+    fn forged_source(&mut self) {
+        self.out.push(Expression::Meta { key: META_INPUT_NAME, to: 0 });
+        self.compare(EQUAL, b"sl".to_vec());
+        let flags = FIB_SOURCE | FIB_INPUT_LINK | FIB_PRESENT;
+        self.out.push(Expression::Fib { to: 0, result: FIB_OUTPUT_LINK, flags });
+        self.compare(EQUAL, vec![0]);
     }
 
     fn scratch(&mut self, source: &Scratch) {

@@ -101,7 +101,7 @@ impl Line {
         self.tokens.get(self.next).map_or("", String::as_str)
     }
 
-    /// The next word, which is no quoted text: only a comment is.
+    /// The next word, which is no quoted text: only comments and names of links are.
     fn take(&mut self, wanted: &str) -> Parsed<String> {
         let token = self.take_any(wanted)?;
         if token.starts_with('"') { Err(self.error(wanted, &token)) } else { Ok(token) }
@@ -344,6 +344,14 @@ fn parse_action(line: &mut Line, word: &str) -> Parsed<Statement> {
         "icmpv6" => {
             line.expect_all(&["type", "133-137"])?;
             Statement::NeighbourDiscovery
+        }
+        "iifname" => {
+            let link = line.take_any("a link's name")?;
+            if link != "\"sl*" {
+                return Err(line.error("the links of Pods", &link));
+            }
+            line.expect_all(&["fib", "saddr", ".", "iif", "oif", "missing"])?;
+            Statement::ForgedSource
         }
         "dnat" => {
             let family = parse_family(line)?;

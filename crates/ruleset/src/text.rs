@@ -223,6 +223,7 @@ impl fmt::Display for Statement {
             Self::Conntrack(Conntrack::Invalid) => f.write_str("ct state invalid"),
             Self::Conntrack(Conntrack::Translated) => f.write_str("ct status dnat"),
             Self::NeighbourDiscovery => f.write_str("icmpv6 type 133-137"),
+            Self::ForgedSource => f.write_str("iifname \"sl*\" fib saddr . iif oif missing"),
             Self::Scratch(source) => write!(f, "meta priority set {source}"),
             Self::Dispatch { key, map } => write!(f, "{} vmap @{map}", Joined(key)),
             Self::Dnat { family, key, map } => {

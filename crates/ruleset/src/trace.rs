@@ -216,6 +216,8 @@ impl Walk<'_> {
             Statement::Conntrack(Conntrack::Known) => matches(self.state == ConntrackState::Known),
             Statement::Conntrack(Conntrack::Invalid) => matches(self.state == ConntrackState::Invalid),
             Statement::Conntrack(Conntrack::Translated) => matches(self.translated),
+            // The packets that are traced are those of honest senders.
+            Statement::ForgedSource => Flow::NoMatch,
             Statement::NeighbourDiscovery => {
                 matches(self.packet.protocol == 58 && (133..=137).contains(&self.destination.port()))
             }

@@ -87,6 +87,8 @@ pub enum Statement {
     Conntrack(Conntrack),
     /// `icmpv6 type 133-137`: router and neighbour discovery and redirect (RFC 4861 §4).
     NeighbourDiscovery,
+    /// `iifname "sl*" fib saddr . iif oif missing`: comes from a Pod's link, and its source is not that Pod.
+    ForgedSource,
     /// `meta priority set …`: writes the scratch register.
     Scratch(Scratch),
     /// `KEY vmap @MAP`.

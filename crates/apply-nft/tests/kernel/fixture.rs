@@ -118,6 +118,10 @@ impl Lab {
         run_in(&self.node, action).unwrap()
     }
 
+    pub(crate) fn within<T: Send>(&self, from: From, action: impl FnOnce() -> T + Send) -> T {
+        run_in(self.netns(from), action).unwrap()
+    }
+
     pub(crate) fn nft(&self) -> Nft {
         self.in_node(|| Nft::open().unwrap())
     }

@@ -1,5 +1,9 @@
 //! NetworkPolicy: who may reach whom, over direct connections and through Services.
 
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use apply_netlink::Netlink;
 use netns::world;
 use plan::{
     FrontendScope, IpBlock, Isolation, NodePlan, PeerSet, Peers, PolicyPorts, PolicyRule, PortRange,
@@ -122,6 +126,38 @@ fn egress_is_what_the_rules_allow() {
 #[test]
 fn egress_is_what_the_rules_allow_over_ipv6() {
     world::test(|| check_egress(&Lab::new(IpFamily::V6)));
+}
+
+/// Pod 3 sends as Pod 2, and then as itself: only the latter arrives.
+fn check_forgery(lab: &Lab) {
+    load(&mut lab.nft(), &lab.plan());
+    let [receiver, borrowed, own] = lab.at.pods;
+    let to = SocketAddr::new(receiver, 9000);
+    let receiver = lab.within(From::Pod(1), || UdpSocket::bind(to)).expect("bound");
+    receiver.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    lab.within(From::Pod(3), || {
+        let mut netlink = Netlink::open().expect("netlink");
+        netlink
+            .make_underlay(&"extra".into(), borrowed, IpFamily::of(borrowed).host_prefix_len())
+            .expect("made");
+        for (source, text) in [(borrowed, "forged"), (own, "honest")] {
+            let socket = UdpSocket::bind(SocketAddr::new(source, 0)).expect("an address of the Pod");
+            socket.send_to(text.as_bytes(), to).expect("sent");
+        }
+    });
+    let mut text = [0; 16];
+    let (len, from) = receiver.recv_from(&mut text).expect("something arrives");
+    assert_eq!((&text[..len], from.ip()), (b"honest".as_slice(), own));
+}
+
+#[test]
+fn a_pod_cannot_send_as_another() {
+    world::test(|| check_forgery(&Lab::new(IpFamily::V4)));
+}
+
+#[test]
+fn a_pod_cannot_send_as_another_over_ipv6() {
+    world::test(|| check_forgery(&Lab::new(IpFamily::V6)));
 }
 
 #[test]
