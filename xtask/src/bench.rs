@@ -2,7 +2,7 @@
 
 mod peer;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
@@ -32,12 +32,21 @@ pub(crate) fn api(arguments: &[&str]) -> Result<()> {
 /// Pod network: next to routes made by hand and to the plugins `bridge` and `host-local`, where they are installed.
 pub(crate) fn podnet(arguments: &[&str]) -> Result<()> {
     let mut command = cargo(&["bench", "--quiet", "--package", "sealane", "--bench", "podnet", "--"]);
-    let has_all = |folder: &&&str| PLUGINS.iter().all(|plugin| Path::new(folder).join(plugin).exists());
-    match PLUGIN_FOLDERS.iter().find(has_all) {
-        Some(folder) => command.args(["--cni-plugins", folder]),
-        None => command.args(["--no-plugins-because", "install the package containernetworking-plugins"]),
+    let folders = PLUGIN_FOLDERS.map(PathBuf::from).into_iter().chain([root().join("target/tools/cni")]);
+    let has_all = |folder: &PathBuf| PLUGINS.iter().all(|plugin| folder.join(plugin).exists());
+    match folders.into_iter().find(has_all) {
+        Some(folder) => command.arg("--cni-plugins").arg(folder),
+        None => {
+            let remedy =
+                "install the package containernetworking-plugins, or run cargo xtask clients with Go";
+            command.args(["--no-plugins-because", remedy])
+        }
     };
     let status = command.args(arguments).status().context("cannot run cargo bench")?;
     ensure!(status.success(), "the benchmark did not finish");
+    println!("what many peers cost a node, by themselves:");
+    let peers = ["run", "--quiet", "--release", "--package", "sealane-apply-netlink", "--example", "peers"];
+    let status = cargo(&peers).status().context("cannot run cargo run")?;
+    ensure!(status.success(), "the measurement of peers did not finish");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What programming many peers costs, and one peer's change: `unshare -Urn peers [PEERS]`.
+//! What programming many peers costs, and one peer's change: `peers [PEERS]`, in a world of its own.
 //!
 //! Prints one line per step: what, milliseconds of processor time of this process (user and system, `getrusage`), and
 //! how many writes there were. Every peer has a range of each family and is reached through the tunnel.
@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use netns::world::World;
 use plan::{Peer, PeerPath, PodNetwork, Via, Vxlan};
 use sealane_apply_netlink::Netlink;
 use types::{Mac, NodeName, Prefix};
 
 fn main() {
     let peers = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1000);
-    let mut netlink = Netlink::open().expect("a user namespace with CAP_NET_ADMIN");
+    World::new().enter().expect("user namespaces are allowed");
+    let mut netlink = Netlink::open().expect("a socket");
     netlink.make_underlay(&"eth0".into(), [172, 16, 0, 1].into(), 12).expect("an underlay");
     let mut plan = plan(peers);
     step(&mut netlink, "all peers", &plan);

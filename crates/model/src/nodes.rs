@@ -181,7 +181,8 @@ mod tests {
         let underlay = r#""underlay":{"link":"eth0","addresses":[],"mtu":1500},"links":"routed""#;
         let read = |rest: &str| Told::parse(&format!("{{{underlay}{rest}}}"));
         assert!(read(r#","tunnel":"vxlan""#).facts().is_some());
-        for damage in ["", r#","tunnel":"gre""#, r#","tunnel":"vxlan","later":1"#, r#","tunnel":"vxlan"}{"#] {
+        assert!(read(r#","tunnel":"vxlan","later":1"#).facts().is_some());
+        for damage in ["", r#","tunnel":"gre""#, r#","tunnel":"vxlan"}{"#] {
             assert!(matches!(read(damage), Told::Damaged(_)), "{damage}");
         }
         assert!(matches!(Told::parse(r#"{"addresses":["172.31.0.11"]}"#), Told::Damaged(_)));

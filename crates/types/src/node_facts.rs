@@ -1,7 +1,7 @@
 //! What a node's agent tells the cluster of itself: one annotation of its Node, as JSON.
 //!
-//! Field names are camel case; a field that is not known here makes the whole text unreadable, so that nothing is taken
-//! for something else.
+//! Field names are camel case. A field that is not known here is a newer agent's and passed over, as everywhere in the
+//! API: agents and controller are never all upgraded at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,7 +17,7 @@ pub const NETWORK_ANNOTATION: &str = "sealane.dev/network";
 
 /// What a node's agent knows of its own part of the network, and nobody else can know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeFacts {
     /// The node's place on the network that joins the nodes.
     pub underlay: UnderlayFacts,
@@ -38,7 +38,7 @@ pub struct NodeFacts {
 
 /// A node's place on the network that joins the nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct UnderlayFacts {
     /// The link that faces the other nodes.
     pub link: LinkName,
@@ -106,7 +106,7 @@ pub enum TunnelMode {
 
 /// What probing the ways to the other nodes has shown: every peer that is not named here lets full-size packets pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PathFacts {
     /// Every peer has been probed at least once since the agent started; one that has just joined may not have been.
     pub probed: bool,
@@ -124,7 +124,7 @@ pub const MOST_FAILING_PATHS: usize = 64;
 
 /// A way to a peer on which full-size packets are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct FailingPath {
     /// Size of the packets that Pods send there, in bytes with the IP header.
     pub sends: u32,
@@ -135,7 +135,7 @@ pub struct FailingPath {
 
 /// How much of one Pod range is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PoolFacts {
     /// The range.
     pub range: Prefix,
