@@ -380,6 +380,9 @@ fn reach(
     if hops.iter().any(|hop| hop.verdict == HopVerdict::Stop) {
         kind = EndKind::Denied;
     } else if let Some(hop) = route(cluster, source, backend.address) {
+        if hop.verdict == HopVerdict::Stop {
+            kind = EndKind::Denied;
+        }
         hops.push(hop);
         hops.extend(narrowness(cluster, source, backend.address));
     } else {

@@ -111,6 +111,15 @@ fn stages(explanation: &Explanation) -> Vec<Stage> {
 }
 
 #[test]
+fn nothing_reaches_a_node_that_there_is_no_route_to() {
+    let mut cluster = cluster(&forwarding());
+    cluster.plans.get_mut(&NodeName::from("node-a")).expect("there").podnet.peers.clear();
+    let explanation = ask(&cluster, "client", "web:80");
+    assert!(!explanation.conclusion.is_reached(), "{explanation}");
+    assert!(explanation.to_string().contains("Node node-a has no route to Node node-b"), "{explanation}");
+}
+
+#[test]
 fn a_name_leads_through_its_service_to_a_pod_on_another_node() {
     let explanation = ask(&cluster(&forwarding()), "client", "web:80");
     assert_eq!(
