@@ -80,7 +80,7 @@ fn link(link: apply_netlink::LinkOverview) -> Link {
 
 fn chains() -> Result<Vec<Chain>, String> {
     let found =
-        Nft::open().and_then(|mut nft| nft.foreign_chains()).map_err(|error| files::with_causes(&error))?;
+        Nft::open().and_then(|mut nft| nft.foreign_chains()).map_err(|error| types::with_causes(&error))?;
     let chain = |chain: apply_nft::ForeignChain| Chain {
         name: chain.name,
         hook: match chain.hook {

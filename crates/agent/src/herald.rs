@@ -43,7 +43,7 @@ impl Herald {
                     self.noticed.told(finding);
                 }
                 Err(error) => {
-                    let why = with_causes(error.as_ref());
+                    let why = types::with_causes(error.as_ref());
                     report.failures.push(Failure { what: format!("Event on {}", finding.object), why });
                     self.noticed.postpone(finding, now);
                 }
@@ -102,16 +102,6 @@ fn note(finding: &Finding, subject: Subject) -> EventNote {
         component: COMPONENT.to_owned(),
         host: None,
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

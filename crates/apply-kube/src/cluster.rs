@@ -37,18 +37,10 @@ fn count(report: &mut Report, what: &str, outcome: Result<Value, Error>) {
     match outcome {
         Ok(_) => report.written += 1,
         Err(Error::NotFound { .. }) => {}
-        Err(error) => report.failures.push(Failure { what: what.to_owned(), why: with_causes(&error) }),
+        Err(error) => {
+            report.failures.push(Failure { what: what.to_owned(), why: types::with_causes(&error) })
+        }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 async fn write_pod_cidrs(writer: &Writer, node: &NodeName, cidrs: &[Prefix]) -> Result<Value, Error> {

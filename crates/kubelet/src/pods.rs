@@ -12,13 +12,13 @@ use engine_kubelet::volumes::TokenWish;
 use jiff::Timestamp;
 use netns::Netns;
 use serve_api::RuntimeError;
-use types::PodName;
+use types::{PodName, with_causes};
 
 use crate::console::Console;
 use crate::logs::RunLog;
 use crate::process::Launch;
 use crate::rootfs::OwnFiles;
-use crate::sandbox::{Sandbox, with_causes};
+use crate::sandbox::Sandbox;
 
 /// All Pods here, by name.
 #[derive(Debug, Default)]

@@ -89,14 +89,14 @@ impl Sandbox {
     /// # Errors
     /// With the plugin's own words; what was made by then is undone.
     pub async fn create(spec: SandboxSpec) -> Result<Self, String> {
-        let host_name = make_host_name(spec.host_name.clone()).map_err(|error| with_causes(&error))?;
+        let host_name = make_host_name(spec.host_name.clone()).map_err(|error| types::with_causes(&error))?;
         if spec.network == PodNetwork::Node {
             let (netns, addresses) = (Arc::clone(&spec.node), vec![spec.node_address]);
             return Ok(Self { spec, netns, host_name, addresses, root: Mutex::default() });
         }
         // A start that was cut short may have left the name.
         let _ = netns::remove(&spec.netns_path);
-        let netns = Netns::create(&spec.netns_path).map_err(|error| with_causes(&error))?;
+        let netns = Netns::create(&spec.netns_path).map_err(|error| types::with_causes(&error))?;
         match call_plugin(&spec, "ADD").await.and_then(|output| addresses_of(&output)) {
             Ok(addresses) => {
                 let netns = Arc::new(netns);
@@ -120,7 +120,7 @@ impl Sandbox {
             return Ok(());
         }
         let deleted = call_plugin(&self.spec, "DEL").await;
-        let removed = netns::remove(&self.spec.netns_path).map_err(|error| with_causes(&error));
+        let removed = netns::remove(&self.spec.netns_path).map_err(|error| types::with_causes(&error));
         deleted.and(removed)
     }
 
@@ -282,7 +282,7 @@ async fn call_plugin(spec: &SandboxSpec, verb: &str) -> Result<Vec<u8>, String> 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    spec.node.enter_on_exec(command.as_std_mut()).map_err(|error| with_causes(&error))?;
+    spec.node.enter_on_exec(command.as_std_mut()).map_err(|error| types::with_causes(&error))?;
     let mut child = command.spawn().map_err(|error| format!("cannot start the CNI plugin: {error}"))?;
     let mut stdin = child.stdin.take().expect("the plugin's stdin is a pipe");
     // A plugin that fails early does not read all of it.
@@ -315,17 +315,6 @@ fn addresses_of(output: &[u8]) -> Result<Vec<IpAddr>, String> {
         .map_err(|error| format!("CNI ADD answered what is not a result: {error}"))?;
     let addresses = result.ips.iter().filter_map(|ip| ip.address.split('/').next()?.parse().ok());
     Ok(addresses.collect())
-}
-
-/// An error with all its causes, in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

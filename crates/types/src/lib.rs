@@ -4,6 +4,7 @@
 
 mod address;
 mod attachment;
+mod causes;
 mod name;
 mod node_facts;
 mod port;
@@ -13,6 +14,7 @@ mod verdict;
 
 pub use address::{IpFamily, Mac, Prefix, PrefixError};
 pub use attachment::{AgentAnswer, AgentRequest, Attachment, LinkOrigin, NetworkMode, NodeNetwork, PodLink};
+pub use causes::with_causes;
 pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
 pub use node_facts::{
     FailingPath, MOST_FAILING_PATHS, Masquerading, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts,

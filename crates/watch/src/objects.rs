@@ -140,21 +140,8 @@ pub(crate) fn guarded<K: Watched>(
 }
 
 fn log_interruption<K: Watched>(error: &watcher::Error) {
-    let why = with_causes(error);
+    let why = types::with_causes(error);
     tracing::warn!(kind = %K::kind(&()), why, "watch interrupted; the last state stays in force until it is back");
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        if !text.contains(&line) {
-            text = format!("{text}: {line}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Collects the pieces of a list until it is complete, so that nobody ever sees half of one.

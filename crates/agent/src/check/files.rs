@@ -2,7 +2,6 @@
 //! namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -104,15 +103,4 @@ pub(super) fn configurations(directory: &Path) -> Result<Vec<(String, String)>, 
         (file.display().to_string(), plugin.unwrap_or_else(|| "(unreadable)".to_owned()))
     };
     Ok(files.iter().map(read).collect())
-}
-
-/// An error with its causes.
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

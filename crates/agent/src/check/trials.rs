@@ -6,7 +6,7 @@ use engine_check::Feature;
 use netns::Netns;
 use plan::{DnsPlan, GatewayPlan, LbPlan, NodePlan, PodNetwork, PolicyTable, ServiceTable};
 
-use super::files::with_causes;
+use types::with_causes;
 
 /// Tries links, and all rules that do not depend on the cluster: they use every expression that any rule of ours has.
 pub(super) fn features() -> Vec<Feature> {
