@@ -49,15 +49,16 @@ fn look(settings: &CheckSettings) -> anyhow::Result<Seen> {
         link: route.link,
         is_ours: route.is_ours,
     };
+    let network = files::network(&settings.state_dir);
     Ok(Seen {
         settings: files::settings(links.iter().map(|link| link.name.as_str())),
         routes: overview.routes.into_iter().map(route).collect(),
         chains: chains(),
         legacy_tables: files::legacy_tables(),
-        features: trials::features(),
+        features: trials::features(network.as_ref().ok().and_then(Option::as_ref)),
         conntrack: files::conntrack(),
         udp_ports: files::udp_ports(),
-        network: files::network(&settings.state_dir),
+        network,
         agent: files::ask_agent(&settings.state_dir),
         cni: settings.cni_config_dir.as_deref().map(files::configurations),
         links,

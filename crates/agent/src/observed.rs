@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use compile::{NodeContext, Underlay};
 use model::Snapshot;
 use types::{
-    AgentAnswer, AgentRequest, Attachment, LinkName, NetworkMode, NodeFacts, NodeName, PathFacts, PoolFacts,
-    UnderlayFacts,
+    AgentAnswer, AgentRequest, Attachment, LinkName, NodeFacts, NodeName, PathFacts, PoolFacts, UnderlayFacts,
 };
 
 use crate::event::{Event, Notice};
@@ -85,7 +84,7 @@ impl Observed {
         Some(NodeFacts {
             underlay: self.underlay.clone()?,
             tunnel: settings.tunnel,
-            links: NetworkMode::Routed,
+            links: settings.pod_links,
             masquerade: settings.masquerade.clone(),
             paths: self.paths(&settings.node).shortened(),
             pools: self.pools(&settings.node),

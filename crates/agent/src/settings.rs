@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use compile::{ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, Underlay};
 use engine_ipam::IpRange;
-use types::{LinkName, Masquerading, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
+use types::{LinkName, Masquerading, NetworkMode, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
 
 use crate::install::CniInstall;
 
@@ -36,6 +36,8 @@ pub struct Settings {
     pub underlay_link: LinkName,
     /// How Pods of other nodes are reached.
     pub tunnel: TunnelMode,
+    /// How Pods that are yet to come are joined to the node.
+    pub pod_links: NetworkMode,
     /// MTU of the links between Pods and the node.
     pub pod_link_mtu: PodLinkMtu,
     /// Which packets of Pods get the node's address as their source.
@@ -96,6 +98,7 @@ impl Settings {
             node: self.node.clone(),
             underlay,
             tunnel: self.tunnel,
+            pod_links: self.pod_links,
             pod_link_mtu: self.pod_link_mtu,
             masquerade: self.masquerade.clone(),
             cluster_domain: self.cluster_domain.clone(),

@@ -86,10 +86,12 @@ impl World {
             .await
     }
 
-    /// Service rules, policy and masquerading, in one transaction.
+    /// Service rules, policy and masquerading, in one transaction; before them, who may send what on the bridge.
     pub(crate) async fn converge_nft(&mut self, plan: &Arc<NodePlan>) -> Report {
         let plan = Arc::clone(plan);
-        let work = self.nft.run(move |nft| nft.converge(&ruleset::render(&plan)));
+        let work = self.nft.run(move |nft| {
+            nft.converge(&ruleset::render_frames(&plan)).and(nft.converge(&ruleset::render(&plan)))
+        });
         timed(&self.admin, Stage::Nft, work).await
     }
 

@@ -1,5 +1,7 @@
 //! A node's side of the Pod network: make the kernel's state equal to the plan, writing only what differs.
 
+mod bridge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -20,11 +22,16 @@ impl Netlink {
     /// Makes links, addresses, neighbours, routes and settings of this node as planned.
     ///
     /// Reads back, compares, writes the difference, and removes what is ours and no longer planned. What fails is in
-    /// the report and does not keep the rest from being done. Links and routes of single Pods are left alone.
+    /// the report and does not keep the rest from being done. Links and routes of single Pods are left alone, but for ports
+    /// of the bridge, which are put back where they belong.
     pub fn converge(&mut self, plan: &PodNetwork) -> Report {
         let mut round = Round { channel: &mut self.channel, report: Report::default() };
         round.settings(plan);
         round.links(plan);
+        match &plan.bridge {
+            Some(bridge) => round.bridge(bridge),
+            None => round.no_bridge(),
+        }
         round.addresses(plan);
         if let Some(vxlan) = &plan.vxlan {
             round.tunnel_peers(plan, vxlan);
@@ -130,7 +137,7 @@ impl Round<'_> {
         let what = format!("link {name}");
         match actual {
             None => self.write(what, |channel| {
-                channel.make_bridge(name)?;
+                channel.make_bridge(name, None)?;
                 finish_link(channel, name)
             }),
             Some(link) if !may_adopt(link, &InfoKind::Bridge) => self.fail(what, &foreign(link)),
@@ -300,6 +307,11 @@ impl Round<'_> {
                 }
             };
             wanted.push(KernelRoute::new(*destination, nexthop).with_mtu(peer.route_mtu(*destination, path)));
+        }
+        if let Some(bridge) = &plan.bridge
+            && let Some(link) = owned(&links, &bridge.link, &InfoKind::Bridge)
+        {
+            wanted.extend(bridge.routes.iter().map(|range| KernelRoute::new(*range, Nexthop::Link(link))));
         }
         let pod_links: BTreeSet<_> =
             links.iter().filter(|link| link.is_pod_link()).map(|link| link.index).collect();

@@ -22,6 +22,7 @@ mod neighbour;
 mod notices;
 mod overview;
 mod pod;
+mod port;
 mod route;
 mod shaper;
 mod sysctl;

@@ -6,11 +6,13 @@ use std::os::fd::RawFd;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, VxlanDf,
+    InfoData, InfoKind, InfoPortData, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    VxlanDf,
 };
 use types::{LinkName, Mac};
 
 use crate::channel::Channel;
+use crate::port::PortSettings;
 use crate::{LINK_ALIAS, NetlinkError};
 
 /// A link as read back.
@@ -25,6 +27,8 @@ pub(crate) struct Link {
     pub(crate) is_up: bool,
     /// Index of the bridge it is a port of.
     pub(crate) bridge: Option<u32>,
+    /// What that bridge does with it.
+    pub(crate) port: Option<PortSettings>,
     pub(crate) tunnel: Option<Tunnel>,
 }
 
@@ -88,6 +92,7 @@ impl Link {
             mtu: 0,
             is_up: message.header.flags.contains(LinkFlags::Up),
             bridge: None,
+            port: None,
             tunnel: None,
         };
         for attribute in message.attributes {
@@ -109,6 +114,9 @@ impl Link {
             match info {
                 LinkInfo::Kind(kind) => self.kind = Some(kind),
                 LinkInfo::Data(InfoData::Vxlan(fields)) => self.tunnel = Some(Tunnel::parse(&fields)),
+                LinkInfo::PortData(InfoPortData::BridgePort(fields)) => {
+                    self.port = Some(PortSettings::parse(&fields));
+                }
                 _ => {}
             }
         }
@@ -227,8 +235,9 @@ impl Channel {
         self.make(&format!("links {} and {}", end.name, peer.name), message)
     }
 
-    pub(crate) fn make_bridge(&mut self, name: &LinkName) -> Result<(), NetlinkError> {
+    pub(crate) fn make_bridge(&mut self, name: &LinkName, mac: Option<Mac>) -> Result<(), NetlinkError> {
         let mut message = named(name);
+        message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
         self.make(&format!("bridge {name}"), message)
     }

@@ -108,7 +108,7 @@ impl Netlink {
         let vxlan = crate::link::Tunnel { vni: 1, port: 8472, ..crate::link::Tunnel::default() };
         let (bridge, tunnel) = (LinkName::from("try-bridge"), LinkName::from("try-vxlan"));
         [
-            ("bridges", self.channel.make_bridge(&bridge)),
+            ("bridges", self.channel.make_bridge(&bridge, None)),
             ("veth pairs", self.try_veth()),
             ("VXLAN links", self.channel.make_vxlan(&tunnel, vxlan, Mac::derived("try"), 1400)),
         ]

@@ -1,7 +1,8 @@
 //! One Pod's link: made by ADD, verified by CHECK, removed by DEL.
 //!
 //! The Pod's side has its addresses and a default route through an address that nobody has, whose link-layer address is
-//! written down; so the Pod never asks for a neighbour. The node's side has a route to each address and no address.
+//! written down; so the Pod never asks for a neighbour. The node's side has a route to each address and no address. Or it is
+//! a port of the bridge, whose link-layer address is then the gateway's: nothing else differs inside the Pod.
 //!
 //! The link may be larger than the path to other nodes. Then the default route has the path's MTU, so that TCP announces
 //! a segment size and datagrams are cut into fragments that get everywhere, and only routes to what never leaves the
@@ -12,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 
 use netns::{Netns, run_in};
-use types::{Attachment, IpFamily, LinkName, Mac, PodLink, Prefix};
+use types::{Attachment, IpFamily, LinkName, Mac, NetworkMode, PodLink, Prefix, pod_bridge_mac};
 
 use crate::address::{LinkAddress, UseAsSource};
 use crate::error::unless;
@@ -49,10 +50,14 @@ impl Netlink {
         // The Pod is configured before the host's end comes up, so nothing gets in before its routes are complete.
         let configured =
             run_in(netns, || configure_inside(attachment, link)).map_err(NetlinkError::from).flatten();
-        let attached = configured.and_then(|()| self.route_pod(attachment));
+        let attached = configured.and_then(|()| match link.mode {
+            NetworkMode::Routed => self.route_pod(attachment),
+            NetworkMode::Bridge => self.bridge_pod(attachment),
+        });
         if attached.is_err() {
             // The first error counts; DEL or GC comes again for what cannot be removed now.
             let _ = self.detach(&attachment.host_link);
+            let _ = self.forget_pod(attachment);
         }
         attached
     }
@@ -136,6 +141,9 @@ impl Netlink {
         verify_mtu(link, attachment, "node", missing);
         let name = format!("link {} of the node", link.name);
         self.channel.verify_shaper((link.index, &name), attachment.bandwidth.ingress, missing)?;
+        if attachment.is_bridged() {
+            return self.verify_port(link, attachment, missing);
+        }
         for address in &attachment.addresses {
             let route = KernelRoute::new(Prefix::host(*address), Nexthop::Link(link.index));
             if !self.channel.routes(IpFamily::of(*address))?.iter().any(|actual| route.is(actual)) {
@@ -188,7 +196,11 @@ fn configure_inside(attachment: &Attachment, pod_link: &PodLink) -> Result<(), N
     for address in &attachment.addresses {
         let family = IpFamily::of(*address);
         channel.add_address(LinkAddress::host(link, *address, UseAsSource::Anywhere))?;
-        let (address, mac) = (gateway(family), attachment.host_mac);
+        let mac = match pod_link.mode {
+            NetworkMode::Routed => attachment.host_mac,
+            NetworkMode::Bridge => pod_bridge_mac(),
+        };
+        let address = gateway(family);
         channel.put_neighbour(Neighbour { link, address, mac })?;
         for route in inside_routes(family, link, pod_link) {
             channel.add_route(&route)?;

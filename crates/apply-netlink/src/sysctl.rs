@@ -64,6 +64,14 @@ pub(crate) fn reverse_path(link: &LinkName, check: ReversePath) -> Setting {
     Setting { name: format!("net/ipv4/conf/{link}/rp_filter"), value }
 }
 
+/// No link-local IPv6 address of its own: a Pod's packet that leaves by the link it came in by would have the kernel tell
+/// the Pod from that address to send straight to its neighbour (RFC 4861, section 8), which no rule allows. There is no
+/// setting against that itself. None where the kernel has no IPv6.
+pub(crate) fn no_link_local(link: &LinkName) -> Option<Setting> {
+    let setting = Setting { name: format!("net/ipv6/conf/{link}/addr_gen_mode"), value: "1" };
+    fs::exists(format!("/proc/sys/{}", setting.name)).unwrap_or(true).then_some(setting)
+}
+
 /// Whether the reverse path check of a link is strict now.
 pub(crate) fn is_strict(link: &LinkName) -> bool {
     let read = |name: &str| {

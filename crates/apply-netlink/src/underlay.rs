@@ -42,7 +42,7 @@ impl Netlink {
         address: IpAddr,
         prefix_len: u8,
     ) -> Result<(), NetlinkError> {
-        self.channel.make_bridge(bridge)?;
+        self.channel.make_bridge(bridge, None)?;
         let link = self.channel.existing_link(bridge)?;
         self.channel.change_link(&link, Change::default().alias().up())?;
         let use_as_source = UseAsSource::Anywhere;

@@ -19,7 +19,7 @@ fn main() {
     let rules = timed("render", || ruleset::render(&plan));
     let report = timed("first converge", || nft.converge(&rules));
     println!("{:>40}", format!("{} written, {} failures", report.written, report.failures.len()));
-    timed("read back", || nft.read_back()).expect("our own table");
+    timed("read back", || nft.read_back(rules.family)).expect("our own table");
     timed("converge without a change", || nft.converge(&rules));
     let middle = plan.services.frontends.values_mut().nth(services as usize / 2).expect("there are Services");
     middle.internal = Outcome::Drop;

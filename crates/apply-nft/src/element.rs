@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ruleset::{Data, Element, FieldType, Key, Set, SetKind, Value, Verdict};
-use types::IpFamily;
+use ruleset::{Data, Element, FieldType, Key, LinkBytes, Set, SetKind, Value, Verdict};
+use types::{IpFamily, Mac};
 
 use crate::attribute::{Attributes, Message};
 use crate::expression::{Code, put_value, put_verdict, value_of, verdict_of};
@@ -37,9 +37,11 @@ fn type_number(kind: FieldType) -> u32 {
     match kind {
         FieldType::Address(IpFamily::V4) => 7,
         FieldType::Address(IpFamily::V6) => 8,
+        FieldType::Mac => 9,
         FieldType::Protocol => 12,
         FieldType::Port => 13,
         FieldType::Number => 23,
+        FieldType::Link => 41,
     }
 }
 
@@ -50,6 +52,8 @@ fn type_of(number: u32) -> Option<FieldType> {
         FieldType::Protocol,
         FieldType::Port,
         FieldType::Number,
+        FieldType::Link,
+        FieldType::Mac,
     ]
     .into_iter()
     .find(|kind| type_number(*kind) == number)
@@ -222,7 +226,16 @@ fn bytes_of(values: &[Value]) -> Vec<u8> {
                 bytes.extend([0; 2]);
             }
             Value::Number(number) => bytes.extend(number.to_ne_bytes()),
+            Value::Link(name) => bytes.extend(name.0),
+            Value::Mac(mac) => {
+                bytes.extend(mac.0);
+                bytes.extend([0; 2]);
+            }
         }
+    }
+    // A field that stands alone is not padded.
+    if let [Value::Mac(mac)] = values {
+        bytes.truncate(mac.0.len());
     }
     bytes
 }
@@ -242,6 +255,8 @@ pub(crate) fn values_of(types: &[FieldType], mut bytes: &[u8]) -> Option<Vec<Val
             FieldType::Protocol => Value::Protocol(field[0]),
             FieldType::Port => Value::Port(u16::from_be_bytes(field.try_into().ok()?)),
             FieldType::Number => Value::Number(u32::from_ne_bytes(field.try_into().ok()?)),
+            FieldType::Link => Value::Link(LinkBytes(field.try_into().ok()?)),
+            FieldType::Mac => Value::Mac(Mac(field.try_into().ok()?)),
         });
         bytes = bytes.get(width(*kind).next_multiple_of(4) as usize..).unwrap_or_default();
     }
@@ -339,7 +354,7 @@ fn previous_address(values: &[Value]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use ruleset::fixed_rules;
+    use ruleset::{fixed_frame_rules, fixed_rules};
 
     use crate::attribute::Head;
 
@@ -362,7 +377,7 @@ mod tests {
 
     #[test]
     fn declarations_survive_the_wire() {
-        for (name, set) in fixed_rules().sets {
+        for (name, set) in fixed_rules().sets.into_iter().chain(fixed_frame_rules().sets) {
             let mut message = Message::new(Head { kind: 0, flags: 0, family: 0, resource: 0 });
             put_declaration(&mut message, &name, &set, 1);
             let bytes = message.finish();

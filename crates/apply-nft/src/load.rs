@@ -1,13 +1,13 @@
 //! A transaction as netlink messages, and messages as batches that fit the socket.
 
-use ruleset::{Element, Hook, HookPoint, Key, Kind, Rule, Ruleset, Set, Step, TABLE, Transaction};
+use ruleset::{
+    Element, Hook, HookPoint, Key, Kind, Rule, Ruleset, Set, Step, TABLE, TableFamily, Transaction,
+};
 
 use crate::attribute::{Head, Message};
 use crate::element::{comment_bytes, put_declaration, put_element};
 use crate::lower::lower;
 
-/// `NFPROTO_INET`.
-pub(crate) const INET: u8 = 1;
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;
 /// `NFNL_MSG_BATCH_BEGIN` and `…END`.
@@ -28,10 +28,19 @@ const DELETE_SET: u16 = 11;
 const NEW_ELEMENTS: u16 = 12;
 const DELETE_ELEMENTS: u16 = 14;
 
-/// A message of nf_tables about our table.
-pub(crate) fn message(number: u16, flags: i32) -> Message {
+/// `NFPROTO_INET` and `NFPROTO_BRIDGE`.
+pub(crate) fn family_number(family: TableFamily) -> u8 {
+    match family {
+        TableFamily::Inet => 1,
+        TableFamily::Bridge => 7,
+    }
+}
+
+/// A message of nf_tables about our table of a family.
+pub(crate) fn message(family: TableFamily, number: u16, flags: i32) -> Message {
     let flags = u16::try_from(flags).expect("netlink flags are 16 bits");
-    let mut message = Message::new(Head { kind: SUBSYSTEM << 8 | number, flags, family: INET, resource: 0 });
+    let family = family_number(family);
+    let mut message = Message::new(Head { kind: SUBSYSTEM << 8 | number, flags, family, resource: 0 });
     // In every kind of message that names a table, attribute 1 does.
     message.text(1, TABLE);
     message
@@ -89,16 +98,19 @@ struct Encoder<'a> {
 impl Encoder<'_> {
     fn step(&mut self, step: &Step) {
         match step {
-            Step::DropTable => self.push("the table", vec![message(DELETE_TABLE, 0)]),
-            Step::AddTable => self.push("the table", vec![message(NEW_TABLE, libc::NLM_F_CREATE)]),
+            Step::DropTable => self.push("the table", vec![self.message(DELETE_TABLE, 0)]),
+            Step::AddTable => self.push("the table", vec![self.message(NEW_TABLE, libc::NLM_F_CREATE)]),
             Step::AddSet(name, set) => {
-                let mut new = message(NEW_SET, libc::NLM_F_CREATE);
+                let mut new = self.message(NEW_SET, libc::NLM_F_CREATE);
                 put_declaration(&mut new, name, set, self.next_set);
                 self.next_set += 1;
                 self.added.sets.insert(name.clone(), set.clone());
                 self.push(&format!("set {name}"), vec![new]);
             }
-            Step::AddChain(name, hook) => self.push(&format!("chain {name}"), vec![new_chain(name, *hook)]),
+            Step::AddChain(name, hook) => self.push(
+                &format!("chain {name}"),
+                vec![new_chain(self.message(NEW_CHAIN, libc::NLM_F_CREATE), name, *hook)],
+            ),
             Step::AddElements(name, elements) => {
                 self.elements(name, NEW_ELEMENTS, elements.iter().map(|(key, element)| (key, element)));
             }
@@ -116,26 +128,31 @@ impl Encoder<'_> {
                 }
             }
             Step::FlushChain(name) => {
-                let mut flush = message(DELETE_RULE, 0);
+                let mut flush = self.message(DELETE_RULE, 0);
                 flush.text(2, name);
                 self.push(&format!("rules of {name}"), vec![flush]);
             }
             Step::AddRules(name, rules) => {
-                let rules = rules.iter().filter_map(|rule| new_rule(name, rule)).collect();
+                let new = || self.message(NEW_RULE, libc::NLM_F_CREATE | libc::NLM_F_APPEND);
+                let rules = rules.iter().filter_map(|rule| new_rule(new(), name, rule)).collect();
                 self.push(&format!("rules of {name}"), rules);
             }
             Step::RemoveChain(name) => {
-                let mut removal = message(DELETE_CHAIN, 0);
+                let mut removal = self.message(DELETE_CHAIN, 0);
                 // `NFTA_CHAIN_NAME`
                 removal.text(3, name);
                 self.push(&format!("chain {name}"), vec![removal]);
             }
             Step::RemoveSet(name) => {
-                let mut removal = message(DELETE_SET, 0);
+                let mut removal = self.message(DELETE_SET, 0);
                 removal.text(2, name);
                 self.push(&format!("set {name}"), vec![removal]);
             }
         }
+    }
+
+    fn message(&self, number: u16, flags: i32) -> Message {
+        message(self.actual.family, number, flags)
     }
 
     fn push(&mut self, what: &str, messages: Vec<Message>) {
@@ -155,7 +172,7 @@ impl Encoder<'_> {
         let flags = if number == NEW_ELEMENTS { libc::NLM_F_CREATE } else { 0 };
         let mut elements = elements.peekable();
         while elements.peek().is_some() {
-            let mut list = message(number, flags);
+            let mut list = self.message(number, flags);
             list.text(2, name);
             list.nest(3, |list| {
                 while let Some((key, element)) = elements.next_if(|_| list.len() < CHUNK) {
@@ -167,8 +184,7 @@ impl Encoder<'_> {
     }
 }
 
-fn new_chain(name: &str, hook: Option<Hook>) -> Message {
-    let mut message = message(NEW_CHAIN, libc::NLM_F_CREATE);
+fn new_chain(mut message: Message, name: &str, hook: Option<Hook>) -> Message {
     message.text(3, name);
     if let Some(hook) = hook {
         message.nest(4, |message| {
@@ -182,7 +198,7 @@ fn new_chain(name: &str, hook: Option<Hook>) -> Message {
     message
 }
 
-/// `enum nf_inet_hooks`.
+/// `enum nf_inet_hooks`, and `NF_BR_PRE_ROUTING` and its sisters, which have the same numbers.
 pub(crate) fn hook_number(point: HookPoint) -> u32 {
     match point {
         HookPoint::Prerouting => 0,
@@ -202,9 +218,8 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
 }
 
 /// `None` for a rule that was read back and is not ours: it is never desired.
-fn new_rule(chain: &str, rule: &Rule) -> Option<Message> {
+fn new_rule(mut message: Message, chain: &str, rule: &Rule) -> Option<Message> {
     let expressions = lower(rule)?;
-    let mut message = message(NEW_RULE, libc::NLM_F_CREATE | libc::NLM_F_APPEND);
     message.text(2, chain);
     message.nest(4, |message| expressions.iter().for_each(|expression| expression.put(message)));
     if !rule.comment.is_empty() {

@@ -6,6 +6,7 @@ use types::IpFamily;
 use crate::expression::{Code, Expression, Register, Target};
 
 // `enum nft_meta_keys`.
+const META_FRAME_PROTOCOL: u32 = 1;
 const META_PRIORITY: u32 = 2;
 const META_INPUT_NAME: u32 = 6;
 const META_FAMILY: u32 = 15;
@@ -24,6 +25,7 @@ const CT_DESTINATION_V6: u32 = 22;
 /// `IP_CT_DIR_ORIGINAL`.
 const ORIGINAL: u8 = 0;
 // `enum nft_payload_bases`.
+const LINK_HEADER: u32 = 0;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 // `enum nft_cmp_ops`.
@@ -38,7 +40,14 @@ const ICMPV6: u8 = 58;
 
 /// The rule in expressions; `None` for a rule with a statement that cannot be made.
 pub(crate) fn lower(rule: &Rule) -> Option<Vec<Expression>> {
-    let mut lowering = Lowering { out: Vec::new(), family: None };
+    let is_of_frames = |statement: &Statement| match statement {
+        Statement::Lookup { key, .. } => key
+            .iter()
+            .any(|field| matches!(field, Field::InputLink | Field::SourceMac | Field::DestinationMac)),
+        _ => false,
+    };
+    let of_frames = rule.statements.iter().any(is_of_frames);
+    let mut lowering = Lowering { out: Vec::new(), family: None, of_frames };
     for statement in &rule.statements {
         lowering.statement(statement)?;
     }
@@ -70,6 +79,8 @@ struct Lowering {
     out: Vec<Expression>,
     /// The family already checked in this rule: a table of family `inet` sees both.
     family: Option<IpFamily>,
+    /// Whether the rule looks at frames, of which a table of family `bridge` sees all kinds.
+    of_frames: bool,
 }
 
 impl Lowering {
@@ -87,6 +98,10 @@ impl Lowering {
                 self.out.push(Expression::Payload { base: TRANSPORT_HEADER, offset: 0, len: 1, to: 0 });
                 self.compare(AT_LEAST, vec![133]);
                 self.compare(AT_MOST, vec![137]);
+            }
+            Statement::FromPodLink => {
+                self.out.push(Expression::Meta { key: META_INPUT_NAME, to: 0 });
+                self.compare(EQUAL, b"sl".to_vec());
             }
             Statement::ForgedSource => self.forged_source(),
             Statement::Scratch(source) => self.scratch(source),
@@ -122,8 +137,6 @@ impl Lowering {
     }
 
     fn forged_source(&mut self) {
-        self.out.push(Expression::Meta { key: META_INPUT_NAME, to: 0 });
-        self.compare(EQUAL, b"sl".to_vec());
         let flags = FIB_SOURCE | FIB_INPUT_LINK | FIB_PRESENT;
         self.out.push(Expression::Fib { to: 0, result: FIB_OUTPUT_LINK, flags });
         self.compare(EQUAL, vec![0]);
@@ -173,8 +186,14 @@ impl Lowering {
     fn check_family(&mut self, family: IpFamily) {
         if self.family != Some(family) {
             self.family = Some(family);
-            self.out.push(Expression::Meta { key: META_FAMILY, to: 0 });
-            self.compare(EQUAL, vec![family_number(family)]);
+            let (key, value) = match (self.of_frames, family) {
+                (false, _) => (META_FAMILY, vec![family_number(family)]),
+                // `ETH_P_IP` and `ETH_P_IPV6`.
+                (true, IpFamily::V4) => (META_FRAME_PROTOCOL, vec![0x08, 0x00]),
+                (true, IpFamily::V6) => (META_FRAME_PROTOCOL, vec![0x86, 0xdd]),
+            };
+            self.out.push(Expression::Meta { key, to: 0 });
+            self.compare(EQUAL, value);
         }
     }
 
@@ -204,6 +223,10 @@ impl Lowering {
                 Field::OriginalDestination(IpFamily::V4) => original(CT_DESTINATION_V4),
                 Field::OriginalDestination(IpFamily::V6) => original(CT_DESTINATION_V6),
                 Field::OriginalPort => original(CT_DESTINATION_PORT),
+                Field::InputLink => Expression::Meta { key: META_INPUT_NAME, to },
+                // Offsets in an Ethernet header (IEEE 802.3, clause 3.1.1).
+                Field::SourceMac => Expression::Payload { base: LINK_HEADER, offset: 6, len, to },
+                Field::DestinationMac => Expression::Payload { base: LINK_HEADER, offset: 0, len, to },
             });
             to += len.div_ceil(4);
         }
@@ -215,7 +238,8 @@ impl Lowering {
 pub(crate) fn width(kind: FieldType) -> u32 {
     match kind {
         FieldType::Address(IpFamily::V4) | FieldType::Number => 4,
-        FieldType::Address(IpFamily::V6) => 16,
+        FieldType::Address(IpFamily::V6) | FieldType::Link => 16,
+        FieldType::Mac => 6,
         FieldType::Protocol => 1,
         FieldType::Port => 2,
     }
@@ -231,7 +255,8 @@ mod tests {
     fn every_rule_of_ours_survives_the_wire() {
         let remember = ["remember-10800".to_owned()];
         let rules = ruleset::fixed_rules();
-        for chain in rules.chains.keys().chain(&remember) {
+        let frames = ruleset::fixed_frame_rules();
+        for chain in rules.chains.keys().chain(frames.chains.keys()).chain(&remember) {
             for rule in ruleset::known_rules(chain) {
                 let lowered = lower(&rule).expect("every statement that is rendered can be made");
                 let mut message = Message::new(Head { kind: 0, flags: 0, family: 0, resource: 0 });

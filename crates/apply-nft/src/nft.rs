@@ -1,10 +1,11 @@
 //! Making our table equal to a ruleset.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use plan::{Failure, Report};
 use ruleset::{
-    Data, Element, Key, Ruleset, Step, Transaction, apply_in_place, diff, is_client_current,
+    Data, Element, Key, Ruleset, Step, TableFamily, Transaction, apply_in_place, diff, is_client_current,
     removed_backends, shrinks_a_pool,
 };
 use types::IpFamily;
@@ -19,8 +20,8 @@ use crate::{conntrack, read};
 /// The namespace is that of the thread that called [`Nft::open`]; afterwards any thread may use it.
 pub struct Nft {
     socket: Socket,
-    /// The table as of a generation: true as long as the kernel's generation is that one.
-    known: Option<(u32, Ruleset)>,
+    /// The tables as of a generation: true as long as the kernel's generation is that one.
+    known: BTreeMap<TableFamily, (u32, Ruleset)>,
 }
 
 impl Nft {
@@ -29,22 +30,22 @@ impl Nft {
     /// # Errors
     /// When the kernel has no netfilter netlink, or no more sockets are allowed.
     pub fn open() -> Result<Self, NftError> {
-        Ok(Self { socket: Socket::open()?, known: None })
+        Ok(Self { socket: Socket::open()?, known: BTreeMap::new() })
     }
 
     pub(crate) fn socket(&mut self) -> &mut Socket {
         &mut self.socket
     }
 
-    /// Our table as the kernel has it; the default value when there is none.
+    /// Our table of a family as the kernel has it, or that there is none.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn read_back(&mut self) -> Result<Ruleset, NftError> {
-        read::read_back(&mut self.socket)
+    pub fn read_back(&mut self, family: TableFamily) -> Result<Ruleset, NftError> {
+        read::read_back(&mut self.socket, family)
     }
 
-    /// Makes our table equal to `desired`; writes nothing when it is. What failed stays due: call again.
+    /// Makes our table of this family equal to `desired`; writes nothing when it is. What failed stays due: call again.
     pub fn converge(&mut self, desired: &Ruleset) -> Report {
         // Somebody else may change the table between our reading and our writing; then the kernel refuses what does
         // not fit, and a second look finds what they did.
@@ -53,20 +54,20 @@ impl Nft {
                 error = &error as &dyn Error,
                 "nftables refuses a change, reading the table again"
             );
-            self.known = None;
+            self.known.clear();
             self.converge_once(desired)
         });
         result.unwrap_or_else(|error| {
-            self.known = None;
-            failed("table inet sealane", &error)
+            self.known.clear();
+            failed(&format!("table {} {}", desired.family, ruleset::TABLE), &error)
         })
     }
 
     fn converge_once(&mut self, desired: &Ruleset) -> Result<Report, NftError> {
         let generation = read::generation(&mut self.socket)?;
-        let (mut actual, is_fresh) = match self.known.take() {
+        let (mut actual, is_fresh) = match self.known.remove(&desired.family) {
             Some((known, actual)) if known == generation => (actual, false),
-            _ => (read::read_back(&mut self.socket)?, true),
+            _ => (read::read_back(&mut self.socket, desired.family)?, true),
         };
         let transaction = diff(&actual, desired);
         let batches = self.commit(&transaction, &actual)?;
@@ -74,10 +75,13 @@ impl Nft {
         // Counted wrong when somebody else committed meanwhile, or the number 0 was skipped: then it is read again.
         if now == generation.wrapping_add(batches) {
             apply_in_place(&transaction, &mut actual);
-            self.known = Some((now, actual));
+            self.known.insert(desired.family, (now, actual));
+            // What we wrote into one table changed nothing in the other.
+            let others = self.known.values_mut().filter(|(known, _)| *known == generation);
+            others.for_each(|(known, _)| *known = now);
         }
         let mut report = Report { written: transaction.len(), failures: Vec::new() };
-        if is_fresh || !transaction.is_empty() {
+        if desired.family == TableFamily::Inet && (is_fresh || !transaction.is_empty()) {
             report = report.and(self.forget(&transaction, desired, is_fresh));
         }
         Ok(report)
@@ -132,7 +136,7 @@ impl Nft {
             }
         }
         if forgotten > 0 {
-            self.known = None;
+            self.known.clear();
         }
         Ok(forgotten)
     }

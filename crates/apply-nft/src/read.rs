@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use ruleset::{
-    Chain, Data, Hook, HookPoint, Kind, Rule, Ruleset, Set, SetKind, Statement, Value, known_rules,
+    Chain, Data, Hook, HookPoint, Kind, Rule, Ruleset, Set, SetKind, Statement, TableFamily, Value,
+    known_rules,
 };
 
 use crate::attribute::{Attributes, Head, Message, present};
 use crate::element::{RawElement, assemble, comment_of, declaration_of, element_of};
 use crate::error::NftError;
 use crate::expression::Expression;
-use crate::load::{hook_number, kind_word, message};
+use crate::load::{family_number, hook_number, kind_word, message};
 use crate::lower::lower;
 use crate::socket::Socket;
 
@@ -35,24 +36,24 @@ pub(crate) fn generation(socket: &mut Socket) -> Result<u32, NftError> {
     present(found, what)
 }
 
-/// The whole of our table; the default value when there is none. Elements of dynamic maps are left out.
-pub(crate) fn read_back(socket: &mut Socket) -> Result<Ruleset, NftError> {
+/// The whole of our table of a family, or that there is none. Elements of dynamic maps are left out.
+pub(crate) fn read_back(socket: &mut Socket, family: TableFamily) -> Result<Ruleset, NftError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match read_once(socket) {
+        match read_once(socket, family) {
             Err(NftError::Refused { source, .. })
                 if source.raw_os_error() == Some(libc::EINTR) && attempt < ATTEMPTS => {}
-            Err(error) if error.is_absent() => return Ok(Ruleset::default()),
+            Err(error) if error.is_absent() => return Ok(Ruleset::absent(family)),
             result => return result,
         }
     }
 }
 
-fn read_once(socket: &mut Socket) -> Result<Ruleset, NftError> {
-    socket.ask(message(GET_TABLE, 0).finish(), "the table", |_| {})?;
-    let mut rules = Ruleset::default();
-    dump(socket, message(GET_SET, libc::NLM_F_DUMP), "sets", |attributes| {
+fn read_once(socket: &mut Socket, family: TableFamily) -> Result<Ruleset, NftError> {
+    socket.ask(message(family, GET_TABLE, 0).finish(), "the table", |_| {})?;
+    let mut rules = Ruleset::absent(family);
+    dump(socket, family, message(family, GET_SET, libc::NLM_F_DUMP), "sets", |attributes| {
         let unlike_ours =
             || Set { key: Vec::new(), data: Data::None, kind: SetKind::Exact, elements: BTreeMap::new() };
         if let Some(name) = attributes.text(2) {
@@ -60,15 +61,15 @@ fn read_once(socket: &mut Socket) -> Result<Ruleset, NftError> {
         }
     })?;
     for (name, set) in rules.sets.iter_mut().filter(|(_, set)| set.kind != SetKind::Dynamic) {
-        set.elements = assemble(set, elements(socket, name, set)?);
+        set.elements = assemble(set, elements(socket, family, name, set)?);
     }
-    dump(socket, message(GET_CHAIN, libc::NLM_F_DUMP), "chains", |attributes| {
+    dump(socket, family, message(family, GET_CHAIN, libc::NLM_F_DUMP), "chains", |attributes| {
         if let Some(name) = attributes.text(3) {
             rules.chains.insert(name, Chain { hook: hook_of(attributes), rules: Vec::new() });
         }
     })?;
     let known = rules.chains.keys().map(|name| (name.clone(), lowered(name))).collect();
-    dump(socket, message(GET_RULE, libc::NLM_F_DUMP), "rules", |attributes| {
+    dump(socket, family, message(family, GET_RULE, libc::NLM_F_DUMP), "rules", |attributes| {
         let Some(name) = attributes.text(2) else { return };
         if let Some(chain) = rules.chains.get_mut(&name) {
             chain.rules.push(rule_of(attributes, &known, &name));
@@ -82,7 +83,7 @@ pub(crate) type Client = (Vec<Value>, Vec<Value>);
 
 /// Every remembered client of a dynamic map.
 pub(crate) fn clients(socket: &mut Socket, name: &str, set: &Set) -> Result<Vec<Client>, NftError> {
-    let elements = assemble(set, elements(socket, name, set)?);
+    let elements = assemble(set, elements(socket, TableFamily::Inet, name, set)?);
     let client = |(key, element): (ruleset::Key, ruleset::Element)| match element.data {
         Data::Values(data) => Some((key.first, data)),
         _ => None,
@@ -90,11 +91,16 @@ pub(crate) fn clients(socket: &mut Socket, name: &str, set: &Set) -> Result<Vec<
     Ok(elements.into_iter().filter_map(client).collect())
 }
 
-fn elements(socket: &mut Socket, name: &str, set: &Set) -> Result<Vec<RawElement>, NftError> {
-    let mut question = message(GET_ELEMENTS, libc::NLM_F_DUMP);
+fn elements(
+    socket: &mut Socket,
+    family: TableFamily,
+    name: &str,
+    set: &Set,
+) -> Result<Vec<RawElement>, NftError> {
+    let mut question = message(family, GET_ELEMENTS, libc::NLM_F_DUMP);
     question.text(2, name);
     let mut found = Vec::new();
-    dump(socket, question, "elements", |attributes| {
+    dump(socket, family, question, "elements", |attributes| {
         let list = attributes.nested(3).into_iter().flatten();
         found.extend(list.filter_map(|(_, element)| element_of(set, Attributes::of(element))));
     })?;
@@ -104,6 +110,7 @@ fn elements(socket: &mut Socket, name: &str, set: &Set) -> Result<Vec<RawElement
 /// Dumps what belongs to our table; older kernels dump other tables of the family as well.
 fn dump(
     socket: &mut Socket,
+    family: TableFamily,
     question: Message,
     what: &'static str,
     mut take: impl FnMut(Attributes<'_>),
@@ -111,7 +118,7 @@ fn dump(
     socket.ask(question.finish(), what, |answer| {
         let attributes = answer.attributes();
         let ours = attributes.text(1).as_deref() == Some(ruleset::TABLE);
-        if ours && answer.family() == crate::load::INET {
+        if ours && answer.family() == family_number(family) {
             take(attributes);
         }
     })

@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use engine_ipam::IpRange;
 use types::{
-    Attachment, FailingPath, IpFamily, LinkName, Masquerading, NodeName, Port, Prefix, SubnetAddress,
-    TunnelMode, UnderlayFacts,
+    Attachment, FailingPath, IpFamily, LinkName, Masquerading, NetworkMode, NodeName, Port, Prefix,
+    SubnetAddress, TunnelMode, UnderlayFacts,
 };
 
 /// What one node knows about itself and its cluster.
@@ -20,6 +20,8 @@ pub struct NodeContext {
     pub underlay: Underlay,
     /// How Pods of other nodes are reached.
     pub tunnel: TunnelMode,
+    /// How Pods that are yet to come are joined to this node.
+    pub pod_links: NetworkMode,
     /// MTU of the links between Pods and this node.
     pub pod_link_mtu: PodLinkMtu,
     /// Which packets of Pods get this node's address as their source.

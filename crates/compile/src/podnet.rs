@@ -1,5 +1,6 @@
 //! The Pod network of one node: links, tunnel, addresses the node holds, masquerading; and Pod ranges.
 
+mod bridge;
 mod peers;
 pub(crate) mod ranges;
 
@@ -8,9 +9,7 @@ use std::net::IpAddr;
 
 use model::Snapshot;
 use plan::{LbPlan, LocalAddress, Masquerade, PodNetwork, Via, Vxlan};
-use types::{
-    IpFamily, LinkName, Mac, Masquerading, NetworkMode, NodeName, ObjectRef, PodLink, Prefix, TunnelMode,
-};
+use types::{IpFamily, LinkName, Mac, Masquerading, NodeName, ObjectRef, PodLink, Prefix, TunnelMode};
 
 use crate::findings::{Findings, error};
 use crate::pods::PodDirectory;
@@ -41,6 +40,7 @@ pub(crate) fn compile(
     let is_tunnelled = |path: &plan::PeerPath| matches!(path.via, Via::Vxlan { .. });
     let needs_tunnel = peers.values().flat_map(|peer| peer.paths.values()).any(is_tunnelled);
     PodNetwork {
+        bridge: bridge::compile(context, &pod_cidrs),
         link: pod_link(context, tunnel.as_ref(), &pod_cidrs),
         vxlan: tunnel.filter(|_| needs_tunnel),
         peers,
@@ -79,7 +79,7 @@ fn pod_link(context: &NodeContext, tunnel: Option<&Vxlan>, pod_cidrs: &[Prefix])
         PodLinkMtu::Path => path_mtu,
         PodLinkMtu::Bytes(bytes) => bytes.max(path_mtu),
     };
-    PodLink { mode: NetworkMode::Routed, mtu, path_mtu, local: pod_cidrs.to_vec() }
+    PodLink { mode: context.pod_links, mtu, path_mtu, local: pod_cidrs.to_vec() }
 }
 
 /// The link-layer address of a node's tunnel link, which every node works out for itself and for its peers.

@@ -5,7 +5,9 @@ use model::{Change, Snapshot};
 use plan::{Finding, Frontend, NodePlan, Outcome};
 use serde_json::json;
 use testkit::{mk_namespace, mk_network_policy, mk_node, mk_pod, node_context};
-use types::{Attachment, LinkName, Mac, NodeName, PodName, PortMapping, Protocol};
+use types::{
+    Attachment, LinkName, Mac, NetworkMode, NodeName, PodLink, PodName, PortMapping, Prefix, Protocol,
+};
 
 fn attachment(container: &str, pod: &str, address: &str) -> Attachment {
     Attachment {
@@ -147,4 +149,42 @@ fn of_two_that_want_a_port_the_second_is_a_finding() {
     let conflict: Vec<_> = findings.iter().filter(|finding| finding.reason == "HostPortConflict").collect();
     assert_eq!(conflict.len(), 1, "{findings:?}");
     assert_eq!(conflict[0].message, "host port 8080/TCP of Node node-a already belongs to Pod shop/one");
+}
+
+#[test]
+fn the_bridge_has_the_pods_that_are_on_it_whatever_the_node_is_told_now() {
+    let bridged = |container: &str, address: &str| {
+        let link = Some(PodLink { mode: NetworkMode::Bridge, ..PodLink::default() });
+        let host_link = LinkName(format!("sl{container}"));
+        Attachment { link, host_link, ..attachment(container, container, address) }
+    };
+    let bridge = |mode: NetworkMode, attachments: &[Attachment]| {
+        let node = NodeName::from("node-a");
+        let vxlan = sealane_compile::TunnelMode::Vxlan;
+        let mut context = node_context(&node, "172.31.0.11".parse().unwrap(), vxlan);
+        context.pod_links = mode;
+        let keyed =
+            attachments.iter().map(|one| ((one.container_id.clone(), one.ifname.clone()), one.clone()));
+        context.attachments = keyed.collect();
+        let podnet = sealane_compile::node_plan(&cluster(), &context).0.podnet;
+        assert_eq!(podnet.link.mode, mode);
+        podnet.bridge
+    };
+    let routes = |texts: &[&str]| texts.iter().map(|text| text.parse::<Prefix>().unwrap()).collect();
+    let routed = attachment("old", "old", "10.244.1.4");
+    assert_eq!(bridge(NetworkMode::Routed, std::slice::from_ref(&routed)), None);
+    let empty = bridge(NetworkMode::Bridge, std::slice::from_ref(&routed)).unwrap();
+    assert!(empty.ports.is_empty());
+    assert_eq!(empty.routes, routes(&["10.244.1.0/24"]));
+    // One is from a range that the Node had before, one's link is another plugin's.
+    let mut foreign = bridged("foreign", "10.244.1.7");
+    foreign.origin = types::LinkOrigin::Previous;
+    let all = [routed, bridged("new", "10.244.1.5"), bridged("stray", "10.9.0.5"), foreign];
+    let both = bridge(NetworkMode::Bridge, &all).unwrap();
+    let names: Vec<&str> = both.ports.keys().map(|name| name.0.as_str()).collect();
+    assert_eq!(names, ["slnew", "slstray"]);
+    assert_eq!(both.routes, routes(&["10.244.1.0/24", "10.9.0.5/32"]));
+    let back = bridge(NetworkMode::Routed, &all).unwrap();
+    assert_eq!(back.ports, both.ports);
+    assert_eq!(back.routes, routes(&["10.244.1.5/32", "10.9.0.5/32"]));
 }

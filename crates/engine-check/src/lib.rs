@@ -2,6 +2,7 @@
 //!
 //! Nothing is read here; whoever looks at a node fills in [`Seen`].
 
+mod bridge;
 mod firewall;
 mod kernel;
 mod paths;
@@ -22,6 +23,7 @@ pub fn check(seen: &Seen, expected: &Expected) -> Vec<CheckResult> {
     results.push(kernel::conntrack(seen));
     results.extend(firewall::check(seen));
     results.extend(ranges::check(seen, expected));
+    results.extend(bridge::check(seen));
     results.extend(paths::check(seen, expected));
     results.extend(plugin::check(seen));
     results

@@ -75,6 +75,30 @@ fn one(check: &'static str, object: &str) -> Vec<(Verdict, &'static str, String)
     vec![(Verdict::Broken, check, object.to_owned())]
 }
 
+fn on_bridge(seen: &mut Seen) {
+    let Ok(Some(network)) = &mut seen.network else { return };
+    network.link.mode = types::NetworkMode::Bridge;
+    let mut bridge = mk_link("sealane-br", "192.0.2.1/32", 65_535);
+    bridge.addresses.clear();
+    seen.links.push(bridge);
+    let destination = network.pod_cidrs[0];
+    seen.routes.push(Route { destination, link: "sealane-br".to_owned(), is_ours: true });
+}
+
+#[test]
+fn a_bridge_that_is_wanted_is_missed() {
+    assert_eq!(broken(|seen, _| on_bridge(seen)), []);
+    let spoiled = |spoil: fn(&mut Seen)| {
+        broken(|seen, _| {
+            on_bridge(seen);
+            spoil(seen);
+        })
+    };
+    assert_eq!(spoiled(|seen| drop(seen.links.pop())), one("bridge", "sealane-br"));
+    assert_eq!(spoiled(|seen| seen.links.last_mut().unwrap().is_up = false), one("bridge", "sealane-br"));
+    assert_eq!(spoiled(|seen| drop(seen.routes.pop())), one("bridge", "sealane-br"));
+}
+
 #[test]
 fn a_healthy_node_is_all_good() {
     assert_eq!(broken(|_, _| {}), []);

@@ -7,7 +7,7 @@ use plan::{
     Backend, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope,
     NodePlan, Outcome, SourceAddress, Via,
 };
-use types::{IpFamily, NamespacedName, NodeName, ObjectRef, Port, Protocol};
+use types::{IpFamily, NamespacedName, NetworkMode, NodeName, ObjectRef, POD_BRIDGE, Port, Protocol};
 
 use crate::cluster::{Cluster, Source};
 use crate::entry;
@@ -408,8 +408,14 @@ fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
     let Some(here) = &source.node else {
         return Some(Hop::pass(Stage::Route, format!("to Node {there}")));
     };
+    let bridge_here = source.pod.is_some().then(|| bridge(cluster, here)).flatten();
+    let bridge_there = cluster.pod_at(address).and_then(|(_, node)| bridge(cluster, node));
     if *here == there {
-        return Some(Hop::pass(Stage::Route, format!("on Node {here} itself")));
+        let through = bridge_here
+            .or(bridge_there)
+            .map(|link| format!(", through its bridge {link}"))
+            .unwrap_or_default();
+        return Some(Hop::pass(Stage::Route, format!("on Node {here} itself{through}")));
     }
     let podnet = &cluster.plans.get(here)?.podnet;
     let peer = podnet.peers.get(&there);
@@ -420,10 +426,22 @@ fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
         None if cluster.node_at(address).is_some() => format!("by the network of the nodes to {address}"),
         None => return Some(Hop::stop(Stage::Route, format!("Node {here} has no route to Node {there}"))),
     };
+    let ways = [
+        bridge_here.map(|link| format!("through bridge {link}")),
+        Some(how),
+        bridge_there.map(|link| format!("there through bridge {link}")),
+    ];
+    let how = ways.into_iter().flatten().collect::<Vec<_>>().join(", ");
     Some(
         Hop::pass(Stage::Route, format!("from Node {here} to Node {there}, {how}"))
             .because(Some(ObjectRef::cluster("Node", there.as_str())), "spec.podCIDR"),
     )
+}
+
+/// The bridge that a node's Pods are joined by, as far as its agent makes them now.
+fn bridge(cluster: &Cluster, node: &NodeName) -> Option<&'static str> {
+    let mode = cluster.plans.get(node)?.podnet.link.mode;
+    (mode == NetworkMode::Bridge).then_some(POD_BRIDGE)
 }
 
 /// What probing has shown to be wrong with the way to an address, or with the way back.

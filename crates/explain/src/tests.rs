@@ -9,7 +9,7 @@ use plan::{
     Outcome, Peer, PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable,
     ServiceTable, SourceAddress, Via,
 };
-use types::{FailingPath, Mac, NamespacedName, NodeName, Port, Protocol};
+use types::{FailingPath, Mac, NamespacedName, NetworkMode, NodeName, Port, Protocol};
 
 use super::*;
 
@@ -131,6 +131,26 @@ fn a_name_leads_through_its_service_to_a_pod_on_another_node() {
     assert!(text.contains("web-sick (not ready)"), "{text}");
     assert!(text.contains("from Node node-a to Node node-b, through VXLAN to 172.31.0.12"), "{text}");
     assert!(text.contains("reaches 10.244.1.2:8080 (Pod shop/web-1 on node-b)"), "{text}");
+}
+
+#[test]
+fn the_bridges_on_the_way_are_named() {
+    let mut cluster = cluster(&forwarding());
+    let mut told = |node: &str, mode, to: &str| {
+        cluster.plans.get_mut(&NodeName::from(node)).unwrap().podnet.link.mode = mode;
+        ask(&cluster, "client", to).to_string()
+    };
+    let text = told("node-b", NetworkMode::Bridge, "web:80");
+    assert!(text.contains("node-b, through VXLAN to 172.31.0.12, there through bridge sealane-br"), "{text}");
+    let text = told("node-a", NetworkMode::Bridge, "web:80");
+    assert!(
+        text.contains("to Node node-b, through bridge sealane-br, through VXLAN to 172.31.0.12"),
+        "{text}"
+    );
+    let text = told("node-a", NetworkMode::Bridge, "10.244.0.2:80");
+    assert!(text.contains("on Node node-a itself, through its bridge sealane-br"), "{text}");
+    let text = told("node-a", NetworkMode::Routed, "10.244.0.2:80");
+    assert!(text.contains("on Node node-a itself\n"), "{text}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub use dns::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
 pub use finding::{Finding, Severity};
 pub use gateway::{Certificate, GatewayPlan, HostMatch, HttpAction, HttpRoute, PathMatch, VirtualHost};
 pub use lb::LbPlan;
-pub use podnet::{LocalAddress, Masquerade, Peer, PeerPath, PodNetwork, Via, Vxlan};
+pub use podnet::{BridgePort, LocalAddress, Masquerade, Peer, PeerPath, PodBridge, PodNetwork, Via, Vxlan};
 pub use policy::{
     IpBlock, Isolation, PeerSet, Peers, PodPolicy, PolicyPorts, PolicyRule, PolicyTable, PortRange,
 };

@@ -16,6 +16,8 @@ pub struct PodNetwork {
     pub pod_cidrs: Vec<Prefix>,
     /// How links of Pods that are yet to come are made; those of running Pods stay as they are.
     pub link: PodLink,
+    /// The bridge that Pods are ports of, when they are or will be.
+    pub bridge: Option<PodBridge>,
     /// The tunnel link, when any peer needs it.
     pub vxlan: Option<Vxlan>,
     /// The other nodes.
@@ -26,6 +28,33 @@ pub struct PodNetwork {
     pub local_pods: BTreeMap<IpAddr, PodName>,
     /// Source translation for traffic that leaves the cluster.
     pub masquerade: Masquerade,
+}
+
+/// The bridge that Pods of a node are ports of.
+///
+/// A frame of a Pod is for the bridge itself and for nobody else on it: what it carries is routed, so that rules hold
+/// between neighbours whatever the kernel does with bridged packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodBridge {
+    /// Link name.
+    pub link: LinkName,
+    /// Link-layer address, which Pods have written down.
+    pub mac: Mac,
+    /// Destinations that are on it.
+    pub routes: BTreeSet<Prefix>,
+    /// The Pods' ends, by the name of the node's end of the link.
+    pub ports: BTreeMap<LinkName, BridgePort>,
+}
+
+/// A Pod on the bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BridgePort {
+    /// Link-layer address of the Pod's end.
+    pub mac: Mac,
+    /// Addresses that the Pod may use.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// The one VXLAN link of a node.

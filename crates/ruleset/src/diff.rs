@@ -83,9 +83,9 @@ fn is_entry(set: &str) -> bool {
 /// What turns `actual` into `desired`; empty when they are equal.
 #[must_use]
 pub fn diff(actual: &Ruleset, desired: &Ruleset) -> Transaction {
-    let empty = Ruleset::default();
-    if *desired == empty {
-        let steps = if *actual == empty { Vec::new() } else { vec![Step::DropTable] };
+    let empty = Ruleset::absent(desired.family);
+    if desired.is_absent() {
+        let steps = if actual.is_absent() { Vec::new() } else { vec![Step::DropTable] };
         return Transaction { steps };
     }
     let mut steps = Vec::new();
@@ -95,7 +95,7 @@ pub fn diff(actual: &Ruleset, desired: &Ruleset) -> Transaction {
         steps.push(Step::DropTable);
         &empty
     };
-    if *actual == empty {
+    if actual.is_absent() {
         steps.push(Step::AddTable);
     }
     add_structure(&mut steps, actual, desired);
@@ -250,7 +250,7 @@ fn apply_step(step: &Step, rules: &mut Ruleset) {
         rules.sets.get_mut(name).into_iter().for_each(change);
     };
     match step {
-        Step::DropTable => *rules = Ruleset::default(),
+        Step::DropTable => *rules = Ruleset::absent(rules.family),
         Step::AddTable => {}
         Step::AddSet(name, set) => {
             rules.sets.entry(name.clone()).or_insert_with(|| set.clone());

@@ -2,11 +2,12 @@
 
 use std::sync::LazyLock;
 
+use crate::frames;
 use crate::parse::parse;
 use crate::value::{Chain, Data, Element, Field, Key, Rule, Ruleset, Scratch, Statement, Value, Verdict};
 use types::IpFamily;
 
-/// Our table's name; its family is `inet`.
+/// The name of our tables.
 pub const TABLE: &str = "sealane";
 
 /// What the scratch register says after a lookup; the same numbers stand in `fixed.nft`.
@@ -76,7 +77,7 @@ pub fn fixed_rules() -> Ruleset {
 pub fn known_rules(chain: &str) -> Vec<Rule> {
     let fixed = FIXED.chains.get(chain).map(|chain| chain.rules.clone());
     let seconds = chain.strip_prefix("remember-").and_then(|text| text.parse().ok());
-    fixed.or_else(|| seconds.map(remember_rules)).unwrap_or_default()
+    fixed.or_else(|| frames::known_rules(chain)).or_else(|| seconds.map(remember_rules)).unwrap_or_default()
 }
 
 /// How many slots are drawn from for this many backends: a size that has a chain.
@@ -162,7 +163,7 @@ fn remember_rules(seconds: u32) -> Vec<Rule> {
 }
 
 /// The text with what `fixed.nft` says about IPv6 twins carried out.
-fn with_twins(text: &str) -> String {
+pub(crate) fn with_twins(text: &str) -> String {
     let mut out = String::new();
     let mut block: Option<String> = None;
     for line in text.lines() {

@@ -1,10 +1,11 @@
 //! The node plan as an nftables ruleset value: render, diff, print, parse, trace.
 //!
 //! Nothing here talks to the kernel; `apply-nft` carries a [`Transaction`] there and reads a [`Ruleset`] back.
-//! The rules are fixed and stand in `fixed.nft`; the cluster's state moves only in set and map elements.
+//! The rules are fixed and stand in `fixed.nft` (packets) and `frames.nft` (frames of Pods on a bridge); the cluster's state moves only in set and map elements.
 
 mod diff;
 mod fixed;
+mod frames;
 mod parse;
 mod podnet;
 mod policy;
@@ -17,11 +18,12 @@ mod value;
 
 pub use diff::{Replacement, Step, Transaction, apply, apply_in_place, diff};
 pub use fixed::{TABLE, fixed_rules, known_rules};
+pub use frames::{fixed_frame_rules, render_frames};
 pub use parse::{ParseError, parse};
 pub use render::render;
 pub use services::{RemovedBackend, is_client_current, removed_backends, shrinks_a_pool};
 pub use trace::{ConntrackState, Fate, Hop, Origin, Packet, Trace, trace};
 pub use value::{
-    Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, Membership, Reject, Rule,
-    Ruleset, Scratch, Set, SetKind, Statement, Value, Verdict,
+    Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, LinkBytes, Membership,
+    Reject, Rule, Ruleset, Scratch, Set, SetKind, Statement, TableFamily, Value, Verdict,
 };

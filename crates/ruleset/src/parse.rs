@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use types::{IpFamily, Prefix};
+use types::{IpFamily, LinkName, Prefix};
 
 use crate::value::{
-    Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, Membership, Reject, Rule,
-    Ruleset, Scratch, Set, SetKind, Statement, Value, Verdict,
+    Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, LinkBytes, Membership,
+    Reject, Rule, Ruleset, Scratch, Set, SetKind, Statement, TableFamily, Value, Verdict,
 };
 
 /// Why a text is not a ruleset.
@@ -38,9 +38,15 @@ pub fn parse(text: &str) -> Parsed<Ruleset> {
         .filter(|line| !line.tokens.is_empty())
         .collect();
     let mut lines = lines.into_iter();
-    let mut rules = Ruleset::default();
     let mut header = next_line(&mut lines)?;
-    header.expect_all(&["table", "inet", crate::fixed::TABLE, "{"])?;
+    header.expect_all(&["table"])?;
+    let family = match header.take("inet or bridge")?.as_str() {
+        "inet" => TableFamily::Inet,
+        "bridge" => TableFamily::Bridge,
+        found => return Err(header.error("inet or bridge", found)),
+    };
+    header.expect_all(&[crate::fixed::TABLE, "{"])?;
+    let mut rules = Ruleset::absent(family);
     loop {
         let mut line = next_line(&mut lines)?;
         let word = line.take("set, map, chain or }")?;
@@ -182,6 +188,8 @@ fn parse_types(line: &mut Line) -> Parsed<Vec<FieldType>> {
             "inet_proto" => FieldType::Protocol,
             "inet_service" => FieldType::Port,
             "classid" => FieldType::Number,
+            "ifname" => FieldType::Link,
+            "ether_addr" => FieldType::Mac,
             _ => return Err(line.error("a type", &word)),
         });
         if !line.eat(".") {
@@ -227,7 +235,7 @@ fn parse_values(line: &mut Line, types: &[FieldType]) -> Parsed<Vec<(Value, Valu
         if index > 0 {
             line.expect_all(&["."])?;
         }
-        let token = line.take("a value")?;
+        let token = line.take_any("a value")?;
         values
             .push(value_range(&token, *kind).ok_or_else(|| line.error("a value of the set's type", &token))?);
     }
@@ -238,6 +246,10 @@ fn value_range(text: &str, kind: FieldType) -> Option<(Value, Value)> {
     if let (FieldType::Address(_), true) = (kind, text.contains('/')) {
         let prefix: Prefix = text.parse().ok()?;
         return Some((Value::Address(prefix.first()), Value::Address(prefix.last())));
+    }
+    if let Some(name) = text.strip_prefix('"') {
+        let name = Value::Link(LinkBytes::new(&LinkName::from(name)));
+        return (kind == FieldType::Link).then_some((name, name));
     }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Some((value(first, kind)?, value(last, kind)?))
@@ -251,6 +263,9 @@ fn value(text: &str, kind: FieldType) -> Option<Value> {
         FieldType::Protocol => Value::Protocol(protocol(text)?),
         FieldType::Port => Value::Port(text.parse().ok()?),
         FieldType::Number => Value::Number(number(text)?),
+        FieldType::Mac => Value::Mac(text.to_owned().try_into().ok()?),
+        // Only between quotes.
+        FieldType::Link => return None,
     })
 }
 
@@ -330,7 +345,12 @@ fn parse_rule(line: &mut Line) -> Parsed<Rule> {
 
 fn parse_statement(line: &mut Line) -> Parsed<Statement> {
     match line.peek() {
-        "ip" | "ip6" | "meta" | "th" => parse_match(line),
+        "ip" | "ip6" | "meta" | "th" | "ether" => parse_match(line),
+        "iifname" => parse_input_link(line),
+        "fib" => {
+            line.expect_all(&["fib", "saddr", ".", "iif", "oif", "missing"])?;
+            Ok(Statement::ForgedSource)
+        }
         "ct" => parse_conntrack(line),
         _ => {
             let word = line.take("a statement")?;
@@ -344,14 +364,6 @@ fn parse_action(line: &mut Line, word: &str) -> Parsed<Statement> {
         "icmpv6" => {
             line.expect_all(&["type", "133-137"])?;
             Statement::NeighbourDiscovery
-        }
-        "iifname" => {
-            let link = line.take_any("a link's name")?;
-            if link != "\"sl*" {
-                return Err(line.error("the links of Pods", &link));
-            }
-            line.expect_all(&["fib", "saddr", ".", "iif", "oif", "missing"])?;
-            Statement::ForgedSource
         }
         "dnat" => {
             let family = parse_family(line)?;
@@ -389,6 +401,19 @@ fn parse_action(line: &mut Line, word: &str) -> Parsed<Statement> {
         "foreign" => Statement::Foreign,
         _ => Statement::Verdict(parse_verdict(line, word)?),
     })
+}
+
+/// The links of Pods, or a match whose key begins with the link.
+fn parse_input_link(line: &mut Line) -> Parsed<Statement> {
+    let is_match = line.tokens.get(line.next + 1).is_some_and(|next| next == ".");
+    if is_match {
+        return parse_match(line);
+    }
+    line.expect_all(&["iifname"])?;
+    match line.take_any("a link's name")?.as_str() {
+        "\"sl*" => Ok(Statement::FromPodLink),
+        link => Err(line.error("the links of Pods", link)),
+    }
 }
 
 fn parse_verdict(line: &mut Line, word: &str) -> Parsed<Verdict> {
@@ -466,6 +491,9 @@ fn parse_fields(line: &mut Line) -> Parsed<Vec<Field>> {
 
 fn parse_field(line: &mut Line) -> Parsed<Field> {
     let first = line.take("a field")?;
+    if first == "iifname" {
+        return Ok(Field::InputLink);
+    }
     let second = line.take("a field")?;
     Ok(match (first.as_str(), second.as_str()) {
         ("ip", "saddr") => Field::Source(IpFamily::V4),
@@ -475,6 +503,8 @@ fn parse_field(line: &mut Line) -> Parsed<Field> {
         ("meta", "l4proto") => Field::Protocol,
         ("meta", "priority") => Field::Scratch,
         ("th", "dport") => Field::DestinationPort,
+        ("ether", "saddr") => Field::SourceMac,
+        ("ether", "daddr") => Field::DestinationMac,
         ("ct", "original") if line.eat("proto-dst") => Field::OriginalPort,
         ("ct", "original") => {
             let family = parse_family(line)?;

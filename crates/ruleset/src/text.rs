@@ -8,7 +8,7 @@ use types::{IpFamily, Prefix};
 use crate::fixed::TABLE;
 use crate::value::{
     Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, Membership, Reject, Rule,
-    Ruleset, Scratch, Set, SetKind, Statement, Value, Verdict,
+    Ruleset, Scratch, Set, SetKind, Statement, TableFamily, Value, Verdict,
 };
 
 /// Most elements a dynamic map may hold.
@@ -16,7 +16,7 @@ pub(crate) const DYNAMIC_SIZE: u32 = 262_144;
 
 impl fmt::Display for Ruleset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "table inet {TABLE} {{")?;
+        writeln!(f, "table {} {TABLE} {{", self.family)?;
         for (name, set) in &self.sets {
             write_set(f, name, set)?;
         }
@@ -24,6 +24,15 @@ impl fmt::Display for Ruleset {
             write_chain(f, name, chain)?;
         }
         writeln!(f, "}}")
+    }
+}
+
+impl fmt::Display for TableFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inet => "inet",
+            Self::Bridge => "bridge",
+        })
     }
 }
 
@@ -130,6 +139,8 @@ impl fmt::Display for Value {
             Self::Port(port) => port.fmt(f),
             Self::Number(0) => f.write_str("none"),
             Self::Number(number) => write!(f, "{:x}:{:x}", number >> 16, number & 0xffff),
+            Self::Link(name) => write!(f, "\"{}\"", name.name()),
+            Self::Mac(mac) => mac.fmt(f),
         }
     }
 }
@@ -152,6 +163,8 @@ impl fmt::Display for FieldType {
             Self::Protocol => "inet_proto",
             Self::Port => "inet_service",
             Self::Number => "classid",
+            Self::Link => "ifname",
+            Self::Mac => "ether_addr",
         })
     }
 }
@@ -174,6 +187,9 @@ impl fmt::Display for Field {
             Self::Scratch => f.write_str("meta priority"),
             Self::OriginalDestination(family) => write!(f, "ct original {} daddr", family_word(*family)),
             Self::OriginalPort => f.write_str("ct original proto-dst"),
+            Self::InputLink => f.write_str("iifname"),
+            Self::SourceMac => f.write_str("ether saddr"),
+            Self::DestinationMac => f.write_str("ether daddr"),
         }
     }
 }
@@ -223,7 +239,8 @@ impl fmt::Display for Statement {
             Self::Conntrack(Conntrack::Invalid) => f.write_str("ct state invalid"),
             Self::Conntrack(Conntrack::Translated) => f.write_str("ct status dnat"),
             Self::NeighbourDiscovery => f.write_str("icmpv6 type 133-137"),
-            Self::ForgedSource => f.write_str("iifname \"sl*\" fib saddr . iif oif missing"),
+            Self::FromPodLink => f.write_str("iifname \"sl*\""),
+            Self::ForgedSource => f.write_str("fib saddr . iif oif missing"),
             Self::Scratch(source) => write!(f, "meta priority set {source}"),
             Self::Dispatch { key, map } => write!(f, "{} vmap @{map}", Joined(key)),
             Self::Dnat { family, key, map } => {

@@ -216,7 +216,8 @@ impl Walk<'_> {
             Statement::Conntrack(Conntrack::Known) => matches(self.state == ConntrackState::Known),
             Statement::Conntrack(Conntrack::Invalid) => matches(self.state == ConntrackState::Invalid),
             Statement::Conntrack(Conntrack::Translated) => matches(self.translated),
-            // The packets that are traced are those of honest senders.
+            // The packets that are traced are those of honest senders, and of no link in particular.
+            Statement::FromPodLink => matches(self.packet.origin == Origin::Link),
             Statement::ForgedSource => Flow::NoMatch,
             Statement::NeighbourDiscovery => {
                 matches(self.packet.protocol == 58 && (133..=137).contains(&self.destination.port()))
@@ -301,6 +302,8 @@ impl Walk<'_> {
                 Field::DestinationPort => Some(Value::Port(self.destination.port())),
                 Field::OriginalPort => Some(Value::Port(self.packet.destination.port())),
                 Field::Scratch => Some(Value::Number(self.scratch)),
+                // Frames are not traced.
+                Field::InputLink | Field::SourceMac | Field::DestinationMac => None,
             })
             .collect()
     }

@@ -5,15 +5,41 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use types::IpFamily;
+use types::{IpFamily, LinkName, Mac};
 
-/// The whole of our table. The default value is a table that does not exist.
+/// The whole of a table of ours. The default value is a table that does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
+    /// What passes through it.
+    pub family: TableFamily,
     /// Sets and maps, by name.
     pub sets: BTreeMap<String, Set>,
     /// Chains, by name.
     pub chains: BTreeMap<String, Chain>,
+}
+
+impl Ruleset {
+    /// A table that does not exist.
+    #[must_use]
+    pub fn absent(family: TableFamily) -> Self {
+        Self { family, ..Self::default() }
+    }
+
+    /// Whether the table does not exist.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.sets.is_empty() && self.chains.is_empty()
+    }
+}
+
+/// What passes through a table; of each of these we have one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableFamily {
+    /// Packets of IPv4 and IPv6.
+    #[default]
+    Inet,
+    /// Frames on bridges.
+    Bridge,
 }
 
 /// A chain and its rules.
@@ -87,7 +113,9 @@ pub enum Statement {
     Conntrack(Conntrack),
     /// `icmpv6 type 133-137`: router and neighbour discovery and redirect (RFC 4861 §4).
     NeighbourDiscovery,
-    /// `iifname "sl*" fib saddr . iif oif missing`: comes from a Pod's link, and its source is not that Pod.
+    /// `iifname "sl*"`: comes from a Pod's link.
+    FromPodLink,
+    /// `fib saddr . iif oif missing`: what goes to its source would not leave by the link it comes from.
     ForgedSource,
     /// `meta priority set …`: writes the scratch register.
     Scratch(Scratch),
@@ -212,6 +240,12 @@ pub enum Field {
     OriginalDestination(IpFamily),
     /// `ct original proto-dst`: the port the client aimed at.
     OriginalPort,
+    /// `iifname`: the link it comes in by.
+    InputLink,
+    /// `ether saddr`: where the frame comes from.
+    SourceMac,
+    /// `ether daddr`: where the frame goes.
+    DestinationMac,
 }
 
 impl Field {
@@ -225,6 +259,8 @@ impl Field {
             Self::Protocol => FieldType::Protocol,
             Self::DestinationPort | Self::OriginalPort => FieldType::Port,
             Self::Scratch => FieldType::Number,
+            Self::InputLink => FieldType::Link,
+            Self::SourceMac | Self::DestinationMac => FieldType::Mac,
         }
     }
 }
@@ -266,6 +302,10 @@ pub enum FieldType {
     Port,
     /// `classid`: the type of `meta priority`.
     Number,
+    /// `ifname`.
+    Link,
+    /// `ether_addr`.
+    Mac,
 }
 
 /// One value of a key or of data.
@@ -279,6 +319,32 @@ pub enum Value {
     Port(u16),
     /// A number in the scratch register.
     Number(u32),
+    /// Name of a link.
+    Link(LinkBytes),
+    /// A link-layer address.
+    Mac(Mac),
+}
+
+/// A link's name as the kernel compares it: `IFNAMSIZ` bytes, the rest zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkBytes(pub [u8; 16]);
+
+impl LinkBytes {
+    /// Of a name; what no link's name can hold is cut off.
+    #[must_use]
+    pub fn new(name: &LinkName) -> Self {
+        let mut bytes = [0; 16];
+        // The last byte stays zero.
+        bytes.iter_mut().take(15).zip(name.0.bytes()).for_each(|(to, from)| *to = from);
+        Self(bytes)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(self) -> LinkName {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        LinkName(String::from_utf8_lossy(&self.0[..end]).into_owned())
+    }
 }
 
 /// Key of an element.

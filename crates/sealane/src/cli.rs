@@ -352,12 +352,34 @@ pub(crate) enum Tunnel {
     Auto,
 }
 
+/// How Pods are joined to their node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PodLinks {
+    /// By a route for each.
+    #[default]
+    Routed,
+    /// By one bridge, with a route for all.
+    Bridge,
+}
+
+impl From<PodLinks> for types::NetworkMode {
+    fn from(links: PodLinks) -> Self {
+        match links {
+            PodLinks::Routed => Self::Routed,
+            PodLinks::Bridge => Self::Bridge,
+        }
+    }
+}
+
 /// How Pods are joined to their node, and what leaves it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PodNetworkFlags {
     /// How Pods of other nodes are reached.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) tunnel: Tunnel,
+    /// How Pods are joined to their node; those that run stay as they are.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) pod_links: PodLinks,
     /// MTU of the links between Pods and their node: bytes, or `path` for no more than gets to other nodes.
     ///
     /// Routes that leave the node have the path's MTU, however large the links are.
@@ -375,12 +397,14 @@ impl PodNetworkFlags {
     /// As it is without being told.
     pub(crate) fn usual(tunnel: Tunnel) -> Self {
         let pod_link_mtu = PodLinkMtu::default();
-        Self { tunnel, pod_link_mtu, non_masquerade_cidr: Vec::new(), no_masquerade: false }
+        let pod_links = PodLinks::default();
+        Self { tunnel, pod_links, pod_link_mtu, non_masquerade_cidr: Vec::new(), no_masquerade: false }
     }
 
     /// The same as typed for an agent.
     pub(crate) fn for_agents(&self) -> Vec<String> {
-        let mut flags = vec![format!("--pod-link-mtu={}", self.pod_link_mtu)];
+        let links = types::NetworkMode::from(self.pod_links);
+        let mut flags = vec![format!("--pod-links={links}"), format!("--pod-link-mtu={}", self.pod_link_mtu)];
         flags.extend(self.non_masquerade_cidr.iter().map(|range| format!("--non-masquerade-cidr={range}")));
         flags.extend(self.no_masquerade.then(|| "--no-masquerade".to_owned()));
         flags

@@ -90,6 +90,7 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
             Tunnel::Direct => TunnelMode::Direct,
             Tunnel::Auto => TunnelMode::Auto,
         },
+        pod_links: args.pod_network.pod_links.into(),
         pod_link_mtu: args.pod_network.pod_link_mtu,
         masquerade: args.pod_network.masquerade(),
         http_port: Port::new(args.http_port),

@@ -94,6 +94,7 @@ impl ClusterFacts {
         Some(NodeContext {
             node: node.name.clone(),
             underlay,
+            pod_links: told.map(|facts| facts.links).unwrap_or_default(),
             pod_link_mtu: PodLinkMtu::default(),
             masquerade: told.map(|facts| facts.masquerade.clone()).unwrap_or_default(),
             tunnel: told.map(|facts| facts.tunnel).unwrap_or_default(),

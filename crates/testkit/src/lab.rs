@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use compile::{
     ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, TunnelMode, Underlay, UnderlayAddress,
 };
-use types::{LinkName, Masquerading, NodeName, Port};
+use types::{LinkName, Masquerading, NetworkMode, NodeName, Port};
 
 /// Manifests of the lab: three nodes in three zones, the API server's Service and the cluster DNS.
 pub const LAB_MANIFESTS: &str = include_str!("lab.yaml");
@@ -36,6 +36,7 @@ pub fn node_context(node: &NodeName, underlay: IpAddr, tunnel: TunnelMode) -> No
             mtu: 1500,
         },
         tunnel,
+        pod_links: NetworkMode::default(),
         pod_link_mtu: PodLinkMtu::default(),
         masquerade: Masquerading::default(),
         cluster_domain: "cluster.local".to_owned(),

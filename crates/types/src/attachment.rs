@@ -5,6 +5,7 @@
 //! `agent.sock` is a unix stream socket on which the agent answers one [`AgentRequest`] per connection,
 //! both sides as one line of JSON. `last-given.json`, `released/`, `lock` and unfinished files (`*.tmp`) are the plugin's alone.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,27 @@ pub enum NetworkMode {
     /// One host route per Pod and no bridge.
     #[default]
     Routed,
+    /// Every Pod is a port of one bridge, and one route per range leads to it.
+    Bridge,
+}
+
+/// Name of the bridge that Pods are ports of.
+pub const POD_BRIDGE: &str = "sealane-br";
+
+/// Link-layer address of that bridge, on every node: bridges of two nodes are never joined, and a Pod that has it written
+/// down needs not ask when the bridge was made anew.
+#[must_use]
+pub fn pod_bridge_mac() -> Mac {
+    Mac::derived(POD_BRIDGE)
+}
+
+impl fmt::Display for NetworkMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Routed => "routed",
+            Self::Bridge => "bridge",
+        })
+    }
 }
 
 /// How the link of a Pod is made, and how large the packets are that its routes let it send.
@@ -97,6 +119,13 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// Whether it is a port of our bridge.
+    #[must_use]
+    pub fn is_bridged(&self) -> bool {
+        self.origin == LinkOrigin::Own
+            && self.link.as_ref().is_some_and(|link| link.mode == NetworkMode::Bridge)
+    }
+
     /// Who has it: the Pod, or where the runtime knows of no Pods, the container, in no Namespace.
     #[must_use]
     pub fn owner(&self) -> PodName {

@@ -13,7 +13,10 @@ mod selector;
 mod verdict;
 
 pub use address::{IpFamily, Mac, Prefix, PrefixError};
-pub use attachment::{AgentAnswer, AgentRequest, Attachment, LinkOrigin, NetworkMode, NodeNetwork, PodLink};
+pub use attachment::{
+    AgentAnswer, AgentRequest, Attachment, LinkOrigin, NetworkMode, NodeNetwork, POD_BRIDGE, PodLink,
+    pod_bridge_mac,
+};
 pub use causes::with_causes;
 pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
 pub use node_facts::{

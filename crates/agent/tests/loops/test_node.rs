@@ -155,6 +155,11 @@ impl TestNode {
         self.settings.cni = Some(CniInstall { config_dir, bin_dir });
     }
 
+    /// How an agent that is started from now on joins Pods.
+    pub(crate) fn join_pods(&mut self, links: types::NetworkMode) {
+        self.settings.pod_links = links;
+    }
+
     /// Starts the agent and waits until its first plan is in force.
     pub(crate) fn start_agent(&mut self) {
         self.agent = Some(Agent::start("node-a", self.settings.clone()));
@@ -311,6 +316,7 @@ fn mk_settings(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
         cni: None,
         underlay_link: "eth0".into(),
         tunnel: TunnelMode::Vxlan,
+        pod_links: types::NetworkMode::default(),
         pod_link_mtu: PodLinkMtu::default(),
         masquerade: types::Masquerading::default(),
         http_port: types::Port::new(80),

@@ -7,9 +7,13 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port as UnderlayPort;
 use apply_nft::Nft;
 use netns::{Netns, run_in};
-use plan::{FrontendAddress, LocalAddress, NodePlan, Outcome, Peer, PeerPath, PodNetwork, Via};
+use plan::{
+    BridgePort, FrontendAddress, LocalAddress, NodePlan, Outcome, Peer, PeerPath, PodBridge, PodNetwork, Via,
+};
 use testkit::{Client, Fate, World};
-use types::{Attachment, LinkName, Mac, NodeName, PodName, Prefix, Protocol};
+use types::{
+    Attachment, LinkName, Mac, NetworkMode, NodeName, POD_BRIDGE, PodName, Prefix, Protocol, pod_bridge_mac,
+};
 
 use crate::judge::{Place, Trial};
 use crate::servers::{Servers, Socket, open};
@@ -30,7 +34,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Makes everything that the trials may touch.
-    pub(crate) fn build(world: &World, trials: &[Trial<'_>]) -> Self {
+    pub(crate) fn build(world: &World, trials: &[Trial<'_>], links: NetworkMode) -> Self {
         let outside = Netns::create_unnamed().unwrap();
         let bridge = LinkName::from("underlay");
         let open_outside =
@@ -49,7 +53,7 @@ impl Cluster {
                 gateway: Some(address(OUTSIDE)),
             };
             inside(&outside, |netlink| netlink.join_underlay(&node, &port)).unwrap();
-            pods.extend(furnish(&node, plan));
+            pods.extend(furnish(&node, plan, links));
             nodes.insert(name.clone(), node);
         }
         let outside_addresses = outside_addresses(world, trials);
@@ -114,27 +118,47 @@ fn address(text: &str) -> IpAddr {
 }
 
 /// Puts a node's plan into the kernel and attaches its Pods.
-fn furnish(node: &Netns, plan: &NodePlan) -> BTreeMap<PodName, Netns> {
+fn furnish(node: &Netns, plan: &NodePlan, links: NetworkMode) -> BTreeMap<PodName, Netns> {
     let mut addresses: BTreeMap<PodName, Vec<IpAddr>> = BTreeMap::new();
     for (held, pod) in &plan.podnet.local_pods {
         addresses.entry(pod.clone()).or_default().push(*held);
     }
+    let attachments: Vec<Attachment> =
+        addresses.iter().enumerate().map(|(index, (pod, held))| attachment(index, pod, held)).collect();
+    let mut plan = plan.clone();
+    plan.podnet.link.mode = links;
+    plan.podnet.bridge = (links == NetworkMode::Bridge).then(|| bridge(&plan.podnet, &attachments));
     let pods: BTreeMap<PodName, Netns> =
         addresses.keys().map(|pod| (pod.clone(), Netns::create_unnamed().unwrap())).collect();
     run_in(node, || {
         let mut netlink = Netlink::open().unwrap();
         assert_eq!(netlink.converge(&plan.podnet).failures, [], "links of {}", plan.node);
-        for (index, (pod, addresses)) in addresses.iter().enumerate() {
-            netlink.attach(&pods[pod], &attachment(index, pod, addresses), &plan.podnet.link).unwrap();
+        for (attachment, netns) in attachments.iter().zip(pods.values()) {
+            netlink.attach(netns, attachment, &plan.podnet.link).unwrap();
         }
         let mut nft = Nft::open().unwrap();
-        let rules = ruleset::render(plan);
-        assert_eq!(nft.converge(&rules).failures, [], "rules of {}", plan.node);
-        let again = netlink.converge(&plan.podnet).and(nft.converge(&rules));
+        let rules = [ruleset::render_frames(&plan), ruleset::render(&plan)];
+        let mut load = || nft.converge(&rules[0]).and(nft.converge(&rules[1]));
+        assert_eq!(load().failures, [], "rules of {}", plan.node);
+        let again = netlink.converge(&plan.podnet).and(load());
         assert_eq!((again.written, again.failures), (0, Vec::new()), "{} a second time", plan.node);
     })
     .unwrap();
     pods
+}
+
+/// The bridge with these Pods on it, as `compile` plans it.
+fn bridge(podnet: &PodNetwork, pods: &[Attachment]) -> PodBridge {
+    let port = |pod: &Attachment| {
+        let addresses = pod.addresses.iter().copied().collect();
+        (pod.host_link.clone(), BridgePort { mac: pod.pod_mac, addresses })
+    };
+    PodBridge {
+        link: POD_BRIDGE.into(),
+        mac: pod_bridge_mac(),
+        routes: podnet.pod_cidrs.iter().copied().collect(),
+        ports: pods.iter().map(port).collect(),
+    }
 }
 
 fn attachment(index: usize, pod: &PodName, addresses: &[IpAddr]) -> Attachment {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use netns::world;
 use testkit::{Probe, Scenario, World};
-use types::Protocol;
+use types::{NetworkMode, Protocol};
 
 use crate::judge::Trial;
 
@@ -28,27 +28,52 @@ const SENT: [&str; 4] = ["lb", "podnet", "policy", "services"];
 
 #[test]
 fn services_do_to_packets_what_their_scenarios_say() {
-    world::test(|| send_all("services"));
+    world::test(|| send_all("services", NetworkMode::Routed));
+}
+
+#[test]
+fn on_bridges_services_do_to_packets_what_their_scenarios_say() {
+    world::test(|| send_all("services", NetworkMode::Bridge));
 }
 
 #[test]
 fn policies_do_to_packets_what_their_scenarios_say() {
-    world::test(|| send_all("policy"));
+    world::test(|| send_all("policy", NetworkMode::Routed));
+}
+
+#[test]
+fn on_bridges_policies_do_to_packets_what_their_scenarios_say() {
+    world::test(|| send_all("policy", NetworkMode::Bridge));
 }
 
 #[test]
 fn load_balancers_do_to_packets_what_their_scenarios_say() {
-    world::test(|| send_all("lb"));
+    world::test(|| send_all("lb", NetworkMode::Routed));
+}
+
+#[test]
+fn on_bridges_load_balancers_do_to_packets_what_their_scenarios_say() {
+    world::test(|| send_all("lb", NetworkMode::Bridge));
 }
 
 #[test]
 fn the_pod_network_does_to_packets_what_its_scenarios_say() {
-    world::test(|| send_all("podnet"));
+    world::test(|| send_all("podnet", NetworkMode::Routed));
+}
+
+#[test]
+fn on_bridges_the_pod_network_does_to_packets_what_its_scenarios_say() {
+    world::test(|| send_all("podnet", NetworkMode::Bridge));
 }
 
 #[test]
 fn every_mode_carries_every_family() {
-    world::test(matrix::run_all);
+    world::test(|| matrix::run_all(NetworkMode::Routed));
+}
+
+#[test]
+fn on_bridges_every_mode_carries_every_family() {
+    world::test(|| matrix::run_all(NetworkMode::Bridge));
 }
 
 #[test]
@@ -65,7 +90,7 @@ fn no_scenario_with_probes_is_forgotten() {
 }
 
 /// Runs the scenarios of a directory one after the other, and tells at the end which went wrong.
-fn send_all(directory: &str) {
+fn send_all(directory: &str, links: NetworkMode) {
     let (mut sent, mut unsent, mut without, mut wrong) = (0, Vec::new(), 0, Vec::new());
     for (name, scenario) in scenarios(directory) {
         let (probes, others): (Vec<&Probe>, Vec<&Probe>) =
@@ -77,7 +102,7 @@ fn send_all(directory: &str) {
         }
         let world = scenario.world();
         sent += probes.len();
-        wrong.extend(send(&world, &probes).into_iter().map(|why| format!("{name}: {why}")));
+        wrong.extend(send(&world, &probes, links).into_iter().map(|why| format!("{name}: {why}")));
     }
     println!(
         "sealane-note: scenarios/{directory}: {sent} probes sent as packets, {without} scenarios have none"
@@ -89,14 +114,14 @@ fn send_all(directory: &str) {
 }
 
 /// Sends the probes of one scenario, and returns what went otherwise than stated.
-fn send(world: &World, probes: &[&Probe]) -> Vec<String> {
+fn send(world: &World, probes: &[&Probe], links: NetworkMode) -> Vec<String> {
     let trials: Result<Vec<Trial<'_>>, String> =
         probes.iter().map(|probe| Trial::new(world, probe)).collect();
     let trials = match trials {
         Ok(trials) => trials,
         Err(why) => return vec![why],
     };
-    let cluster = cluster::Cluster::build(world, &trials);
+    let cluster = cluster::Cluster::build(world, &trials, links);
     Trial::run_all(&trials, &cluster)
 }
 

@@ -1,4 +1,4 @@
-//! Every way between nodes with every family: who reaches whom, with which source address.
+//! Every way between nodes with every family and each kind of Pod links: who reaches whom, with which source address.
 //!
 //! Three nodes, planned from API objects as an agent does. The third is on another subnet behind a router, which is also
 //! the outside; direct routes do not lead there, and `auto` takes the tunnel.
@@ -15,7 +15,7 @@ use model::{Change, Snapshot};
 use netns::{Netns, run_in};
 use plan::{NodePlan, Via};
 use serde_json::json;
-use types::{Attachment, IpFamily, LinkName, Mac, NodeName, PodName, Prefix};
+use types::{Attachment, IpFamily, LinkName, Mac, NetworkMode, NodeName, PodLink, PodName, Prefix};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
@@ -26,6 +26,7 @@ const TARGET_PORT: u16 = 8080;
 struct Case {
     tunnel: TunnelMode,
     families: &'static [IpFamily],
+    links: NetworkMode,
 }
 
 /// Addresses of one family.
@@ -87,10 +88,10 @@ impl Numbers {
     }
 }
 
-pub(crate) fn run_all() {
+pub(crate) fn run_all(links: NetworkMode) {
     for tunnel in [TunnelMode::Vxlan, TunnelMode::Direct, TunnelMode::Auto] {
         for families in [&[IpFamily::V4][..], &[IpFamily::V6], &[IpFamily::V4, IpFamily::V6]] {
-            let case = Case { tunnel, families };
+            let case = Case { tunnel, families, links };
             println!("{case:?}");
             run(case);
         }
@@ -103,17 +104,10 @@ fn run(case: Case) {
     let plans: Vec<NodePlan> =
         (0..3).map(|node| node_plan(&snapshot, &context(case, node, &numbers)).0).collect();
     let net = Net::build(&numbers, &plans);
-    for numbers in &numbers {
-        let far = match case.tunnel {
-            TunnelMode::Direct => &[1][..],
-            TunnelMode::Vxlan | TunnelMode::Auto => &[1, 2],
-        };
-        net.check_pods(numbers, far);
-        net.check_service(numbers);
-        net.check_outside(numbers);
-        for node in far {
-            net.check_nodes(numbers, *node, &plans[0]);
-        }
+    net.check(case, &numbers, &plans[0]);
+    if case.links == NetworkMode::Bridge {
+        net.hide_bridged_packets();
+        net.check(case, &numbers, &plans[0]);
     }
     let ways = |node: usize| -> BTreeSet<&str> {
         let way = |via: Via| if matches!(via, Via::Direct { .. }) { "direct" } else { "vxlan" };
@@ -194,6 +188,13 @@ fn context(case: Case, node: usize, numbers: &[Numbers]) -> compile::NodeContext
         pod_cidrs: numbers.iter().map(|numbers| numbers.pod_range).collect(),
         service_cidrs: numbers.iter().map(|numbers| numbers.service_range).collect(),
         dns_addresses: BTreeSet::new(),
+        pod_links: case.links,
+        attachments: [5, 6]
+            .map(|pod| {
+                let attachment = attachment(node, pod, numbers, case.links);
+                ((attachment.container_id.clone(), attachment.ifname.clone()), attachment)
+            })
+            .into(),
         ..testkit::node_context(&NodeName::from(NODES[node]), own(&numbers[0]), case.tunnel)
     }
 }
@@ -215,6 +216,35 @@ fn set(name: &str, value: &str) {
 }
 
 impl Net {
+    /// Everything, in every family.
+    fn check(&self, case: Case, numbers: &[Numbers], plan: &NodePlan) {
+        for numbers in numbers {
+            let far = match case.tunnel {
+                TunnelMode::Direct => &[1][..],
+                TunnelMode::Vxlan | TunnelMode::Auto => &[1, 2],
+            };
+            self.check_pods(numbers, far);
+            self.check_service(numbers);
+            self.check_outside(numbers);
+            for node in far {
+                self.check_nodes(numbers, *node, plan);
+            }
+        }
+    }
+
+    /// Has the kernel not show what bridges pass on to rules for packets, as on a machine without `br_netfilter`.
+    fn hide_bridged_packets(&self) {
+        for node in &self.nodes {
+            run_in(node, || {
+                for tables in ["iptables", "ip6tables"] {
+                    // Where there is no such setting they are hidden anyhow.
+                    let _ = std::fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{tables}"), "0");
+                }
+            })
+            .unwrap();
+        }
+    }
+
     fn build(numbers: &[Numbers], plans: &[NodePlan]) -> Self {
         let outside = Netns::create_unnamed().unwrap();
         let bridge = LinkName::from("underlay");
@@ -267,12 +297,13 @@ impl Net {
             }
             assert_eq!(netlink.converge(&plan.podnet).failures, [], "links of {}", plan.node);
             let mut nft = Nft::open().unwrap();
-            assert_eq!(nft.converge(&ruleset::render(plan)).failures, [], "rules of {}", plan.node);
+            let rules = nft.converge(&ruleset::render_frames(plan)).and(nft.converge(&ruleset::render(plan)));
+            assert_eq!(rules.failures, [], "rules of {}", plan.node);
             for pod in [5, 6] {
                 let netns = Netns::create_unnamed().unwrap();
                 run_in(&netns, netns::bring_up_loopback).unwrap().unwrap();
-                let addresses = numbers.iter().map(|numbers| numbers.pod(index, pod)).collect();
-                netlink.attach(&netns, &attachment(index, pod, addresses), &plan.podnet.link).unwrap();
+                let attachment = attachment(index, pod, numbers, plan.podnet.link.mode);
+                netlink.attach(&netns, &attachment, &plan.podnet.link).unwrap();
                 self.pods.insert((index, pod), netns);
             }
             assert_eq!(netlink.converge(&plan.podnet).written, 0, "{} a second time", plan.node);
@@ -327,7 +358,8 @@ impl Net {
     }
 }
 
-fn attachment(node: usize, pod: u128, addresses: Vec<IpAddr>) -> Attachment {
+fn attachment(node: usize, pod: u128, numbers: &[Numbers], mode: NetworkMode) -> Attachment {
+    let addresses = numbers.iter().map(|numbers| numbers.pod(node, pod)).collect();
     let name = format!("{}-{pod}", NODES[node]);
     Attachment {
         container_id: name.clone(),
@@ -338,7 +370,7 @@ fn attachment(node: usize, pod: u128, addresses: Vec<IpAddr>) -> Attachment {
         host_link: LinkName(format!("slpod{node}{pod}")),
         host_mac: Mac::derived(&format!("{name} host")),
         pod_mac: Mac::derived(&format!("{name} pod")),
-        link: None,
+        link: Some(PodLink { mode, ..PodLink::default() }),
         origin: types::LinkOrigin::Own,
         port_mappings: Vec::new(),
         bandwidth: types::Bandwidth::default(),

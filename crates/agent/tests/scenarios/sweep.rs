@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use netns::world;
 use plan::FrontendAddress;
 use testkit::{Probe, Scenario, World};
+use types::NetworkMode;
 
 use crate::cluster::Cluster;
 use crate::judge::Trial;
@@ -14,20 +15,25 @@ const CROSSROADS: &str = include_str!("crossroads.scn");
 
 #[test]
 fn everybody_tries_everything_through_tunnels() {
-    world::test(|| sweep("vxlan"));
+    world::test(|| sweep("vxlan", NetworkMode::Routed));
 }
 
 #[test]
 fn everybody_tries_everything_over_direct_routes() {
-    world::test(|| sweep("direct"));
+    world::test(|| sweep("direct", NetworkMode::Routed));
 }
 
-fn sweep(tunnel: &str) {
+#[test]
+fn everybody_tries_everything_on_bridges() {
+    world::test(|| sweep("vxlan", NetworkMode::Bridge));
+}
+
+fn sweep(tunnel: &str, links: NetworkMode) {
     let world = Scenario::parse(&format!("{CROSSROADS}\n== lab tunnel={tunnel}\n")).unwrap().world();
     let probes: Vec<Probe> = lines(&world).iter().map(|line| Probe::parse(line).unwrap()).collect();
     let trials: Vec<Trial<'_>> = probes.iter().map(|probe| Trial::unstated(&world, probe).unwrap()).collect();
-    let wrong = Trial::run_all(&trials, &Cluster::build(&world, &trials));
-    println!("sealane-note: {} probes sent as packets, tunnel mode {tunnel}", trials.len());
+    let wrong = Trial::run_all(&trials, &Cluster::build(&world, &trials, links));
+    println!("sealane-note: {} probes sent as packets, tunnel mode {tunnel}, {links} links", trials.len());
     assert!(wrong.is_empty(), "{} of {} probes\n{}", wrong.len(), trials.len(), wrong.join("\n"));
 }
 

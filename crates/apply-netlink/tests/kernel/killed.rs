@@ -15,13 +15,13 @@ use crate::world::{TwoNodes, Way, converge, inside, ip, plan, pod, range, try_co
 const MOST_STEPS: usize = 2000;
 
 /// A connection that lasts.
-struct Connection {
+pub(crate) struct Connection {
     client: TcpStream,
     server: TcpStream,
 }
 
 impl Connection {
-    fn open(client: &Netns, server: &Netns, to: &str) -> Self {
+    pub(crate) fn open(client: &Netns, server: &Netns, to: &str) -> Self {
         let socket = run_in(server, || TcpListener::bind((ip(to), 80)).unwrap()).unwrap();
         let client = run_in(client, || TcpStream::connect((ip(to), 80)).unwrap()).unwrap();
         let server = socket.accept().unwrap().0;
@@ -29,7 +29,7 @@ impl Connection {
         Self { client, server }
     }
 
-    fn carries(&mut self, when: &str) {
+    pub(crate) fn carries(&mut self, when: &str) {
         self.client.write_all(b"ping").unwrap();
         let mut bytes = [0; 4];
         self.server.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{when}: {error}"));
@@ -51,7 +51,12 @@ fn with_more(mut plan: PodNetwork) -> PodNetwork {
 }
 
 /// Goes from one plan to the other, killed at every step; returns how many there were.
-fn kill_everywhere(node: &Netns, from: &PodNetwork, to: &PodNetwork, look: &mut dyn FnMut(&str)) -> usize {
+pub(crate) fn kill_everywhere(
+    node: &Netns,
+    from: &PodNetwork,
+    to: &PodNetwork,
+    look: &mut dyn FnMut(&str),
+) -> usize {
     for at in 1..MOST_STEPS {
         converge(node, from);
         let ending = killed_at(at, || {

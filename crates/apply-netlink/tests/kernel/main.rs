@@ -5,6 +5,7 @@
     reason = "tests look at the kernel's files and wait with a deadline; a failure is a panic here"
 )]
 
+mod bridge;
 mod converge;
 mod killed;
 mod mtu;

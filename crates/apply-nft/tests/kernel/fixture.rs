@@ -10,12 +10,15 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
 use plan::{
-    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan,
-    Isolation, LbPlan, Masquerade, NodePlan, Outcome, PodNetwork, PodPolicy, PolicyTable, Report,
-    ServiceTable, SourceAddress,
+    Backend, BridgePort, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope,
+    GatewayPlan, Isolation, LbPlan, Masquerade, NodePlan, Outcome, PodBridge, PodNetwork, PodPolicy,
+    PolicyTable, Report, ServiceTable, SourceAddress,
 };
 use sealane_apply_nft::Nft;
-use types::{Attachment, IpFamily, Mac, NamespacedName, PodLink, Prefix, Protocol};
+use types::{
+    Attachment, IpFamily, Mac, NamespacedName, NetworkMode, POD_BRIDGE, PodLink, Prefix, Protocol,
+    pod_bridge_mac,
+};
 
 /// How long a client waits: all is on one machine, and what is dropped must be told from what is slow.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -71,10 +74,26 @@ pub(crate) struct Lab {
     outside: Netns,
     node: Netns,
     pods: Vec<Netns>,
+    bridge: Option<PodBridge>,
+}
+
+/// How Pods are joined to the node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Links {
+    Routed,
+    /// As ports of the bridge, whose packets the kernel shows to nftables a first time, or not.
+    Bridge {
+        is_filtered: bool,
+    },
 }
 
 impl Lab {
+    /// With routed links.
     pub(crate) fn new(family: IpFamily) -> Self {
+        Self::with(family, Links::Routed)
+    }
+
+    pub(crate) fn with(family: IpFamily, links: Links) -> Self {
         let at = Addresses::of(family);
         let outside = Netns::current().unwrap();
         let node = Netns::create(&world::netns_path("node-a")).unwrap();
@@ -94,16 +113,33 @@ impl Lab {
         }
         let pods: Vec<Netns> =
             (1..=3).map(|pod| Netns::create(&world::netns_path(&format!("pod-{pod}"))).unwrap()).collect();
-        let lab = Self { at, outside, node, pods };
+        let mode = match links {
+            Links::Routed => NetworkMode::Routed,
+            Links::Bridge { .. } => NetworkMode::Bridge,
+        };
+        let bridge = matches!(links, Links::Bridge { .. }).then(|| bridge(&at));
+        let lab = Self { at, outside, node, pods, bridge };
         lab.in_node(|| {
             let mut netlink = Netlink::open().unwrap();
-            let podnet = PodNetwork { pod_cidrs: vec![lab.at.pod_range], ..PodNetwork::default() };
-            let link = PodLink { mtu: 1500, path_mtu: 1500, ..PodLink::default() };
+            if let Links::Bridge { is_filtered } = links {
+                for tables in ["iptables", "ip6tables"] {
+                    let setting = format!("/proc/sys/net/bridge/bridge-nf-call-{tables}");
+                    let set = std::fs::write(setting, u8::from(is_filtered).to_string());
+                    assert!(set.is_ok() || !is_filtered, "this kernel has no br_netfilter");
+                }
+            }
+            let podnet = PodNetwork {
+                pod_cidrs: vec![lab.at.pod_range],
+                bridge: lab.bridge.clone(),
+                ..PodNetwork::default()
+            };
+            let link = PodLink { mode, mtu: 1500, path_mtu: 1500, ..PodLink::default() };
             let report = netlink.converge(&podnet);
             assert!(report.failures.is_empty(), "{report:?}");
             for (index, (netns, address)) in lab.pods.iter().zip(lab.at.pods).enumerate() {
                 netlink.attach(netns, &attachment(index, address), &link).unwrap();
             }
+            assert_eq!(netlink.converge(&podnet).written, 0, "a second time");
         });
         for (index, netns) in lab.pods.iter().enumerate() {
             run_in(netns, netns::bring_up_loopback).unwrap().unwrap();
@@ -162,6 +198,7 @@ impl Lab {
             node: "node-a".into(),
             podnet: PodNetwork {
                 pod_cidrs: vec![at.pod_range],
+                bridge: self.bridge.clone(),
                 local_pods: pods.map(|(index, pod)| (*pod, pod_name(index + 1))).collect(),
                 masquerade: Masquerade {
                     sources: [at.pod_range].into(),
@@ -239,15 +276,30 @@ pub(crate) fn isolate(
 
 /// Loads a plan, and checks that doing so again writes nothing and that the kernel has what was loaded.
 pub(crate) fn load(nft: &mut Nft, plan: &NodePlan) -> Report {
-    let desired = ruleset::render(plan);
-    let report = nft.converge(&desired);
+    let all = [ruleset::render_frames(plan), ruleset::render(plan)];
+    let report = all.each_ref().map(|desired| nft.converge(desired)).into_iter().reduce(Report::and).unwrap();
     assert_eq!(report.failures, []);
-    let again = nft.converge(&desired);
-    assert_eq!((again.written, again.failures), (0, Vec::new()), "a second time");
-    let actual = nft.read_back().unwrap();
-    let difference = ruleset::diff(&actual, &desired);
-    assert!(difference.is_empty(), "what was read back differs: {difference:#?}");
+    for desired in &all {
+        let again = nft.converge(desired);
+        assert_eq!((again.written, again.failures), (0, Vec::new()), "a second time");
+        let actual = nft.read_back(desired.family).unwrap();
+        let difference = ruleset::diff(&actual, desired);
+        assert!(difference.is_empty(), "what was read back differs: {difference:#?}");
+    }
     report
+}
+
+fn bridge(at: &Addresses) -> PodBridge {
+    let port = |(index, address): (usize, &IpAddr)| {
+        let attachment = attachment(index, *address);
+        (attachment.host_link, BridgePort { mac: attachment.pod_mac, addresses: [*address].into() })
+    };
+    PodBridge {
+        link: POD_BRIDGE.into(),
+        mac: pod_bridge_mac(),
+        routes: [at.pod_range].into(),
+        ports: at.pods.iter().enumerate().map(port).collect(),
+    }
 }
 
 fn attachment(index: usize, address: IpAddr) -> Attachment {

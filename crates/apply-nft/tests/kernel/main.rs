@@ -5,6 +5,7 @@
     reason = "servers run in threads, and `nft` is asked whether it can list what we write; a failure is a panic here"
 )]
 
+mod bridge;
 mod fixture;
 mod killed;
 mod policy;

@@ -53,7 +53,7 @@ fn ingress(lab: &Lab, plan: &mut NodePlan, rules: Vec<(Peers, PolicyPorts)>) -> 
     [From::Pod(2), From::Pod(3), From::Outside].map(|from| reaches(lab, from, at.pods[0]))
 }
 
-fn check_ingress(lab: &Lab) {
+pub(crate) fn check_ingress(lab: &Lab) {
     let at = &lab.at;
     let mut plan = lab.plan();
     let everybody = Prefix::new(at.outside, 0).unwrap();
@@ -89,7 +89,7 @@ fn ingress_is_what_the_rules_allow_over_ipv6() {
     world::test(|| check_ingress(&Lab::new(IpFamily::V6)));
 }
 
-fn check_egress(lab: &Lab) {
+pub(crate) fn check_egress(lab: &Lab) {
     let at = &lab.at;
     let mut plan = lab.plan();
     let all = lab.forward(&[2], SourceAddress::KeptForPods);
@@ -129,7 +129,7 @@ fn egress_is_what_the_rules_allow_over_ipv6() {
 }
 
 /// Pod 3 sends as Pod 2, and then as itself: only the latter arrives.
-fn check_forgery(lab: &Lab) {
+pub(crate) fn check_forgery(lab: &Lab) {
     load(&mut lab.nft(), &lab.plan());
     let [receiver, borrowed, own] = lab.at.pods;
     let to = SocketAddr::new(receiver, 9000);

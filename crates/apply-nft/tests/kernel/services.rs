@@ -22,7 +22,7 @@ fn check(family: IpFamily, body: impl Fn(&Lab)) {
     body(&Lab::new(family));
 }
 
-fn cluster_ip(lab: &Lab) {
+pub(crate) fn cluster_ip(lab: &Lab) {
     let at = &lab.at;
     let mut plan = lab.plan();
     let all = lab.forward(&[1, 2, 3], SourceAddress::KeptForPods);
@@ -60,7 +60,7 @@ fn cluster_ip_spreads_and_keeps_the_source_of_pods_over_ipv6() {
     world::test(|| check(IpFamily::V6, cluster_ip));
 }
 
-fn node_port(lab: &Lab) {
+pub(crate) fn node_port(lab: &Lab) {
     let at = &lab.at;
     let mut plan = lab.plan();
     // externalTrafficPolicy: Local, of which only pod-2 is local in the sense of the plan.
@@ -127,7 +127,7 @@ fn source_ranges_keep_others_out() {
     });
 }
 
-fn affinity(lab: &Lab) {
+pub(crate) fn affinity(lab: &Lab) {
     let at = &lab.at;
     let mut table = lab.nft();
     let plan_with = |pods: &[usize]| {

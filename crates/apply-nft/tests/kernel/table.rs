@@ -77,7 +77,7 @@ fn what_is_written_for_ipv6_reads_back_and_nft_lists_it() {
     world::test(|| list(&Lab::new(IpFamily::V6)));
 }
 
-fn list(lab: &Lab) {
+pub(crate) fn list(lab: &Lab) {
     let mut table = lab.nft();
     load(&mut table, &full_plan(lab));
     let Some(text) = nft(lab, &["list", "ruleset"]) else {
@@ -132,7 +132,7 @@ fn a_fresh_process_knows_what_is_there_and_others_tables_are_left_alone() {
         assert_eq!((report.written, report.failures), (0, Vec::new()));
         let report = lab.nft().converge(&ruleset::Ruleset::default());
         assert_eq!(report.failures, []);
-        assert_eq!(lab.nft().read_back().unwrap(), ruleset::Ruleset::default());
+        assert_eq!(lab.nft().read_back(ruleset::TableFamily::Inet).unwrap(), ruleset::Ruleset::default());
         if foreign.is_some() {
             assert_eq!(nft(&lab, &["list", "tables"]).unwrap().trim(), "table inet theirs");
         }

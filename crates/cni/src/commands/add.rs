@@ -1,6 +1,7 @@
 //! ADD as the plugin that makes the Pod's link.
 
-use types::{Attachment, LinkOrigin, Mac, NodeNetwork, PortMapping};
+use apply_netlink::NetlinkError;
+use types::{Attachment, LinkOrigin, Mac, NodeNetwork, POD_BRIDGE, PortMapping};
 
 use super::{addresses, confirm, del, host_link, network, network_error, open, open_netlink};
 use crate::CniError;
@@ -13,9 +14,8 @@ pub(super) fn add(call: &Invocation, config: &NetworkConfig, store: &Store) -> R
     let network = network(store)?;
     let netns = open(&call.netns)?;
     let attachment = reserve(call, config, store, &network)?;
-    let attached = open_netlink().and_then(|mut netlink| {
-        netlink.attach(&netns, &attachment, &network.link).map_err(network_error("attach the Pod"))
-    });
+    let attached = open_netlink()
+        .and_then(|mut netlink| netlink.attach(&netns, &attachment, &network.link).map_err(not_attached));
     if let Err(error) = attached {
         // The kernel holds nothing of a failed attach. The first error counts; DEL and GC come after.
         let _ = store.remove(&call.container_id, &call.ifname);
@@ -26,6 +26,17 @@ pub(super) fn add(call: &Invocation, config: &NetworkConfig, store: &Store) -> R
         return Err(error);
     }
     Ok(AddResult::new(&config.cni_version, &attachment, &network.link))
+}
+
+/// Without the bridge, which the agent makes, another try is worth while.
+fn not_attached(error: NetlinkError) -> CniError {
+    match error {
+        NetlinkError::NoLink { name } if name == POD_BRIDGE => {
+            let reason = format!("bridge {name} is not there; the node's agent makes it, see its log");
+            CniError::TryLater { reason }
+        }
+        error => network_error("attach the Pod")(error),
+    }
 }
 
 /// Chooses addresses and writes them down before anything is made, so that nobody else gets them.

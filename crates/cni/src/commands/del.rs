@@ -16,9 +16,13 @@ pub(super) fn release(store: &Store, container_id: &str, ifname: &LinkName) -> R
     // The link first: while it is there, its address must not be given to another. Where the link is another plugin's,
     // there is none of this name.
     let link = host_link(container_id, ifname);
-    open_netlink()?.detach(&link).map_err(network_error("remove the Pod's link"))?;
+    let mut netlink = open_netlink()?;
+    netlink.detach(&link).map_err(network_error("remove the Pod's link"))?;
     // A file that cannot be read has no addresses that could rest.
     let attachment = store.attachment(container_id, ifname).ok().flatten();
+    if let Some(bridged) = attachment.as_ref().filter(|attachment| attachment.is_bridged()) {
+        netlink.forget_pod(bridged).map_err(network_error("forget where the Pod was"))?;
+    }
     let ours = |attachment: &&Attachment| attachment.origin == LinkOrigin::Own;
     for address in attachment.iter().filter(ours).flat_map(|attachment| &attachment.addresses) {
         // A full disk must not keep a Pod from going.

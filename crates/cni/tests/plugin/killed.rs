@@ -5,14 +5,18 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use apply_netlink::Netlink;
 use netns::world::{Ending, killed_at};
 use netns::{Netns, run_in};
 use serde_json::{Value, json};
+use types::NetworkMode;
 
 use crate::node::{Node, address, container, pod_links};
 
 /// More steps than any command has.
 const MOST_STEPS: usize = 2000;
+
+const RANGES: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/64"];
 
 /// A node with two Pods that talk all the time, and the namespace `a` for a third one.
 struct Bystanders {
@@ -21,12 +25,13 @@ struct Bystanders {
     client: TcpStream,
     server: TcpStream,
     links: Vec<String>,
+    mode: NetworkMode,
     _netns: Netns,
 }
 
 impl Bystanders {
-    fn new() -> Self {
-        let node = Node::new(&["10.244.0.0/16", "fd00:10:244::/64"]);
+    fn new(mode: NetworkMode) -> Self {
+        let node = Node::joining(&RANGES, mode);
         fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
         let pods = ["x", "y"].map(|name| {
             let netns = container(name);
@@ -39,7 +44,7 @@ impl Bystanders {
         for end in [&client, &server] {
             end.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         }
-        Self { node, pods, client, server, links: pod_links(), _netns: container("a") }
+        Self { node, pods, client, server, links: pod_links(), mode, _netns: container("a") }
     }
 
     /// Kills the command at every step, cleans up as the runtime would in one of its two ways, and looks.
@@ -68,8 +73,17 @@ impl Bystanders {
     fn look(&mut self, when: &str) {
         assert_eq!(pod_links(), self.links, "{when}");
         assert_eq!(self.node.attachments(), ["x-eth0.json", "y-eth0.json"], "{when}");
-        let routes = fs::read_to_string("/proc/thread-self/net/route").unwrap();
-        assert_eq!(routes.lines().count(), 3, "{when}: {routes}");
+        match self.mode {
+            NetworkMode::Routed => {
+                let routes = fs::read_to_string("/proc/thread-self/net/route").unwrap();
+                assert_eq!(routes.lines().count(), 3, "{when}: {routes}");
+            }
+            // The agent finds nothing to add and nothing to remove.
+            NetworkMode::Bridge => {
+                let report = Netlink::open().unwrap().converge(&self.node.plan(&RANGES));
+                assert_eq!((report.written, report.failures), (0, Vec::new()), "{when}");
+            }
+        }
         let mut bytes = [0; 4];
         self.client.write_all(b"ping").unwrap();
         self.server.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{when}: {error}"));
@@ -96,20 +110,27 @@ fn del(node: &Node) {
 
 #[test]
 fn an_add_killed_at_any_step_leaves_nothing_that_del_or_gc_leaves() {
-    netns::world::test(|| {
-        let mut bystanders = Bystanders::new();
-        bystanders.kill_everywhere("ADD", |_| (), [&del, &gc]);
-        // And after all that, the same container gets an address as ever.
-        let result = bystanders.node.add("a").ok();
-        assert!(address(&result).starts_with("10.244."), "{result}");
-        drop(bystanders.pods);
-    });
+    netns::world::test(|| kill_add(NetworkMode::Routed));
+}
+
+#[test]
+fn on_a_bridge_an_add_killed_at_any_step_leaves_nothing_that_del_or_gc_leaves() {
+    netns::world::test(|| kill_add(NetworkMode::Bridge));
+}
+
+fn kill_add(mode: NetworkMode) {
+    let mut bystanders = Bystanders::new(mode);
+    bystanders.kill_everywhere("ADD", |_| (), [&del, &gc]);
+    // And after all that, the same container gets an address as ever.
+    let result = bystanders.node.add("a").ok();
+    assert!(address(&result).starts_with("10.244."), "{result}");
+    drop(bystanders.pods);
 }
 
 #[test]
 fn an_add_follows_a_killed_one_of_another_container_at_once() {
     netns::world::test(|| {
-        let mut bystanders = Bystanders::new();
+        let mut bystanders = Bystanders::new(NetworkMode::Routed);
         let _netns = container("b");
         let add = |node: &Node| {
             node.add("b").ok();
@@ -122,31 +143,38 @@ fn an_add_follows_a_killed_one_of_another_container_at_once() {
 
 #[test]
 fn a_del_killed_at_any_step_is_finished_by_another_or_by_gc() {
-    netns::world::test(|| {
-        let mut bystanders = Bystanders::new();
-        let released = bystanders.node.state.join("released");
-        let add = |node: &Node| {
-            node.add("a").ok();
-            let _ = fs::remove_dir_all(&released);
-        };
-        // Both addresses rest, wherever the first DEL was broken off.
-        let rests = |node: &Node| assert_eq!(fs::read_dir(node.state.join("released")).unwrap().count(), 2);
-        let del = |node: &Node| {
-            del(node);
-            rests(node);
-        };
-        let gc = |node: &Node| {
-            gc(node);
-            rests(node);
-        };
-        bystanders.kill_everywhere("DEL", add, [&del, &gc]);
-    });
+    netns::world::test(|| kill_del(NetworkMode::Routed));
+}
+
+#[test]
+fn on_a_bridge_a_del_killed_at_any_step_is_finished_by_another_or_by_gc() {
+    netns::world::test(|| kill_del(NetworkMode::Bridge));
+}
+
+fn kill_del(mode: NetworkMode) {
+    let mut bystanders = Bystanders::new(mode);
+    let released = bystanders.node.state.join("released");
+    let add = |node: &Node| {
+        node.add("a").ok();
+        let _ = fs::remove_dir_all(&released);
+    };
+    // Both addresses rest, wherever the first DEL was broken off.
+    let rests = |node: &Node| assert_eq!(fs::read_dir(node.state.join("released")).unwrap().count(), 2);
+    let del = |node: &Node| {
+        del(node);
+        rests(node);
+    };
+    let gc = |node: &Node| {
+        gc(node);
+        rests(node);
+    };
+    bystanders.kill_everywhere("DEL", add, [&del, &gc]);
 }
 
 #[test]
 fn a_gc_killed_at_any_step_is_finished_by_another_or_by_del() {
     netns::world::test(|| {
-        let mut bystanders = Bystanders::new();
+        let mut bystanders = Bystanders::new(NetworkMode::Routed);
         let add = |node: &Node| {
             node.add("a").ok();
             fs::write(node.state.join("attachments/d-eth0.tmp"), "{").unwrap();

@@ -7,6 +7,7 @@
 
 mod add;
 mod bandwidth;
+mod bridge;
 mod chained;
 mod killed;
 mod node;

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fs, thread};
 
+use apply_netlink::Netlink;
 use netns::Netns;
+use plan::{BridgePort, PodBridge, PodNetwork};
 use serde_json::{Value, json};
-use types::{AgentAnswer, AgentRequest};
+use types::{AgentAnswer, AgentRequest, Attachment, NetworkMode, POD_BRIDGE, Prefix, pod_bridge_mac};
 
 /// The node that is the test's own namespace.
 pub(crate) struct Node {
@@ -20,10 +22,45 @@ pub(crate) struct Node {
 impl Node {
     /// A node with these Pod ranges and no agent.
     pub(crate) fn without_agent(ranges: &[&str]) -> Self {
+        Self::with_links(ranges, NetworkMode::Routed)
+    }
+
+    /// A node whose Pods are joined in this way, whose agent says yes to everything.
+    pub(crate) fn joining(ranges: &[&str], links: NetworkMode) -> Self {
+        let node = Self::with_links(ranges, links);
+        if links == NetworkMode::Bridge {
+            let report = Netlink::open().expect("a socket").converge(&node.plan(ranges));
+            assert_eq!(report.failures, []);
+        }
+        node.start_agent(AgentAnswer::Ready { revision: 7 });
+        node
+    }
+
+    /// What the agent would plan of a bridge and the Pods that have a file.
+    pub(crate) fn plan(&self, ranges: &[&str]) -> PodNetwork {
+        let pod_cidrs: Vec<Prefix> = ranges.iter().map(|range| range.parse().expect("a range")).collect();
+        let files = self.attachments().into_iter();
+        let ports = files.map(|file| {
+            let text = fs::read(self.state.join("attachments").join(file)).expect("readable");
+            let attachment: Attachment = serde_json::from_slice(&text).expect("JSON");
+            assert!(attachment.is_bridged());
+            let addresses = attachment.addresses.into_iter().collect();
+            (attachment.host_link, BridgePort { mac: attachment.pod_mac, addresses })
+        });
+        let bridge = PodBridge {
+            link: POD_BRIDGE.into(),
+            mac: pod_bridge_mac(),
+            routes: pod_cidrs.iter().copied().collect(),
+            ports: ports.collect(),
+        };
+        PodNetwork { pod_cidrs, bridge: Some(bridge), ..PodNetwork::default() }
+    }
+
+    fn with_links(ranges: &[&str], links: NetworkMode) -> Self {
         let state = netns::world::scratch("state");
         let network = json!({
             "podCidrs": ranges,
-            "link": {"mode": "routed", "mtu": 65535, "pathMtu": 1450, "local": ranges},
+            "link": {"mode": links, "mtu": 65535, "pathMtu": 1450, "local": ranges},
         });
         fs::write(state.join("network.json"), network.to_string()).expect("the directory is there");
         Self { state, asked: Arc::default() }

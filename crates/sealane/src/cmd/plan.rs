@@ -58,7 +58,13 @@ pub(crate) async fn run(args: PlanArgs) -> Result<i32> {
     };
     match args.output {
         Form::Json => print_json(plan)?,
-        Form::Nft => print_line(&ruleset::render(plan)),
+        Form::Nft => {
+            let frames = ruleset::render_frames(plan);
+            if !frames.is_absent() {
+                print_line(&frames);
+            }
+            print_line(&ruleset::render(plan));
+        }
     }
     Ok(0)
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use plan::{NodePlan, Peer, PeerPath, Via};
 use serde::Serialize;
-use types::{FailingPath, PathFacts, Prefix};
+use types::{FailingPath, NetworkMode, PathFacts, Prefix};
 
 /// One Node.
 #[derive(Debug, Serialize)]
@@ -17,6 +17,8 @@ pub(super) struct NodeStatus {
     pub(super) pods: usize,
     /// Whether its agent has told of it; without that, modes and MTU are guessed.
     pub(super) told: bool,
+    /// How Pods are joined to it; none while the agent has not told.
+    pub(super) links: Option<NetworkMode>,
     /// MTU of the link that faces the other nodes; none while the agent has not told.
     pub(super) link_mtu: Option<u32>,
     /// Size of the largest packets that Pods send to other nodes.
@@ -91,6 +93,7 @@ impl NodeStatus {
             zone: node.zone.clone().unwrap_or_default(),
             pods: podnet.map_or(0, |podnet| podnet.local_pods.len()),
             told: facts.is_some(),
+            links: facts.map(|facts| facts.links),
             link_mtu: facts.map(|facts| facts.underlay.mtu),
             path_mtu: podnet.map_or(0, |podnet| podnet.link.path_mtu),
             pools: node.pod_cidrs.iter().map(pool).collect(),

@@ -9,7 +9,7 @@ use super::node::{NodeStatus, PathStatus, PeerStatus, Pool, Proved};
 /// All nodes, a line each.
 pub(super) fn of_nodes(nodes: &[NodeStatus]) -> String {
     let mut table =
-        empty(["NODE", "READY", "ADDRESS", "ZONE", "POD RANGE", "USED", "MTU", "PEERS", "PROVED"]);
+        empty(["NODE", "READY", "ADDRESS", "ZONE", "POD RANGE", "USED", "LINKS", "MTU", "PEERS", "PROVED"]);
     for node in nodes {
         table.add_row([
             node.name.clone(),
@@ -18,6 +18,7 @@ pub(super) fn of_nodes(nodes: &[NodeStatus]) -> String {
             node.zone.clone(),
             joined(&node.pools, |pool| pool.range.to_string()),
             joined(&node.pools, used),
+            node.links.map_or_else(|| "?".to_owned(), |links| links.to_string()),
             mtu(node),
             modes(&node.peers),
             proved(&node.peers),
@@ -141,6 +142,7 @@ mod tests {
             zone: "a".to_owned(),
             pods: 7,
             told: true,
+            links: Some(types::NetworkMode::Bridge),
             link_mtu: Some(1500),
             path_mtu: 1450,
             pools: vec![Pool {
@@ -159,8 +161,14 @@ mod tests {
             let text = of_nodes(&[mk_node((0..peers).map(mk_peer).collect())]);
             text.lines().last().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(line(2), "node-a yes 172.31.0.11 a 10.244.0.0/24 7/254 (+2) 1450 (1500) 2 vxlan all");
-        assert_eq!(line(199), "node-a yes 172.31.0.11 a 10.244.0.0/24 7/254 (+2) 1450 (1500) 199 vxlan all");
+        assert_eq!(
+            line(2),
+            "node-a yes 172.31.0.11 a 10.244.0.0/24 7/254 (+2) bridge 1450 (1500) 2 vxlan all"
+        );
+        assert_eq!(
+            line(199),
+            "node-a yes 172.31.0.11 a 10.244.0.0/24 7/254 (+2) bridge 1450 (1500) 199 vxlan all"
+        );
         assert!(of_nodes(&[mk_node((0..199).map(mk_peer).collect())]).lines().all(|line| line.len() <= 110));
     }
 

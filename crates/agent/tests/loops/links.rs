@@ -1,0 +1,114 @@
+//! An agent that is told to join Pods in another way while Pods are running.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use apply_netlink::Netlink;
+use netns::{Netns, run_in, world};
+use types::{AgentAnswer, AgentRequest, Attachment, Mac, NetworkMode, NodeNetwork, POD_BRIDGE};
+
+use crate::test_node::TestNode;
+
+/// A Pod as the CNI plugin makes it, and a connection of its own to another.
+fn add_pod(node: &TestNode, name: &str, last: u8) -> Netns {
+    let network: NodeNetwork =
+        serde_json::from_slice(&node.read_state("network.json").expect("written")).expect("JSON");
+    let netns = Netns::create(&world::netns_path(name)).expect("the name is free");
+    let attachment = Attachment {
+        container_id: name.to_owned(),
+        ifname: "eth0".into(),
+        netns: String::new(),
+        pod: None,
+        addresses: vec![IpAddr::V4(address(last))],
+        host_link: types::LinkName(format!("sl{name}")),
+        host_mac: Mac::derived(&format!("{name} host")),
+        pod_mac: Mac::derived(&format!("{name} pod")),
+        link: Some(network.link.clone()),
+        origin: types::LinkOrigin::Own,
+        port_mappings: Vec::new(),
+        bandwidth: types::Bandwidth::default(),
+    };
+    node.attach(&attachment);
+    node.inside(|| Netlink::open()?.attach(&netns, &attachment, &network.link)).expect("attached");
+    let request = AgentRequest::Added { container_id: name.to_owned(), ifname: "eth0".into() };
+    let answer = node.ask_agent(&request);
+    assert!(matches!(answer, AgentAnswer::Ready { .. }), "{answer:?}");
+    netns
+}
+
+fn address(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 244, 0, last)
+}
+
+struct Connection(TcpStream, TcpStream);
+
+impl Connection {
+    fn open(client: &Netns, server: &Netns, to: Ipv4Addr) -> Self {
+        let socket = run_in(server, || TcpListener::bind((to, 0)).expect("bound")).expect("entered");
+        let to = socket.local_addr().expect("bound");
+        let client = run_in(client, || TcpStream::connect_timeout(&to, Duration::from_secs(10)));
+        let client = client.expect("entered").expect("connected");
+        let (server, _) = socket.accept().expect("accepted");
+        server.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+        Self(client, server)
+    }
+
+    fn carries(&mut self, when: &str) {
+        self.0.write_all(b"?").expect(when);
+        self.1.read_exact(&mut [0]).expect(when);
+    }
+}
+
+fn restart(node: &mut TestNode, links: NetworkMode) {
+    node.kill_agent();
+    node.join_pods(links);
+    node.start_agent();
+    node.eventually("the plugin knows", |node| {
+        let network: NodeNetwork = serde_json::from_slice(&node.read_state("network.json")?).ok()?;
+        (network.link.mode == links).then_some(())
+    });
+    node.eventually("the Node says so", |node| {
+        let object = node.node_object();
+        let told = object["metadata"]["annotations"]["sealane.dev/network"].as_str()?.to_owned();
+        told.contains(&format!("\"links\":\"{links}\"")).then_some(())
+    });
+}
+
+#[test]
+fn pods_outlive_a_change_of_how_pods_are_joined() {
+    world::test(|| {
+        let mut node = TestNode::new();
+        node.start_agent();
+        let (a, b) = (add_pod(&node, "a", 5), add_pod(&node, "b", 6));
+        let mut old = Connection::open(&a, &b, address(6));
+        restart(&mut node, NetworkMode::Bridge);
+        old.carries("with a bridge beside");
+        let (c, d) = (add_pod(&node, "c", 7), add_pod(&node, "d", 8));
+        let mut both = Connection::open(&c, &a, address(5));
+        let mut new = Connection::open(&d, &c, address(7));
+
+        // No agent, and the whole network of the node goes, but for the Pods: the next agent puts it back.
+        node.kill_agent();
+        new.carries("without an agent");
+        node.inside(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "0")).expect("a setting");
+        if !node
+            .inside(|| Command::new("ip").args(["link", "delete", POD_BRIDGE]).status())
+            .is_ok_and(|ip| ip.success())
+        {
+            println!("sealane-skip: a bridge that somebody removed: no program `ip`");
+        }
+        node.start_agent();
+        new.carries("after a restart");
+        both.carries("after a restart");
+        old.carries("after a restart");
+
+        restart(&mut node, NetworkMode::Routed);
+        both.carries("with routes again");
+        old.carries("with routes again");
+        let e = add_pod(&node, "e", 9);
+        Connection::open(&e, &c, address(7)).carries("to a Pod that is still on the bridge");
+        node.inside(|| Netlink::open()?.facts(&POD_BRIDGE.into())).expect("it stays for that Pod");
+    });
+}

@@ -1,0 +1,113 @@
+//! The same on a bridge, whether or not the kernel shows bridged packets to the rules for packets; and frames that try
+//! to get around them.
+
+use std::process::Command;
+
+use netns::world;
+use plan::{Isolation, NodePlan};
+use types::{IpFamily, NamespacedName};
+
+use crate::fixture::{Answer, From, Lab, Links, PORT, isolate, load};
+use crate::{policy, services, table};
+
+fn on_bridges(family: IpFamily, check: fn(&Lab)) {
+    check(&Lab::with(family, Links::Bridge { is_filtered: true }));
+}
+
+fn on_bridges_unseen(family: IpFamily, check: fn(&Lab)) {
+    check(&Lab::with(family, Links::Bridge { is_filtered: false }));
+}
+
+/// Tests of every check in a family, with and without the kernel's view into bridges.
+macro_rules! tests {
+    ($($name:ident, $runner:ident, $family:ident, $check:path;)*) => {
+        $(#[test]
+        fn $name() {
+            world::test(|| $runner(IpFamily::$family, $check));
+        })*
+    };
+}
+
+tests! {
+    ingress_is_what_the_rules_allow, on_bridges, V4, policy::check_ingress;
+    ingress_is_what_the_rules_allow_over_ipv6, on_bridges, V6, policy::check_ingress;
+    unseen_ingress_is_what_the_rules_allow, on_bridges_unseen, V4, policy::check_ingress;
+    unseen_ingress_is_what_the_rules_allow_over_ipv6, on_bridges_unseen, V6, policy::check_ingress;
+    egress_is_what_the_rules_allow, on_bridges, V4, policy::check_egress;
+    egress_is_what_the_rules_allow_over_ipv6, on_bridges, V6, policy::check_egress;
+    unseen_egress_is_what_the_rules_allow, on_bridges_unseen, V4, policy::check_egress;
+    unseen_egress_is_what_the_rules_allow_over_ipv6, on_bridges_unseen, V6, policy::check_egress;
+    a_pod_cannot_send_as_another, on_bridges, V4, policy::check_forgery;
+    a_pod_cannot_send_as_another_over_ipv6, on_bridges, V6, policy::check_forgery;
+    unseen_a_pod_cannot_send_as_another, on_bridges_unseen, V4, policy::check_forgery;
+    unseen_a_pod_cannot_send_as_another_over_ipv6, on_bridges_unseen, V6, policy::check_forgery;
+    cluster_ips_spread, on_bridges, V4, services::cluster_ip;
+    unseen_cluster_ips_spread_over_ipv6, on_bridges_unseen, V6, services::cluster_ip;
+    node_ports_tell_clients_apart, on_bridges, V4, services::node_port;
+    unseen_node_ports_tell_clients_apart_over_ipv6, on_bridges_unseen, V6, services::node_port;
+    clients_keep_their_backend, on_bridges, V4, services::affinity;
+    unseen_clients_keep_their_backend_over_ipv6, on_bridges_unseen, V6, services::affinity;
+    what_is_written_reads_back_and_nft_lists_it, on_bridges, V4, table::list;
+    what_is_written_for_ipv6_reads_back_and_nft_lists_it, on_bridges, V6, table::list;
+    frames_past_the_bridge_are_dropped, on_bridges, V4, frames_past_the_bridge;
+    frames_past_the_bridge_are_dropped_over_ipv6, on_bridges, V6, frames_past_the_bridge;
+    unseen_frames_past_the_bridge_are_dropped, on_bridges_unseen, V4, frames_past_the_bridge;
+    unseen_frames_past_the_bridge_are_dropped_over_ipv6, on_bridges_unseen, V6, frames_past_the_bridge;
+    a_pod_cannot_have_another_link_layer_address, on_bridges, V4, another_mac;
+    unseen_a_pod_cannot_have_another_link_layer_address, on_bridges_unseen, V6, another_mac;
+}
+
+/// Runs `ip` in a Pod; whether there is such a program.
+fn ip(lab: &Lab, pod: usize, arguments: &str) -> bool {
+    let run = || Command::new("ip").args(arguments.split(' ')).status();
+    let Ok(status) = lab.within(From::Pod(pod), run) else {
+        println!("sealane-skip: frames that no honest Pod sends: no program `ip`");
+        return false;
+    };
+    assert!(status.success(), "ip {arguments}");
+    true
+}
+
+fn closed(lab: &Lab) -> NodePlan {
+    let mut plan = lab.plan();
+    let nothing =
+        Isolation { policies: [NamespacedName::new("default", "policy")].into(), rules: Vec::new() };
+    isolate(&mut plan, (1, lab.at.pods[0]), Some(nothing), None);
+    plan
+}
+
+/// Pod 3 knows the link-layer address of Pod 1, which lets nobody in, and sends there.
+fn frames_past_the_bridge(lab: &Lab) {
+    let (mut table, plan, to) = (lab.nft(), closed(lab), lab.at.pods[0]);
+    load(&mut table, &plan);
+    let mac = plan.podnet.bridge.as_ref().unwrap().ports[&"slpod0".into()].mac;
+    let is_ready = ip(lab, 3, &format!("route add {to} dev eth0"))
+        && ip(lab, 3, &format!("neigh add {to} lladdr {mac} dev eth0 nud permanent"));
+    if !is_ready {
+        return;
+    }
+    assert_eq!(lab.udp(From::Pod(3), to, PORT), Answer::Silence);
+    // Nor would it if it were let in: the node does not pass such frames at all.
+    load(&mut table, &lab.plan());
+    assert_eq!(lab.udp(From::Pod(3), to, PORT), Answer::Silence);
+    assert_eq!(lab.udp(From::Pod(2), to, PORT).server(), "pod-1");
+    // Without the rules for frames it gets there, or the test would show nothing.
+    table.converge(&ruleset::Ruleset::absent(ruleset::TableFamily::Bridge));
+    assert_eq!(lab.udp(From::Pod(3), to, PORT).server(), "pod-1");
+    load(&mut table, &lab.plan());
+    assert_eq!(lab.udp(From::Pod(3), to, PORT), Answer::Silence);
+}
+
+/// Pod 3 takes the link-layer address of Pod 2.
+fn another_mac(lab: &Lab) {
+    let (mut table, plan, to) = (lab.nft(), lab.plan(), lab.at.pods[0]);
+    load(&mut table, &plan);
+    let ports = &plan.podnet.bridge.as_ref().unwrap().ports;
+    let mac = |link: &str| ports[&link.into()].mac;
+    assert_eq!(lab.udp(From::Pod(3), to, PORT).server(), "pod-1");
+    if !ip(lab, 3, &format!("link set eth0 address {}", mac("slpod1"))) {
+        return;
+    }
+    assert_eq!(lab.udp(From::Pod(3), to, PORT), Answer::Silence);
+    assert_eq!(lab.udp(From::Pod(2), to, PORT).server(), "pod-1");
+}
