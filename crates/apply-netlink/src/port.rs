@@ -11,7 +11,7 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use types::{Attachment, IpFamily, LinkName, Mac, POD_BRIDGE};
+use types::{Attachment, IpFamily, LinkName, Mac, POD_BRIDGE, pod_bridge_mac};
 
 use crate::channel::Channel;
 use crate::error::unless;
@@ -135,6 +135,9 @@ impl Netlink {
             }
             Err(error) => return Err(error),
         };
+        if bridge.mac != Some(pod_bridge_mac()) {
+            missing.push(format!("{POD_BRIDGE} has another link-layer address than Pods have written down"));
+        }
         let name = &link.name;
         if link.bridge != Some(bridge.index) {
             missing.push(format!("link {name} of the node is not a port of {POD_BRIDGE}"));

@@ -248,8 +248,10 @@ fn value_range(text: &str, kind: FieldType) -> Option<(Value, Value)> {
         return Some((Value::Address(prefix.first()), Value::Address(prefix.last())));
     }
     if let Some(name) = text.strip_prefix('"') {
+        // `IFNAMSIZ` less the terminating zero byte.
+        let is_name = (1..16).contains(&name.len()) && !name.contains('\0');
         let name = Value::Link(LinkBytes::new(&LinkName::from(name)));
-        return (kind == FieldType::Link).then_some((name, name));
+        return (kind == FieldType::Link && is_name).then_some((name, name));
     }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Some((value(first, kind)?, value(last, kind)?))

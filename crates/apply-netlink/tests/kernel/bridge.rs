@@ -143,6 +143,10 @@ fn what_somebody_removed_of_the_bridge_is_restored() {
         let missing_of_a = || missing(&node, &a, &both()[0]);
         for (vandalism, told) in [
             ("link delete sealane-br", "bridge sealane-br of the node is missing"),
+            (
+                "link set sealane-br address 02:00:00:00:00:77",
+                "sealane-br has another link-layer address than Pods have written down",
+            ),
             ("link set sla nomaster", "link sla of the node is not a port of sealane-br"),
             ("link set sla master other", "link sla of the node is not a port of sealane-br"),
             (

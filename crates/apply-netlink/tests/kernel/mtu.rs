@@ -1,5 +1,6 @@
 //! Links that are larger than the path: what stays inside the node may be large, and what leaves gets there.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -7,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netns::{Netns, run_in};
-use plan::{PodNetwork, Via};
+use plan::{PodBridge, PodNetwork, Via};
 use sealane_apply_netlink::Netlink;
+use types::{NetworkMode, POD_BRIDGE, PodLink, pod_bridge_mac};
 
-use crate::world::{Way, converge, inside, ip, plan, pod, pod_link, pod_with, set, two_nodes};
+use crate::world::{Way, converge, inside, ip, plan, pod, pod_link, pod_with, range, set, two_nodes};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -86,17 +88,32 @@ fn arrive((client, server): &(UdpSocket, UdpSocket), sizes: &[usize]) {
 const SIZES: [usize; 6] = [1000, 1422, 1423, 9000, 40_000, 65_507];
 
 fn nodes(way: Way) -> (crate::world::TwoNodes, Netns, Netns, Netns) {
+    joined_nodes(way, NetworkMode::Routed)
+}
+
+fn joined_nodes(way: Way, mode: NetworkMode) -> (crate::world::TwoNodes, Netns, Netns, Netns) {
     let nodes = two_nodes();
-    converge(&nodes.a, &plan('a', way));
-    converge(&nodes.b, &plan('b', way));
-    let a = pod(&nodes.a, "a", &["10.244.0.5"]);
-    let near = pod(&nodes.a, "n", &["10.244.0.6"]);
-    let far = pod(&nodes.b, "f", &["10.244.1.5"]);
+    for (node, letter) in [(&nodes.a, 'a'), (&nodes.b, 'b')] {
+        let mut plan = plan(letter, way);
+        plan.bridge = (mode == NetworkMode::Bridge).then(|| PodBridge {
+            link: POD_BRIDGE.into(),
+            mac: pod_bridge_mac(),
+            routes: plan.pod_cidrs.iter().copied().collect(),
+            ports: BTreeMap::new(),
+        });
+        converge(node, &plan);
+    }
+    let pod = |node: &Netns, name: &str, address: &str, own: &str| {
+        pod_with(node, name, &[address], &PodLink { mode, ..pod_link(&[range(own)]) })
+    };
+    let a = pod(&nodes.a, "a", "10.244.0.5", "10.244.0.0/24");
+    let near = pod(&nodes.a, "n", "10.244.0.6", "10.244.0.0/24");
+    let far = pod(&nodes.b, "f", "10.244.1.5", "10.244.1.0/24");
     (nodes, a, near, far)
 }
 
-fn both_kinds_of_peers(way: Way) {
-    let (nodes, a, near, far) = nodes(way);
+fn both_kinds_of_peers(way: Way, mode: NetworkMode) {
+    let (nodes, a, near, far) = joined_nodes(way, mode);
     let mut within = connect(&a, &near, "10.244.0.6");
     let mut across = connect(&a, &far, "10.244.1.5");
     exchange(&mut within);
@@ -118,24 +135,41 @@ fn both_kinds_of_peers(way: Way) {
 
 #[test]
 fn a_pod_talks_to_both_kinds_of_peers_through_vxlan() {
-    netns::world::test(|| both_kinds_of_peers(Way::Vxlan));
+    netns::world::test(|| both_kinds_of_peers(Way::Vxlan, NetworkMode::Routed));
+}
+
+#[test]
+fn a_pod_on_a_bridge_talks_to_both_kinds_of_peers_through_vxlan() {
+    netns::world::test(|| both_kinds_of_peers(Way::Vxlan, NetworkMode::Bridge));
+}
+
+#[test]
+fn a_pod_on_a_bridge_talks_to_both_kinds_of_peers_over_direct_routes() {
+    netns::world::test(|| both_kinds_of_peers(Way::Direct, NetworkMode::Bridge));
 }
 
 #[test]
 fn a_pod_talks_to_both_kinds_of_peers_over_direct_routes() {
-    netns::world::test(|| both_kinds_of_peers(Way::Direct));
+    netns::world::test(|| both_kinds_of_peers(Way::Direct, NetworkMode::Routed));
 }
 
 #[test]
 fn a_datagram_of_the_links_size_is_one_packet_inside_the_node() {
-    netns::world::test(|| {
-        let (_nodes, a, near, far) = nodes(Way::Vxlan);
-        let fragments = || counter(&a, "Ip", "FragCreates");
-        arrive(&datagrams(&a, &near, "10.244.0.6"), &[65_507]);
-        assert_eq!(fragments(), 0);
-        arrive(&datagrams(&a, &far, "10.244.1.5"), &[65_507]);
-        assert!(fragments() > 40, "the Pod cuts what leaves the node: {}", fragments());
-    });
+    netns::world::test(|| one_packet(NetworkMode::Routed));
+}
+
+#[test]
+fn a_datagram_of_the_links_size_is_one_packet_on_a_bridge() {
+    netns::world::test(|| one_packet(NetworkMode::Bridge));
+}
+
+fn one_packet(mode: NetworkMode) {
+    let (_nodes, a, near, far) = joined_nodes(Way::Vxlan, mode);
+    let fragments = || counter(&a, "Ip", "FragCreates");
+    arrive(&datagrams(&a, &near, "10.244.0.6"), &[65_507]);
+    assert_eq!(fragments(), 0);
+    arrive(&datagrams(&a, &far, "10.244.1.5"), &[65_507]);
+    assert!(fragments() > 40, "the Pod cuts what leaves the node: {}", fragments());
 }
 
 /// A counter of a namespace, from `/proc/net/snmp`: a line of names, and one of values.

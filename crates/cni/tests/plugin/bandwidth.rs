@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use apply_netlink::{Netlink, Shaper};
 use netns::{Netns, run_in};
 use serde_json::{Value, json};
-use types::LinkName;
+use types::{LinkName, NetworkMode};
 
 use crate::node::{Node, container};
 
@@ -50,34 +50,41 @@ fn shaper(netns: &Netns, link: &str) -> Shaper {
 
 #[test]
 fn both_directions_are_as_fast_as_asked_and_no_faster() {
-    netns::world::test(|| {
-        let node = Node::new(&["10.244.1.0/24"]);
-        fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-        let (a, b) = (container("a"), container("b"));
-        let result = node.call("ADD", "a", &limited(&node)).ok();
-        node.add("b").ok();
-        let here = Netns::current().unwrap();
-        let host_link = result["interfaces"][0]["name"].as_str().unwrap();
-        for (from, to, address, limit) in [
-            (&b, &a, "10.244.1.1", (&here, host_link, 10 * MEGABYTE)),
-            (&a, &b, "10.244.1.2", (&a, "eth0", 5 * MEGABYTE)),
-        ] {
-            let (netns, link, rate) = limit;
-            let before = shaper(netns, link);
-            assert_eq!(before.bytes_per_second, rate);
-            let sent = 3 * MEGABYTE;
-            let took = send(from, to, address, sent).as_secs_f64();
-            let after = shaper(netns, link);
-            // What the bucket lets pass is known: a burst and what the time brings. A slow machine only makes it less.
-            let passed = (after.passed - before.passed) as f64;
-            // A tenth of a second's worth, because the runtime names none.
-            let burst = (rate / 10) as f64;
-            assert!(passed >= sent as f64, "{passed} of {sent} bytes took the limited way");
-            assert!(passed <= burst + rate as f64 * took * 1.02 + 70_000.0, "{passed} in {took} s at {rate}");
-            assert!(passed >= rate as f64 * took / 20.0, "{passed} in {took} s at {rate}");
-            assert!(after.waits > before.waits, "nothing had to wait: {after:?}");
-        }
-    });
+    netns::world::test(|| both_directions(NetworkMode::Routed));
+}
+
+#[test]
+fn both_directions_of_a_port_are_as_fast_as_asked_and_no_faster() {
+    netns::world::test(|| both_directions(NetworkMode::Bridge));
+}
+
+fn both_directions(mode: NetworkMode) {
+    let node = Node::joining(&["10.244.1.0/24"], mode);
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+    let (a, b) = (container("a"), container("b"));
+    let result = node.call("ADD", "a", &limited(&node)).ok();
+    node.add("b").ok();
+    let here = Netns::current().unwrap();
+    let host_link = result["interfaces"][0]["name"].as_str().unwrap();
+    for (from, to, address, limit) in [
+        (&b, &a, "10.244.1.1", (&here, host_link, 10 * MEGABYTE)),
+        (&a, &b, "10.244.1.2", (&a, "eth0", 5 * MEGABYTE)),
+    ] {
+        let (netns, link, rate) = limit;
+        let before = shaper(netns, link);
+        assert_eq!(before.bytes_per_second, rate);
+        let sent = 3 * MEGABYTE;
+        let took = send(from, to, address, sent).as_secs_f64();
+        let after = shaper(netns, link);
+        // What the bucket lets pass is known: a burst and what the time brings. A slow machine only makes it less.
+        let passed = (after.passed - before.passed) as f64;
+        // A tenth of a second's worth, because the runtime names none.
+        let burst = (rate / 10) as f64;
+        assert!(passed >= sent as f64, "{passed} of {sent} bytes took the limited way");
+        assert!(passed <= burst + rate as f64 * took * 1.02 + 70_000.0, "{passed} in {took} s at {rate}");
+        assert!(passed >= rate as f64 * took / 20.0, "{passed} in {took} s at {rate}");
+        assert!(after.waits > before.waits, "nothing had to wait: {after:?}");
+    }
 }
 
 #[test]

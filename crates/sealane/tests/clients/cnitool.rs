@@ -10,6 +10,7 @@ use std::thread;
 
 use netns::Netns;
 use serde_json::{Value, json};
+use types::{NetworkMode, POD_BRIDGE, pod_bridge_mac};
 
 use crate::tools;
 
@@ -34,6 +35,10 @@ enum Place {
 
 impl Node {
     fn new(test: &str, ranges: &[&str]) -> Option<Self> {
+        Self::joining(test, ranges, NetworkMode::Routed)
+    }
+
+    fn joining(test: &str, ranges: &[&str], links: NetworkMode) -> Option<Self> {
         let tool = tools::find(test, "cnitool")?;
         let plugins = tools::find(test, "cni/portmap")?.parent().unwrap().to_owned();
         // The tool keeps its cache there, and `host-local` what it gave out.
@@ -43,9 +48,13 @@ impl Node {
         let state = netns::world::scratch("state");
         let network = json!({
             "podCidrs": ranges,
-            "link": {"mode": "routed", "mtu": 1450, "pathMtu": 1450, "local": ranges},
+            "link": {"mode": links, "mtu": 1450, "pathMtu": 1450, "local": ranges},
         });
         fs::write(state.join("network.json"), network.to_string()).unwrap();
+        if links == NetworkMode::Bridge {
+            tools::of_this_machine(test, "ip", &["-V"])?;
+            make_bridge(ranges);
+        }
         let socket = UnixListener::bind(state.join("agent.sock")).unwrap();
         thread::spawn(move || {
             for mut stream in socket.incoming().flatten() {
@@ -104,6 +113,17 @@ impl Node {
     }
 }
 
+/// As an agent makes it.
+fn make_bridge(ranges: &[&str]) {
+    let ip = |arguments: String| {
+        let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+        assert!(status.success(), "ip {arguments}");
+    };
+    ip(format!("link add {POD_BRIDGE} address {} type bridge", pod_bridge_mac()));
+    ip(format!("link set {POD_BRIDGE} alias sealane up"));
+    ranges.iter().for_each(|range| ip(format!("route add {range} dev {POD_BRIDGE} proto 94")));
+}
+
 fn attachments() -> Vec<Value> {
     let Ok(entries) = fs::read_dir(netns::world::scratch("state").join("attachments")) else {
         return Vec::new();
@@ -157,18 +177,26 @@ fn round(node: &Node, version: &str, place: Place) {
 
 #[test]
 fn every_version_and_verb_passes_alone_and_in_chains() {
-    netns::world::test(|| {
-        let test = "every_version_and_verb_passes_alone_and_in_chains";
-        let Some(node) = Node::new(test, &["10.244.1.0/24"]) else { return };
-        let _netns = Netns::create(&netns::world::netns_path("a")).unwrap();
-        let mut places = vec![Place::Alone, Place::Behind("ptp"), Place::Behind("bridge")];
-        if tools::of_this_machine(test, "nft", &["--version"]).is_some() {
-            places.push(Place::First);
-        }
-        for place in places {
-            VERSIONS.iter().for_each(|version| round(&node, version, place));
-        }
-    });
+    let test = "every_version_and_verb_passes_alone_and_in_chains";
+    netns::world::test(|| every_version(test, NetworkMode::Routed));
+}
+
+#[test]
+fn every_version_and_verb_passes_on_a_bridge() {
+    let test = "every_version_and_verb_passes_on_a_bridge";
+    netns::world::test(|| every_version(test, NetworkMode::Bridge));
+}
+
+fn every_version(test: &str, links: NetworkMode) {
+    let Some(node) = Node::joining(test, &["10.244.1.0/24"], links) else { return };
+    let _netns = Netns::create(&netns::world::netns_path("a")).unwrap();
+    let mut places = vec![Place::Alone, Place::Behind("ptp"), Place::Behind("bridge")];
+    if tools::of_this_machine(test, "nft", &["--version"]).is_some() {
+        places.push(Place::First);
+    }
+    for place in places {
+        VERSIONS.iter().for_each(|version| round(&node, version, place));
+    }
 }
 
 #[test]

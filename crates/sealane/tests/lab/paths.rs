@@ -26,6 +26,23 @@ metadata: {name: b, namespace: default}
 spec: {selector: {app: b}, ports: [{port: 80, targetPort: 8080}]}
 ";
 
+const NEIGHBOURS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: neighbour, namespace: default}
+spec: {nodeName: node-b, containers: [{name: c, image: example.com/n, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: closed, namespace: default, labels: {app: closed}}
+spec: {nodeName: node-b, containers: [{name: c, image: example.com/x, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed, namespace: default}
+spec: {podSelector: {matchLabels: {app: closed}}, policyTypes: [Ingress]}
+";
+
 /// Whether the nodes of a running lab have the VXLAN link, as the networks of their agents' processes show it.
 fn has_tunnel(cluster: &Cluster) -> bool {
     let links = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap();
@@ -92,6 +109,40 @@ fn direct_routes_carry_traffic_between_nodes() {
     check_traffic(&cluster);
     assert!(!has_tunnel(&cluster));
     check_told(&cluster, "by a direct route through 172.31.0.12", "direct");
+}
+
+#[test]
+fn bridges_carry_traffic_on_nodes_and_between_them() {
+    let test = "bridges_carry_traffic_on_nodes_and_between_them";
+    let Some(cluster) = Cluster::open(test, "bridges", &["--pod-links", "bridge"]) else { return };
+    check_traffic(&cluster);
+    let hop = "through bridge sealane-br, through VXLAN to 172.31.0.12, there through bridge sealane-br";
+    check_told(&cluster, hop, "vxlan");
+    // A neighbour of each on its own node, through a policy, and through a Service that leads to itself, too.
+    cluster.create(NEIGHBOURS);
+    let address = cluster.ready_pod("default", "neighbour");
+    let closed = cluster.ready_pod("default", "closed");
+    assert_eq!(cluster.answered("default", "b", &format!("http://{address}:8080/")).said("pod"), "neighbour");
+    assert_eq!(cluster.answered("default", "b", "http://b.default/").said("pod"), "b");
+    let text = |arguments: &[&str]| String::from_utf8(cluster.bed.run(arguments).stdout).unwrap();
+    let denied = cluster.bed.run(&[
+        "lab",
+        "exec",
+        "b",
+        "--",
+        "sealane",
+        "probe",
+        "tcp",
+        &format!("{closed}:8080"),
+        "--timeout",
+        "1000",
+    ]);
+    assert!(!denied.status.success());
+    let explained = text(&["explain", "b", &format!("{address}:8080")]);
+    assert!(explained.contains("on Node node-b itself, through its bridge sealane-br"), "{explained}");
+    let checked = text(&["lab", "check"]);
+    assert!(checked.contains("sealane-br: Pods are on it, MTU 65535"), "{checked}");
+    assert!(text(&["status"]).contains(" bridge "));
 }
 
 #[test]
