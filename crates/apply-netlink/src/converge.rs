@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netlink_packet_route::link::InfoKind;
-use plan::{Failure, PodNetwork, Report, Via, Vxlan};
+use plan::{Failure, LocalAddress, PodNetwork, Report, Via, Vxlan};
 use types::{IpFamily, LinkName, Prefix};
 
 use crate::address::{LinkAddress, UseAsSource};
 use crate::channel::Channel;
 use crate::error::unless;
 use crate::link::{Change, Fragmenting, Link, Tunnel};
-use crate::neighbour::{FdbEntry, Neighbour};
+use crate::neighbour::{FdbEntry, Neighbour, Proxied};
 use crate::route::{ActualRoute, KernelRoute, Nexthop};
 use crate::sysctl::{self, ReversePath, Setting};
 use crate::{LINK_ALIAS, LOCAL_LINK, Netlink, NetlinkError};
@@ -90,7 +90,10 @@ impl Round<'_> {
                     self.put(&sysctl::forward_v4());
                     sysctl::send_no_redirects().iter().for_each(|setting| self.put(setting));
                 }
-                IpFamily::V6 => self.put(&sysctl::forward_v6()),
+                IpFamily::V6 => {
+                    self.heed_routers(plan);
+                    self.put(&sysctl::forward_v6());
+                }
             }
         }
         let Some(vxlan) = &plan.vxlan else { return };
@@ -103,6 +106,21 @@ impl Round<'_> {
             && sysctl::is_strict(&link)
         {
             self.put(&sysctl::reverse_path(&link, ReversePath::Loose));
+        }
+    }
+
+    /// Keeps a node that learns its own IPv6 route or address from a router on the network: before forwarding begins,
+    /// not after, for the kernel drops such routes at that moment. Only where routers are to be believed: on the link
+    /// to the other nodes, and where one has been heard. A container behind any other link could claim to be one.
+    fn heed_routers(&mut self, plan: &PodNetwork) {
+        if sysctl::forwards_v6() {
+            // Whoever turned it on has decided; `sealane check` names the link.
+            return;
+        }
+        let mut links = sysctl::links_with_routers();
+        links.extend(plan.uplink.clone());
+        for link in links.iter().filter(|link| sysctl::heeds_routers_as_host(link)) {
+            self.put(&sysctl::heed_routers(link));
         }
     }
 
@@ -226,6 +244,34 @@ impl Round<'_> {
             self.write(format!("address {}", address.address), |channel| channel.add_address(*address));
         }
         self.remove_addresses(&surplus);
+        self.proxied(plan, &links);
+    }
+
+    /// LoadBalancer addresses of IPv6 are on a link of ours, and neighbours ask on another.
+    fn proxied(&mut self, plan: &PodNetwork, links: &[Link]) {
+        let link = plan.uplink.as_ref().and_then(|name| find(links, name));
+        let is_balanced = |held: &LocalAddress| *held == LocalAddress::LoadBalancer;
+        let addresses =
+            plan.local_addresses.iter().filter(|(address, held)| address.is_ipv6() && is_balanced(held));
+        let wanted: BTreeSet<Proxied> = link
+            .into_iter()
+            .flat_map(|link| {
+                addresses.clone().map(|(address, _)| Proxied { link: link.index, address: *address })
+            })
+            .collect();
+        if let (Some(name), false) = (&plan.uplink, wanted.is_empty()) {
+            sysctl::answer_for_neighbours(name).iter().for_each(|setting| self.put(setting));
+        }
+        let Some(actual) = self.read("proxied neighbours", Channel::proxied) else { return };
+        let actual: BTreeSet<Proxied> = actual.into_iter().collect();
+        for proxied in wanted.difference(&actual) {
+            self.write(format!("neighbour {}", proxied.address), |channel| channel.put_proxied(*proxied));
+        }
+        for proxied in actual.difference(&wanted) {
+            self.write(format!("neighbour {}", proxied.address), |channel| {
+                unless(channel.delete_proxied(*proxied), &[libc::ENOENT])
+            });
+        }
     }
 
     fn remove_addresses(&mut self, addresses: &[&LinkAddress]) {

@@ -12,6 +12,7 @@ use types::Mac;
 use crate::NetlinkError;
 use crate::address::family_of;
 use crate::channel::Channel;
+use crate::route::OURS;
 
 /// A permanent neighbour: on this link, this address has this link-layer address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,15 @@ pub(crate) struct Neighbour {
     pub(crate) link: u32,
     pub(crate) address: IpAddr,
     pub(crate) mac: Mac,
+}
+
+/// An address that this node stands for on a link: its kernel answers neighbours who ask for it.
+///
+/// Over IPv4 the kernel answers on every link for every address that it has; over IPv6 only on the link that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Proxied {
+    pub(crate) link: u32,
+    pub(crate) address: IpAddr,
 }
 
 /// A forwarding entry of a VXLAN link: frames to this link-layer address go to this underlay address.
@@ -38,6 +48,21 @@ impl Neighbour {
         message.attributes = vec![
             NeighbourAttribute::Destination(to_netlink(self.address)),
             NeighbourAttribute::LinkLayerAddress(self.mac.0.to_vec()),
+        ];
+        message
+    }
+}
+
+impl Proxied {
+    fn message(self) -> NeighbourMessage {
+        let mut message = NeighbourMessage::default();
+        message.header.family = family_of(self.address);
+        message.header.ifindex = self.link;
+        message.header.flags = NeighbourFlags::Proxy;
+        message.attributes = vec![
+            NeighbourAttribute::Destination(to_netlink(self.address)),
+            // The mark of what is ours: the link is not.
+            NeighbourAttribute::Protocol(OURS),
         ];
         message
     }
@@ -73,6 +98,36 @@ impl Channel {
             })
         });
         Ok(parsed.collect())
+    }
+
+    /// Addresses that we stand for, on all links.
+    pub(crate) fn proxied(&mut self) -> Result<Vec<Proxied>, NetlinkError> {
+        let mut filter = NeighbourMessage::default();
+        filter.header.family = AddressFamily::Inet6;
+        filter.header.flags = NeighbourFlags::Proxy;
+        let answers = self.read_all("proxied neighbours", &RouteNetlinkMessage::GetNeighbour(filter))?;
+        let parsed = answers.iter().filter_map(|answer| {
+            let RouteNetlinkMessage::NewNeighbour(message) = answer else { return None };
+            let is_ours = message.attributes.contains(&NeighbourAttribute::Protocol(OURS));
+            let address = message.attributes.iter().find_map(|attribute| match attribute {
+                NeighbourAttribute::Destination(destination) => from_netlink(destination),
+                _ => None,
+            });
+            let is_proxied = message.header.flags.contains(NeighbourFlags::Proxy);
+            (is_ours && is_proxied).then_some(Proxied { link: message.header.ifindex, address: address? })
+        });
+        Ok(parsed.collect())
+    }
+
+    pub(crate) fn put_proxied(&mut self, proxied: Proxied) -> Result<(), NetlinkError> {
+        let what = || format!("stand for {}", proxied.address);
+        let message = RouteNetlinkMessage::NewNeighbour(proxied.message());
+        self.write(what, message, NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    pub(crate) fn delete_proxied(&mut self, proxied: Proxied) -> Result<(), NetlinkError> {
+        let what = || format!("stand for {} no more", proxied.address);
+        self.write(what, RouteNetlinkMessage::DelNeighbour(proxied.message()), 0)
     }
 
     /// Forwarding entries of one VXLAN link.

@@ -14,7 +14,7 @@ use crate::address::family_of;
 use crate::channel::Channel;
 use crate::{NetlinkError, ROUTE_PROTOCOL};
 
-const OURS: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
+pub(crate) const OURS: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
 
 /// A route to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Settings under `/proc/sys/net` of the calling thread's namespace.
 
+use std::collections::BTreeSet;
 use std::{fs, io};
 
 use types::LinkName;
@@ -30,6 +31,48 @@ pub(crate) fn forward_v4() -> Setting {
 /// Forwarding of IPv6 packets.
 pub(crate) fn forward_v6() -> Setting {
     Setting { name: "net/ipv6/conf/all/forwarding".into(), value: "1" }
+}
+
+/// Whether IPv6 packets are forwarded now.
+pub(crate) fn forwards_v6() -> bool {
+    value_of(&forward_v6().name) == Some(1)
+}
+
+/// Router advertisements of one link are heeded although the node forwards (`accept_ra` 2): a link that takes them
+/// only from others (1) gives up its default route at the moment when forwarding begins.
+pub(crate) fn heed_routers(link: &LinkName) -> Setting {
+    Setting { name: accept_ra(link), value: "2" }
+}
+
+/// Whether a link heeds router advertisements only as long as the node does not forward.
+pub(crate) fn heeds_routers_as_host(link: &LinkName) -> bool {
+    value_of(&accept_ra(link)) == Some(1)
+}
+
+fn accept_ra(link: &LinkName) -> String {
+    format!("net/ipv6/conf/{link}/accept_ra")
+}
+
+/// A link's kernel answers who asks for neighbours that it stands for, and at once.
+pub(crate) fn answer_for_neighbours(link: &LinkName) -> [Setting; 2] {
+    [
+        Setting { name: format!("net/ipv6/conf/{link}/proxy_ndp"), value: "1" },
+        Setting { name: format!("net/ipv6/neigh/{link}/proxy_delay"), value: "0" },
+    ]
+}
+
+/// Links with an IPv6 default route that a router advertised (RTF_DEFAULT and RTF_ADDRCONF of `linux/ipv6_route.h`).
+pub(crate) fn links_with_routers() -> BTreeSet<LinkName> {
+    const ADVERTISED: u32 = 0x0001_0000 | 0x0004_0000;
+    let table = fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();
+    // The last two columns are flags and link (`rt6_info_route` in the kernel).
+    let links = table.lines().filter_map(|line| {
+        let mut columns = line.split_whitespace().rev();
+        let (link, flags) = (columns.next()?, columns.next()?);
+        let flags = u32::from_str_radix(flags, 16).ok()?;
+        (flags & ADVERTISED == ADVERTISED).then(|| LinkName(link.to_owned()))
+    });
+    links.collect()
 }
 
 /// Forwarding of IPv4 packets that come in by one link.
@@ -74,11 +117,12 @@ pub(crate) fn no_link_local(link: &LinkName) -> Option<Setting> {
 
 /// Whether the reverse path check of a link is strict now.
 pub(crate) fn is_strict(link: &LinkName) -> bool {
-    let read = |name: &str| {
-        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"));
-        text.ok().and_then(|text| text.trim().parse::<u8>().ok()).unwrap_or_default()
-    };
+    let read = |name: &str| value_of(&format!("net/ipv4/conf/{name}/rp_filter")).unwrap_or_default();
     read("all").max(read(&link.0)) == 1
+}
+
+fn value_of(name: &str) -> Option<u8> {
+    fs::read_to_string(format!("/proc/sys/{name}")).ok()?.trim().parse().ok()
 }
 
 impl Setting {

@@ -41,6 +41,7 @@ pub(crate) fn compile(
     let needs_tunnel = peers.values().flat_map(|peer| peer.paths.values()).any(is_tunnelled);
     PodNetwork {
         bridge: bridge::compile(context, &pod_cidrs),
+        uplink: Some(context.underlay.link.clone()),
         link: pod_link(context, tunnel.as_ref(), &pod_cidrs),
         vxlan: tunnel.filter(|_| needs_tunnel),
         peers,

@@ -16,8 +16,36 @@ pub(crate) fn settings(seen: &Seen, expected: &Expected) -> Vec<CheckResult> {
             results.push(forwarding(seen, name));
         }
     }
+    if has_pods(seen, expected, IpFamily::V6) {
+        results.extend(routers(seen, expected));
+    }
     results.extend(reverse_path(seen, expected));
     results
+}
+
+/// A node that forwards hears routers only where `accept_ra` is 2. The agent sees to that when it turns forwarding on
+/// itself; a node that has no default route, and does not listen, most likely had one from a router.
+fn routers(seen: &Seen, expected: &Expected) -> Option<CheckResult> {
+    const CHECK: &str = "routers";
+    let name = format!("net/ipv6/conf/{}/accept_ra", expected.underlay_link);
+    let has_default = seen
+        .routes
+        .iter()
+        .any(|route| route.destination.family() == IpFamily::V6 && route.destination.len() == 0);
+    Some(match seen.settings.get(&name)?.as_str() {
+        "1" if !has_default => CheckResult::warning(
+            CHECK,
+            &name,
+            "it is 1 and the node forwards, so what routers advertise is not heard, and there is no IPv6 default route",
+            format!(
+                "where nodes have their route or address from a router, set it to 2: sysctl -w {}=2",
+                name.replace('/', ".")
+            ),
+        ),
+        "1" => CheckResult::good(CHECK, &name, "the IPv6 default route comes from elsewhere"),
+        "0" => CheckResult::good(CHECK, &name, "nothing is learned from routers, on purpose"),
+        _ => CheckResult::good(CHECK, &name, "routers are heard although the node forwards"),
+    })
 }
 
 /// Whether Pods of this node have addresses of a family.

@@ -115,6 +115,31 @@ fn settings_are_named() {
 }
 
 #[test]
+fn routers_that_are_not_heard_are_named() {
+    const NAME: &str = "net/ipv6/conf/eth0/accept_ra";
+    let judge = |accept_ra: &'static str, has_route| {
+        broken(move |seen, _| {
+            let Ok(Some(network)) = &mut seen.network else { panic!("there is one") };
+            network.pod_cidrs.push("fd00:10:244::/64".parse().unwrap());
+            seen.settings.insert("net/ipv6/conf/all/forwarding".to_owned(), "1".to_owned());
+            seen.settings.insert(NAME.to_owned(), accept_ra.to_owned());
+            if has_route {
+                let everything = "::/0".parse().unwrap();
+                seen.routes.push(Route { destination: everything, link: "eth0".into(), is_ours: false });
+            }
+        })
+    };
+    assert_eq!(judge("1", false), [(Verdict::Warning, "routers", NAME.to_owned())]);
+    assert_eq!(
+        judge("1", true),
+        [],
+        "that route is nobody's advertisement: the kernel would have dropped it"
+    );
+    assert_eq!(judge("2", false), []);
+    assert_eq!(judge("0", false), []);
+}
+
+#[test]
 fn rules_of_others_are_named() {
     let chain = |policy, rules, dropping| Chain {
         name: "inet other forward".to_owned(),

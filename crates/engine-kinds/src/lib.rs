@@ -32,4 +32,4 @@ pub use row::{Column, DeleteAnswer, Generation, NameRule, Row, Selectable, Spoke
 pub use selector_text::selector_text;
 pub use status::{Cause, Details, Status, deleted};
 pub use time_zone::time_zone_named;
-pub use validate::{Findings, name_problems, new_object, update};
+pub use validate::{Findings, name_problems, new_object, service_addresses, update};

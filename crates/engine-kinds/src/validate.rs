@@ -31,6 +31,7 @@ pub(crate) use network_policy::network_policy;
 pub(crate) use plain::{config_map, lease, secret};
 pub(crate) use pod::pod;
 pub(crate) use service::service;
+pub use service::service_addresses;
 pub(crate) use workload::{daemon_set, deployment, replica_set, stateful_set};
 
 /// Rules broken so far (upstream: apimachinery `pkg/util/validation/field`).
@@ -42,6 +43,17 @@ pub struct Findings {
 impl Findings {
     fn add(&mut self, reason: &'static str, field: &str, message: String) {
         self.causes.push(Cause { reason, message, field: field.to_owned() });
+    }
+
+    /// Whether no rule is broken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.causes.is_empty()
+    }
+
+    /// Findings made apart.
+    pub fn append(&mut self, mut other: Self) {
+        self.causes.append(&mut other.causes);
     }
 
     /// A finding made elsewhere.

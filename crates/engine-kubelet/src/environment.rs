@@ -1,6 +1,7 @@
 //! A container's environment variables, as the kubelet puts them together.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{
@@ -33,10 +34,10 @@ pub struct Sources {
 /// What is known of the Pod besides its object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The Pod's first address.
-    pub pod_ip: String,
-    /// The node's address.
-    pub host_ip: String,
+    /// The Pod's addresses.
+    pub pod_ips: Vec<IpAddr>,
+    /// The node's addresses.
+    pub host_ips: Vec<IpAddr>,
 }
 
 /// Why the environment cannot be made; the text the kubelet uses.
@@ -118,7 +119,9 @@ fn service_variables(service: &Service) -> Variables {
     variables.insert(format!("{prefix}_SERVICE_HOST"), address.to_owned());
     for (index, port) in spec.ports.iter().flatten().enumerate() {
         let protocol = port.protocol.as_deref().unwrap_or("TCP");
-        let url = format!("{}://{address}:{}", protocol.to_lowercase(), port.port);
+        // As Go's `net.JoinHostPort` does: an IPv6 address stands in brackets.
+        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        let url = format!("{}://{host}:{}", protocol.to_lowercase(), port.port);
         if index == 0 {
             variables.insert(format!("{prefix}_SERVICE_PORT"), port.port.to_string());
             variables.insert(format!("{prefix}_PORT"), url.clone());
@@ -226,10 +229,21 @@ pub fn field_value(field: &ObjectFieldSelector, pod: &Pod, place: &Place) -> Res
         "metadata.annotations" => Ok(as_lines(meta.annotations.as_ref())),
         "spec.nodeName" => Ok(spec.node_name.unwrap_or_default()),
         "spec.serviceAccountName" => Ok(spec.service_account_name.unwrap_or_default()),
-        "status.podIP" | "status.podIPs" => Ok(place.pod_ip.clone()),
-        "status.hostIP" | "status.hostIPs" => Ok(place.host_ip.clone()),
+        "status.podIP" => Ok(first(&place.pod_ips)),
+        "status.podIPs" => Ok(joined(&place.pod_ips)),
+        "status.hostIP" => Ok(first(&place.host_ips)),
+        "status.hostIPs" => Ok(joined(&place.host_ips)),
         other => Err(format!("fieldPath \"{other}\" is not supported")),
     }
+}
+
+fn first(addresses: &[IpAddr]) -> String {
+    addresses.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// As the kubelet joins them (`podFieldSelectorRuntimeValue`).
+fn joined(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn as_lines(map: Option<&BTreeMap<String, String>>) -> String {
@@ -290,12 +304,20 @@ mod tests {
         let colour = from(EnvVarSource { config_map_key_ref: Some(key), ..EnvVarSource::default() });
         let mut ip = from(EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() });
         ip.name = "IP".into();
+        let field =
+            ObjectFieldSelector { field_path: "status.podIPs".into(), ..ObjectFieldSelector::default() };
+        let mut ips = from(EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() });
+        ips.name = "IPS".into();
         let url = mk_variable("URL", "http://$(ECHO_WEB_SERVICE_HOST):$(ECHO_WEB_SERVICE_PORT_HTTP)/$(REF)");
-        let container = Container { env: Some(vec![colour, ip, url]), ..Container::default() };
-        let place = Place { pod_ip: "10.244.0.9".into(), host_ip: "192.0.2.1".into() };
+        let container = Container { env: Some(vec![colour, ip, ips, url]), ..Container::default() };
+        let place = Place {
+            pod_ips: vec!["10.244.0.9".parse().unwrap(), "fd00:10:244::9".parse().unwrap()],
+            host_ips: vec!["192.0.2.1".parse().unwrap()],
+        };
         let variables = environment(&mk_pod(), &container, &mk_sources(), &place).unwrap();
         assert_eq!(variables["URL"], "http://10.96.0.7:80/blue");
         assert_eq!(variables["IP"], "10.244.0.9");
+        assert_eq!(variables["IPS"], "10.244.0.9,fd00:10:244::9");
         assert_eq!(variables["ECHO_WEB_PORT_80_TCP_ADDR"], "10.96.0.7");
     }
 

@@ -15,7 +15,7 @@ use crate::observed::{Ended, Observed, Phase, Run, Sandbox};
 
 /// The status the Pod should have; equal to the present one when nothing changed.
 #[must_use]
-pub fn pod_status(pod: &Pod, observed: &Observed, host: IpAddr, now: Timestamp) -> PodStatus {
+pub fn pod_status(pod: &Pod, observed: &Observed, hosts: &[IpAddr], now: Timestamp) -> PodStatus {
     let before = pod.status.clone().unwrap_or_default();
     let Some(spec) = &pod.spec else { return before };
     let finished = outcome(spec, observed);
@@ -23,8 +23,8 @@ pub fn pod_status(pod: &Pod, observed: &Observed, host: IpAddr, now: Timestamp) 
     let addresses = shown_addresses(&before, observed);
     let mut status = PodStatus {
         phase: Some(phase.to_owned()),
-        host_ip: Some(host.to_string()),
-        host_ips: Some(vec![HostIP { ip: host.to_string() }]),
+        host_ip: hosts.first().map(ToString::to_string),
+        host_ips: Some(hosts.iter().map(|host| HostIP { ip: host.to_string() }).collect()),
         pod_ip: addresses.first().cloned(),
         pod_ips: (!addresses.is_empty()).then(|| addresses.into_iter().map(|ip| PodIP { ip }).collect()),
         start_time: before.start_time.clone().or(Some(Time(whole_seconds(observed.since)))),
@@ -302,9 +302,9 @@ mod tests {
 
     #[test]
     fn a_pod_goes_from_pending_to_running_and_ready_and_stays_equal() {
-        let (mut pod, host) = (mk_pod(), HOST.parse().unwrap());
+        let (mut pod, host) = (mk_pod(), [HOST.parse().unwrap()]);
         let mut observed = Observed::new(at(0));
-        let status = pod_status(&pod, &observed, host, at(0));
+        let status = pod_status(&pod, &observed, &host, at(0));
         assert_eq!(status.phase.as_deref(), Some("Pending"));
         let state = status.container_statuses.unwrap()[0].state.clone().unwrap();
         assert_eq!(state.waiting.unwrap().reason.as_deref(), Some("ContainerCreating"));
@@ -316,19 +316,19 @@ mod tests {
             Event::Started { container, id, image: "nginx".into(), substitution: "stand-in".into() },
             at(2),
         );
-        let status = pod_status(&pod, &observed, host, at(2));
+        let status = pod_status(&pod, &observed, &host, at(2));
         assert_eq!(status.phase.as_deref(), Some("Running"));
         assert_eq!(status.pod_ip.as_deref(), Some("10.244.0.2"));
         assert_eq!(condition(&status, "Ready").status, "True");
         assert_eq!(status.container_statuses.as_ref().unwrap()[0].image_id, "stand-in");
 
         pod.status = Some(status.clone());
-        assert_eq!(pod_status(&pod, &observed, host, at(9)), status, "no write where nothing changed");
+        assert_eq!(pod_status(&pod, &observed, &host, at(9)), status, "no write where nothing changed");
     }
 
     #[test]
     fn a_crash_loop_shows_why_and_how_it_ended() {
-        let (pod, host) = (mk_pod(), HOST.parse().unwrap());
+        let (pod, host) = (mk_pod(), [HOST.parse().unwrap()]);
         let mut observed = Observed::new(at(0));
         observed.take(Event::SandboxUp(Vec::new()), at(0));
         for crash in 0..2 {
@@ -340,7 +340,7 @@ mod tests {
             );
             observed.take(Event::Exited { container: "web".into(), exit_code: 3 }, at(crash));
         }
-        let status = pod_status(&pod, &observed, host, at(1));
+        let status = pod_status(&pod, &observed, &host, at(1));
         let container = &status.container_statuses.as_ref().unwrap()[0];
         let waiting = container.state.clone().unwrap().waiting.unwrap();
         assert_eq!(waiting.reason.as_deref(), Some("CrashLoopBackOff"));
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_readiness_gate_holds_back_ready_but_not_containers_ready() {
-        let (mut pod, host) = (mk_pod(), HOST.parse().unwrap());
+        let (mut pod, host) = (mk_pod(), [HOST.parse().unwrap()]);
         let gate = k8s_openapi::api::core::v1::PodReadinessGate { condition_type: "example.com/gate".into() };
         pod.spec.as_mut().unwrap().readiness_gates = Some(vec![gate]);
         let mut observed = Observed::new(at(0));
@@ -364,7 +364,7 @@ mod tests {
             Event::Started { container, id, image: "nginx".into(), substitution: String::new() },
             at(0),
         );
-        let status = pod_status(&pod, &observed, host, at(0));
+        let status = pod_status(&pod, &observed, &host, at(0));
         assert_eq!(condition(&status, "ContainersReady").status, "True");
         assert_eq!(condition(&status, "Ready").status, "False");
     }

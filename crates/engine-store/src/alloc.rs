@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
+use types::{IpFamily, Prefix};
 
 use crate::store::StoreConfig;
 use engine_kinds::object::{integer, list};
@@ -13,7 +14,8 @@ use engine_kinds::object::{integer, list};
 /// What the Services of a store hold.
 #[derive(Debug)]
 pub(crate) struct Allocations {
-    range: types::Prefix,
+    /// At most one of each family; the first is the primary family's.
+    ranges: Vec<Prefix>,
     node_ports: (u16, u16),
     addresses: BTreeSet<IpAddr>,
     /// Port → how many ports of its Service use it (one per protocol).
@@ -23,11 +25,20 @@ pub(crate) struct Allocations {
 impl Allocations {
     pub(crate) fn new(config: &StoreConfig) -> Self {
         Self {
-            range: config.service_cidr,
+            ranges: config.service_cidrs.clone(),
             node_ports: config.node_port_range,
             addresses: BTreeSet::new(),
             ports: BTreeMap::new(),
         }
+    }
+
+    /// The families of the cluster, the primary one first.
+    pub(crate) fn families(&self) -> impl Iterator<Item = IpFamily> + '_ {
+        self.ranges.iter().map(|range| range.family())
+    }
+
+    fn range(&self, family: IpFamily) -> Option<Prefix> {
+        self.ranges.iter().copied().find(|range| range.family() == family)
     }
 
     /// Records what a Service holds.
@@ -57,7 +68,10 @@ impl Allocations {
 
     /// Why `address` cannot be had; `None` when it can.
     pub(crate) fn address_refusal(&self, address: IpAddr) -> Option<String> {
-        let range = self.range;
+        let family = IpFamily::of(address);
+        let Some(range) = self.range(family) else {
+            return Some(format!("{family} is not configured on this cluster"));
+        };
         let edge = address == range.first() || (address.is_ipv4() && address == range.last());
         if !range.contains(address) || edge {
             return Some(format!(
@@ -67,20 +81,22 @@ impl Allocations {
         self.addresses.contains(&address).then(|| "provided IP is already allocated".to_owned())
     }
 
-    /// A free address; the upper band first.
-    pub(crate) fn free_address(&self, draw: u64) -> Option<IpAddr> {
-        let size = self.range.size().min(u128::from(u32::MAX));
+    /// A free address of this family; the upper band first.
+    pub(crate) fn free_address(&self, family: IpFamily, draw: u64) -> Option<IpAddr> {
+        let range = self.range(family)?;
+        let size = range.size().min(u128::from(u32::MAX));
         // The network address and, for IPv4, the broadcast address are not given out.
-        let last = size - if self.range.first().is_ipv4() { 2 } else { 1 };
+        let last = size - if family == IpFamily::V4 { 2 } else { 1 };
         let band = address_band(size);
-        self.probe_addresses(band + 1, last, draw).or_else(|| self.probe_addresses(1, band.min(last), draw))
+        let probe = |first, last| self.probe_addresses(range, (first, last), draw);
+        probe(band + 1, last).or_else(|| probe(1, band.min(last)))
     }
 
-    fn probe_addresses(&self, first: u128, last: u128, draw: u64) -> Option<IpAddr> {
+    fn probe_addresses(&self, range: Prefix, (first, last): (u128, u128), draw: u64) -> Option<IpAddr> {
         let count = (last + 1).checked_sub(first).filter(|count| *count > 0)?;
         let start = u128::from(draw) % count;
         (0..count)
-            .filter_map(|step| self.range.nth(first + (start + step) % count))
+            .filter_map(|step| range.nth(first + (start + step) % count))
             .find(|address| !self.addresses.contains(address))
     }
 
@@ -146,7 +162,7 @@ mod tests {
 
     fn mk_allocations(cidr: &str) -> Allocations {
         Allocations::new(&StoreConfig {
-            service_cidr: cidr.parse().unwrap(),
+            service_cidrs: vec![cidr.parse().unwrap()],
             node_port_range: (30000, 32767),
             keep_journal: false,
         })
@@ -155,7 +171,7 @@ mod tests {
     #[test]
     fn automatic_choices_begin_above_the_band() {
         let allocations = mk_allocations("10.96.0.0/16");
-        assert_eq!(allocations.free_address(0), Some("10.96.1.1".parse().unwrap()));
+        assert_eq!(allocations.free_address(IpFamily::V4, 0), Some("10.96.1.1".parse().unwrap()));
         assert_eq!(allocations.free_port(&BTreeSet::new(), 0), Some(30086));
         assert_eq!(address_band(256), 16);
         assert_eq!(address_band(4096), 256);
@@ -166,13 +182,13 @@ mod tests {
     fn full_upper_band_falls_back_to_the_lower() {
         let mut allocations = mk_allocations("10.0.0.0/24");
         for draw in 0..254 {
-            let address = allocations.free_address(draw).unwrap();
+            let address = allocations.free_address(IpFamily::V4, draw).unwrap();
             assert_eq!(allocations.address_refusal(address), None);
             allocations.claim(Some(&json!({"spec": {"clusterIPs": [address.to_string()]}})));
         }
-        assert_eq!(allocations.free_address(0), None);
+        assert_eq!(allocations.free_address(IpFamily::V4, 0), None);
         allocations.release(Some(&json!({"spec": {"clusterIPs": ["10.0.0.3"]}})));
-        assert_eq!(allocations.free_address(7), Some("10.0.0.3".parse().unwrap()));
+        assert_eq!(allocations.free_address(IpFamily::V4, 7), Some("10.0.0.3".parse().unwrap()));
     }
 
     #[test]

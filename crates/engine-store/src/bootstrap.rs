@@ -34,7 +34,9 @@ impl Store {
     /// Makes the Service that stands for the API server, if it is missing (upstream:
     /// `pkg/controlplane/controller/kubernetesservice`).
     pub(crate) fn ensure_own_service(&mut self, env: &mut Env<'_>) -> Result<(), Status> {
-        let Some(address) = self.config().service_cidr.nth(1) else { return Ok(()) };
+        let Some(address) = self.config().service_cidrs.first().and_then(|range| range.nth(1)) else {
+            return Ok(());
+        };
         let service = json!({
             "metadata": {
                 "name": OWN_SERVICE,

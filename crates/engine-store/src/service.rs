@@ -1,18 +1,21 @@
 //! Cluster addresses, IP families and node ports of Services: kept, dropped and allocated inside the write.
 
+mod families;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
+use types::IpFamily;
 
 use crate::alloc::{Allocations, cluster_ips};
 use crate::request::Env;
 use engine_kinds::object::{self, integer, list, map_mut, text};
 use engine_kinds::{Findings, Kind, Status};
 
-/// Whether Services of this type have a cluster address.
-fn needs_address(service: &Value) -> bool {
-    matches!(text(service, "/spec/type"), "ClusterIP" | "NodePort" | "LoadBalancer")
+/// Whether Services of this type have something in `clusterIP`, if only `None`.
+fn has_address(service: &Value) -> bool {
+    text(service, "/spec/type") != "ExternalName"
 }
 
 /// Whether Services of this type have node ports.
@@ -25,17 +28,35 @@ fn needs_health_port(service: &Value) -> bool {
     text(service, "/spec/type") == "LoadBalancer" && text(service, "/spec/externalTrafficPolicy") == "Local"
 }
 
-/// Takes over what was allocated before, and drops what the type no longer has.
+/// Takes over what was allocated before, drops what the type no longer has, and settles the address families.
 ///
-/// Upstream: `patchAllocatedValues` and `dropTypeDependentFields` in `pkg/registry/core/service`.
-pub(crate) fn prepare(kind: &Kind, service: &mut Value, old: Option<&Value>) {
+/// Upstream: `patchAllocatedValues`, `initIPFamilyFields` and `dropTypeDependentFields` in `pkg/registry/core/service`.
+pub(crate) fn prepare(
+    allocations: &Allocations,
+    kind: &Kind,
+    service: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
     if kind.plural != "services" {
-        return;
+        return Ok(());
     }
-    let Some(old) = old else { return };
+    if let Some(old) = old {
+        take_over(service, old);
+    }
+    families::normalize(service, old);
+    let configured: Vec<IpFamily> = allocations.families().collect();
+    families::settle(&configured, service, old).into_result(kind, object::name(service))
+}
+
+fn take_over(service: &mut Value, old: &Value) {
     drop_by_type(service, old);
-    if needs_address(old) && needs_address(service) {
-        keep_addresses(service, old);
+    if has_address(old) && has_address(service) {
+        for field in ["clusterIP", "clusterIPs"] {
+            let is_empty = |value: &Value| value.is_null() || *value == "" || *value == json!([]);
+            if service.pointer(&format!("/spec/{field}")).is_none_or(is_empty) {
+                keep(service, old, field);
+            }
+        }
     }
     if needs_node_ports(old) && needs_node_ports(service) {
         keep_node_ports(service, old);
@@ -52,22 +73,6 @@ pub(crate) fn prepare(kind: &Kind, service: &mut Value, old: Option<&Value>) {
 fn keep(service: &mut Value, old: &Value, field: &str) {
     if let Some(value) = old.pointer(&format!("/spec/{field}")) {
         map_mut(service, "spec").insert(field.to_owned(), value.clone());
-    }
-}
-
-fn keep_addresses(service: &mut Value, old: &Value) {
-    if text(service, "/spec/clusterIP").is_empty() && list(service, "/spec/clusterIPs").is_empty() {
-        keep(service, old, "clusterIP");
-        keep(service, old, "clusterIPs");
-    } else if list(service, "/spec/clusterIPs").is_empty()
-        && text(service, "/spec/clusterIP") == text(old, "/spec/clusterIP")
-    {
-        keep(service, old, "clusterIPs");
-    }
-    for field in ["ipFamilies", "ipFamilyPolicy"] {
-        if service.pointer(&format!("/spec/{field}")).is_none() {
-            keep(service, old, field);
-        }
     }
 }
 
@@ -98,9 +103,13 @@ fn drop_by_type(service: &mut Value, old: &Value) {
         let pointer = format!("/spec/{field}");
         service.pointer(&pointer) == old.pointer(&pointer)
     };
-    if needs_address(old) && !needs_address(service) && same(service, "clusterIP") {
+    if has_address(old) && !has_address(service) {
+        let keeps_addresses = !(same(service, "clusterIP") && same(service, "clusterIPs"));
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-            map_mut(service, "spec").remove(field);
+            let goes = if field.starts_with("clusterIP") { !keeps_addresses } else { same(service, field) };
+            if goes {
+                map_mut(service, "spec").remove(field);
+            }
         }
     }
     if needs_node_ports(old) && !needs_node_ports(service) {
@@ -148,8 +157,8 @@ pub(crate) fn allocate(
         return Ok(());
     }
     let mut findings = Findings::default();
-    if needs_address(service) {
-        allocate_address(allocations, env, service, old, &mut findings);
+    if has_address(service) {
+        allocate_addresses(allocations, env, service, old, &mut findings);
     }
     let held: BTreeSet<i64> = old
         .map(|old| {
@@ -167,64 +176,44 @@ pub(crate) fn allocate(
     findings.into_result(kind, &name)
 }
 
-fn allocate_address(
+/// One address of each of the Service's families; those it has stay.
+fn allocate_addresses(
     allocations: &Allocations,
     env: &mut Env<'_>,
     service: &mut Value,
     old: Option<&Value>,
     findings: &mut Findings,
 ) {
-    let wanted = match text(service, "/spec/clusterIP") {
-        "" => text(service, "/spec/clusterIPs/0").to_owned(),
-        address => address.to_owned(),
-    };
-    let spec_families = service.pointer("/spec/ipFamilies").cloned();
-    if wanted == "None" {
-        set_headless(service, spec_families);
+    if text(service, "/spec/clusterIP") == "None" {
         return;
     }
-    let address = if wanted.is_empty() {
-        match allocations.free_address((env.random)()) {
-            Some(address) => address,
-            None => {
-                return findings.internal("spec.clusterIPs", "failed to allocate a serviceIP: range is full");
+    let asked = list(service, "/spec/clusterIPs");
+    let wanted = |index: usize| asked.get(index).and_then(Value::as_str).unwrap_or_default();
+    let families = list(service, "/spec/ipFamilies");
+    let shown: Vec<&str> = (0..families.len()).map(wanted).collect();
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for (index, family) in families.iter().enumerate() {
+        let family = if *family == "IPv6" { IpFamily::V6 } else { IpFamily::V4 };
+        if wanted(index).is_empty() {
+            match allocations.free_address(family, (env.random)()) {
+                Some(address) => addresses.push(address),
+                None => findings.internal("spec.clusterIPs", "failed to allocate a serviceIP: range is full"),
             }
+            continue;
         }
-    } else {
-        let Ok(address) = wanted.parse::<IpAddr>() else { return };
+        let Ok(address) = wanted(index).parse::<IpAddr>() else { return };
         let is_held = old.is_some_and(|old| cluster_ips(old).any(|held| held == address));
         let refusal = if is_held { None } else { allocations.address_refusal(address) };
         if let Some(why) = refusal {
             let text = format!("failed to allocate IP {address}: {why}");
-            return findings.invalid("spec.clusterIPs", &json!([wanted]), &text);
+            findings.invalid("spec.clusterIPs", &json!(shown), &text);
         }
-        address
-    };
-    let family = types::IpFamily::of(address).to_string();
-    for (index, asked) in spec_families.iter().flat_map(|families| list(families, "")).enumerate() {
-        if *asked != *family {
-            findings.invalid(&format!("spec.ipFamilies[{index}]"), asked, "not configured on this cluster");
-        }
+        addresses.push(address);
     }
+    let Some(first) = addresses.first().map(ToString::to_string) else { return };
     let spec = map_mut(service, "spec");
-    spec.insert("clusterIP".to_owned(), address.to_string().into());
-    spec.insert("clusterIPs".to_owned(), json!([address.to_string()]));
-    spec.insert("ipFamilies".to_owned(), json!([family]));
-    object::default_to(spec, "ipFamilyPolicy", "SingleStack");
-}
-
-/// Headless Services have no address; those without a selector may have endpoints of any family.
-fn set_headless(service: &mut Value, families: Option<Value>) {
-    let selects =
-        service.pointer("/spec/selector").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
-    let spec = map_mut(service, "spec");
-    spec.insert("clusterIP".to_owned(), "None".into());
-    spec.insert("clusterIPs".to_owned(), json!(["None"]));
-    let free = !selects && !spec.contains_key("ipFamilyPolicy");
-    object::default_to(spec, "ipFamilyPolicy", if free { "RequireDualStack" } else { "SingleStack" });
-    if families.is_none() {
-        spec.insert("ipFamilies".to_owned(), if free { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
-    }
+    spec.insert("clusterIP".to_owned(), first.into());
+    spec.insert("clusterIPs".to_owned(), addresses.iter().map(ToString::to_string).collect());
 }
 
 fn allocate_node_ports(

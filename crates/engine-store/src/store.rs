@@ -21,8 +21,9 @@ use engine_kinds::{Kind, Status};
 /// What a store is made with.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// Range of `ClusterIPs`.
-    pub service_cidr: types::Prefix,
+    /// Ranges of `ClusterIPs`, at most one of each family: one makes the cluster single-stack, two dual-stack, and the
+    /// first is the family of Services that ask for none.
+    pub service_cidrs: Vec<types::Prefix>,
     /// Range of node ports, both ends included.
     pub node_port_range: (u16, u16),
     /// Whether committed changes are kept for [`Store::take_journal`].

@@ -118,7 +118,9 @@ impl Store {
         keep_system_metadata(old, &mut new);
         certificates::prepare(kind, part, old, &mut new, env.now);
         kind.default(&mut new);
-        service::prepare(kind, &mut new, Some(old));
+        if part == Part::Main {
+            service::prepare(self.allocations(), kind, &mut new, Some(old))?;
+        }
         engine_kinds::update(kind, part, &new, old)?;
         service::allocate(self.allocations(), env, kind, &mut new, Some(old))?;
         raise_generation(kind, old, &mut new);

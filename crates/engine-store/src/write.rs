@@ -205,7 +205,7 @@ impl Store {
         managed::record(None, &mut object, &managed::Context::new(request, env.now, None), writer);
         admission::admit_new(self, env, kind, &mut object)?;
         kind.default(&mut object);
-        service::prepare(kind, &mut object, None);
+        service::prepare(self.allocations(), kind, &mut object, None)?;
         engine_kinds::new_object(kind, &object)?;
         if self.holds(request.stored(), request.namespace(), object::name(&object)) {
             return Err(Status::already_exists(request.kind(), object::name(&object)));

@@ -54,7 +54,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let config = StoreConfig {
-            service_cidr: "10.96.0.0/16".parse().unwrap(),
+            service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
             node_port_range: (30000, 32767),
             keep_journal: false,
         };

@@ -18,12 +18,29 @@ pub struct Cluster {
 /// A client with all that is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// Its address; none for somebody outside whose address was not said.
+    /// The address it uses; none for somebody outside whose address was not said.
     pub(crate) address: Option<IpAddr>,
+    /// All its addresses.
+    pub(crate) addresses: Vec<IpAddr>,
     /// The node whose rules its packets meet first; none outside.
     pub(crate) node: Option<NodeName>,
     /// The Pod, when it is one.
     pub(crate) pod: Option<PodName>,
+}
+
+impl Source {
+    pub(crate) fn of(addresses: Vec<IpAddr>, node: Option<NodeName>, pod: Option<PodName>) -> Self {
+        Self { address: addresses.first().copied(), addresses, node, pod }
+    }
+
+    /// The same client as it goes to an address: with its own address of that family; `None` when it has none.
+    pub(crate) fn towards(self, address: IpAddr) -> Option<Self> {
+        let is_alike = |own: &&IpAddr| own.is_ipv4() == address.is_ipv4();
+        match self.addresses.iter().find(is_alike).copied() {
+            Some(own) => Some(Self { address: Some(own), ..self }),
+            None => self.addresses.is_empty().then_some(self),
+        }
+    }
 }
 
 impl Cluster {
@@ -31,21 +48,26 @@ impl Cluster {
     pub(crate) fn source(&self, client: &Client) -> Option<Source> {
         match client {
             Client::Pod(pod) => {
-                let (address, node) = self.pod_address(pod)?;
-                Some(Source { address: Some(address), node: Some(node.clone()), pod: Some(pod.clone()) })
+                let (_, node) = self.pod_address(pod)?;
+                let pods = self.plans.get(node).map(|plan| plan.podnet.local_pods.iter());
+                let own = pods.into_iter().flatten().filter(|(_, name)| *name == pod);
+                let addresses = own.map(|(address, _)| *address).collect();
+                Some(Source::of(addresses, Some(node.clone()), Some(pod.clone())))
             }
             Client::Node(name) => {
                 let plan = self.plans.get(name)?;
-                let address = plan.services.node_addresses.first().copied();
-                Some(Source { address, node: Some(name.clone()), pod: None })
+                let addresses = plan.services.node_addresses.iter().copied().collect();
+                Some(Source::of(addresses, Some(name.clone()), None))
             }
             Client::Outside(address) => match address.and_then(|address| self.pod_at(address)) {
                 Some((pod, node)) => {
-                    Some(Source { address: *address, node: Some(node.clone()), pod: Some(pod.clone()) })
+                    let addresses = address.iter().copied().collect();
+                    Some(Source::of(addresses, Some(node.clone()), Some(pod.clone())))
                 }
                 None => {
                     let node = address.and_then(|address| self.node_at(address));
-                    Some(Source { address: *address, node: node.map(|plan| plan.node.clone()), pod: None })
+                    let addresses = address.iter().copied().collect();
+                    Some(Source::of(addresses, node.map(|plan| plan.node.clone()), None))
                 }
             },
         }

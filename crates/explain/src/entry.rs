@@ -35,11 +35,10 @@ pub(crate) fn follow(cluster: &Cluster, plan: &NodePlan, url: &Url, explanation:
                 rewritten.unwrap_or_default()
             );
             explanation.hops.push(hop(Hop::pass(Stage::Entry, text)));
-            let entry = Source {
-                address: plan.services.node_addresses.first().copied(),
-                node: Some(plan.node.clone()),
-                pod: None,
-            };
+            let own = plan.services.node_addresses.iter().copied().collect();
+            let entry = Source::of(own, Some(plan.node.clone()), None);
+            let first = forward.attempts().next();
+            let entry = first.and_then(|backend| entry.clone().towards(backend.address)).unwrap_or(entry);
             reach_all(cluster, &entry, plan, forward.attempts(), explanation);
         }
         Decision::Redirect { page, location, .. } => {

@@ -16,7 +16,7 @@ pub use cluster::Cluster;
 pub use explanation::{Conclusion, Explanation, Hop, HopVerdict, Stage};
 pub use question::{Client, Question, QuestionError, Target, Url};
 
-use types::{Port, Protocol};
+use types::{IpFamily, Port, Protocol};
 
 /// Answers a question from the plans of all nodes.
 #[must_use]
@@ -35,9 +35,15 @@ pub fn explain(cluster: &Cluster, question: &Question) -> Explanation {
             return explanation.end(lost.conclusion, lost.why);
         }
     };
-    // A client tries the addresses in order; like most, we look at the first.
-    let Some(address) = destinations.first() else {
+    let Some(first) = destinations.first() else {
         return explanation.end(Conclusion::NoName, "the name has no address".to_owned());
+    };
+    // A client tries the addresses in order; like most, we look at the first of a family that it has.
+    let way = destinations.iter().find_map(|address| Some((address, source.clone().towards(*address)?)));
+    let Some((address, source)) = way else {
+        let why = format!("the client has no {} address to reach {first} with", IpFamily::of(*first));
+        explanation.hops.push(Hop::stop(Stage::Route, why.clone()));
+        return explanation.end(Conclusion::Refused, why);
     };
     let attempt = match question.port() {
         Some(port) => connect::Attempt { address: *address, port, protocol: question.protocol },

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use engine_dns::{Reason, RecordType, Search, SearchEnd, Zone, search};
+use engine_dns::{NameError, Reason, RecordType, Search, SearchEnd, Zone, search};
 use plan::{DnsServiceKind, NodePlan};
 use types::{ObjectRef, Port, Protocol, ServiceName};
 
@@ -86,11 +86,10 @@ fn by_name(cluster: &Cluster, source: &Source, name: &str) -> Result<Found, Lost
     // Only Pods have a search path.
     let asked =
         if source.pod.is_some() { name.to_owned() } else { format!("{}.", name.trim_end_matches('.')) };
-    let searched = match search(&zone, &asked, namespace, RecordType::A) {
-        Ok(searched) => searched,
+    let (searched, addresses) = match search_both(&zone, &asked, namespace) {
+        Ok(found) => found,
         Err(error) => return Err(lost(Hop::stop(Stage::Name, format!("`{name}` is no DNS name: {error}")))),
     };
-    let addresses = searched.addresses();
     let hop = name_hop(name, &searched, &addresses);
     match searched.end {
         SearchEnd::Found => {
@@ -110,6 +109,24 @@ fn by_name(cluster: &Cluster, source: &Source, name: &str) -> Result<Found, Lost
             Err(Lost { hops, conclusion: Conclusion::NoName, why })
         }
     }
+}
+
+/// The addresses of both families, as a resolver asks for them: for each name of the search path A and AAAA, and no
+/// further name once one of them is answered.
+fn search_both(zone: &Zone, asked: &str, namespace: &str) -> Result<(Search, Vec<IpAddr>), NameError> {
+    let four = search(zone, asked, namespace, RecordType::A)?;
+    let six = search(zone, asked, namespace, RecordType::AAAA)?;
+    let depth = |searched: &Search| match searched.end {
+        SearchEnd::Found => searched.attempts.len(),
+        SearchEnd::Forwarded | SearchEnd::NotFound => usize::MAX,
+    };
+    let mut addresses = Vec::new();
+    for searched in [&four, &six] {
+        if depth(searched) == depth(&four).min(depth(&six)) {
+            addresses.extend(searched.addresses());
+        }
+    }
+    Ok((if depth(&six) < depth(&four) { six } else { four }, addresses))
 }
 
 fn name_hop(name: &str, searched: &Search, addresses: &[IpAddr]) -> Hop {

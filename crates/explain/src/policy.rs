@@ -1,7 +1,7 @@
 //! What NetworkPolicy says at each end, as hops.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use engine_policy::{Allowed, Connection, Direction, Opinion, verdict_of};
 use types::{NamespacedName, ObjectRef};
@@ -28,8 +28,12 @@ pub(crate) fn ingress(
 ) -> Option<Hop> {
     let (_, node) = cluster.pod_at(attempt.address)?;
     let plan = cluster.plans.get(node)?;
+    let nobody: IpAddr = match attempt.address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
     // Somebody outside whose address was not said stands for any address that no Pod has.
-    let connection = connection(seen.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), attempt);
+    let connection = connection(seen.unwrap_or(nobody), attempt);
     let mut node_addresses = plan.services.node_addresses.clone();
     if source.pod.is_none() && source.node.as_ref() == Some(node) {
         node_addresses.extend(source.address);

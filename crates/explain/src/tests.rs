@@ -133,6 +133,51 @@ fn a_name_leads_through_its_service_to_a_pod_on_another_node() {
     assert!(text.contains("reaches 10.244.1.2:8080 (Pod shop/web-1 on node-b)"), "{text}");
 }
 
+/// The same cluster with IPv6 beside IPv4: Pods, nodes and the Service have an address of each.
+fn dual() -> Cluster {
+    let mut cluster = cluster(&forwarding());
+    let six = |address: &str| ip(address);
+    for plan in cluster.plans.values_mut() {
+        let own: Vec<_> = plan.podnet.local_pods.clone().into_iter().collect();
+        let twins = own.into_iter().map(|(address, pod)| match address {
+            IpAddr::V4(four) => (six(&format!("fd00::{}", four.octets()[3])), pod),
+            IpAddr::V6(_) => (address, pod),
+        });
+        plan.podnet.local_pods.extend(twins);
+        let vip = six("fd00:96::9");
+        let frontend =
+            Frontend { address: FrontendAddress::Vip(vip), protocol: Protocol::Tcp, port: port(80) };
+        let backends = BTreeSet::from([Backend { address: six("fd00::9999"), port: port(8080) }]);
+        let outcome = Outcome::Forward { backends, source: SourceAddress::KeptForPods };
+        plan.services.frontends.insert(frontend, frontend_rule(outcome));
+        let kind = DnsServiceKind::ClusterIp { addresses: BTreeSet::from([vip]), ports: Vec::new() };
+        plan.dns.services.insert(name("six"), DnsService { kind, endpoints: Vec::new() });
+    }
+    cluster
+}
+
+#[test]
+fn a_client_of_both_families_uses_the_one_of_the_name() {
+    let cluster = dual();
+    let six = ask(&cluster, "client", "six:80");
+    assert!(six.to_string().contains("fd00:96::9"), "{six}");
+    assert_eq!(six.conclusion, Conclusion::LeavesCluster, "{six}");
+    let four = ask(&cluster, "client", "web:80");
+    assert!(four.conclusion.is_reached(), "{four}");
+}
+
+#[test]
+fn a_client_without_the_family_is_told_so() {
+    let mut cluster = dual();
+    for plan in cluster.plans.values_mut() {
+        plan.podnet.local_pods.retain(|address, _| address.is_ipv4());
+    }
+    let explanation = ask(&cluster, "client", "six:80");
+    assert_eq!(explanation.conclusion, Conclusion::Refused);
+    let text = explanation.to_string();
+    assert!(text.contains("the client has no IPv6 address to reach fd00:96::9 with"), "{text}");
+}
+
 #[test]
 fn the_bridges_on_the_way_are_named() {
     let mut cluster = cluster(&forwarding());

@@ -86,11 +86,8 @@ impl PodContext {
     }
 
     pub(crate) fn place(&self) -> Place {
-        let address = self.sandbox().and_then(|sandbox| sandbox.addresses().first().copied());
-        Place {
-            pod_ip: address.map(|address| address.to_string()).unwrap_or_default(),
-            host_ip: self.node.place.address.to_string(),
-        }
+        let pod_ips = self.sandbox().map(|sandbox| sandbox.addresses().to_vec()).unwrap_or_default();
+        Place { pod_ips, host_ips: self.node.place.addresses.clone() }
     }
 
     pub(crate) fn namespace(&self) -> &str {
@@ -216,7 +213,7 @@ impl PodContext {
             pod: self.name().to_owned(),
             namespace: self.namespace().to_owned(),
             node: self.node.place.name.0.clone(),
-            pod_ip: self.place().pod_ip,
+            pod_ip: self.place().pod_ips.first().map(ToString::to_string).unwrap_or_default(),
             container: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
         }

@@ -36,8 +36,8 @@ pub struct Kubelet {
 pub struct NodePlace {
     /// Its name.
     pub name: NodeName,
-    /// Its address.
-    pub address: IpAddr,
+    /// Its addresses, the primary family's first.
+    pub addresses: Vec<IpAddr>,
     /// Its network namespace.
     pub netns: Arc<Netns>,
     /// Directory that its agent shares with the CNI plugin.

@@ -41,8 +41,8 @@ pub struct SandboxSpec {
     pub host_name: String,
     /// The node's network namespace.
     pub node: Arc<Netns>,
-    /// The node's address.
-    pub node_address: IpAddr,
+    /// The node's addresses.
+    pub node_addresses: Vec<IpAddr>,
     /// Directory that the node's agent shares with the plugin.
     pub node_state: PathBuf,
     /// Where the Pod's namespace is bound.
@@ -91,7 +91,7 @@ impl Sandbox {
     pub async fn create(spec: SandboxSpec) -> Result<Self, String> {
         let host_name = make_host_name(spec.host_name.clone()).map_err(|error| types::with_causes(&error))?;
         if spec.network == PodNetwork::Node {
-            let (netns, addresses) = (Arc::clone(&spec.node), vec![spec.node_address]);
+            let (netns, addresses) = (Arc::clone(&spec.node), spec.node_addresses.clone());
             return Ok(Self { spec, netns, host_name, addresses, root: Mutex::default() });
         }
         // A start that was cut short may have left the name.

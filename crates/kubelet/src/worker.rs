@@ -323,7 +323,7 @@ impl Worker {
     /// Writes the status if it differs; says when to try again if that failed.
     async fn write_status(&mut self) -> Option<Duration> {
         let pod = &self.context.pod;
-        let wanted = pod_status(pod, &self.observed, self.context.node.place.address, Timestamp::now());
+        let wanted = pod_status(pod, &self.observed, &self.context.node.place.addresses, Timestamp::now());
         if pod.status.as_ref() == Some(&wanted) {
             return None;
         }
@@ -394,7 +394,7 @@ fn sandbox_spec(context: &PodContext) -> Result<SandboxSpec, String> {
         name: name.name,
         uid,
         node: Arc::clone(&node.place.netns),
-        node_address: node.place.address,
+        node_addresses: node.place.addresses.clone(),
         node_state: node.place.state.clone(),
         network: if host_network { PodNetwork::Node } else { PodNetwork::Own },
         bandwidth: bandwidth::of_annotations(pod.metadata.annotations.as_ref())?,

@@ -4,9 +4,9 @@ use anyhow::Context as _;
 use engine_store::{PatchKind, Status, Target, Write, WriteOptions};
 use serde_json::{Value, json};
 use serve_api::ApiHandle;
-use types::{NETWORK_ANNOTATION, NodeName};
+use types::{IpFamily, NETWORK_ANNOTATION, NodeName, Prefix};
 
-use crate::address::{API_PORT, CLUSTER_DNS, KUBERNETES_SERVICE, LabNode, OUTSIDE};
+use crate::address::{API_PORT, LabFamilies, LabNode};
 use crate::rights;
 
 /// Version that Nodes report; the API's level with our name.
@@ -14,20 +14,38 @@ const KUBELET_VERSION: &str = "v1.34.0+sealane";
 
 /// Writes what is missing, as the API server itself does with what every cluster has. What a data directory kept stays
 /// as it is, except for what is so anew with each start: statuses of Nodes, what their agents tell, our own rights.
-pub(crate) async fn write(api: &ApiHandle, nodes: &[LabNode]) -> anyhow::Result<()> {
+pub(crate) async fn write(api: &ApiHandle, nodes: &[LabNode], families: LabFamilies) -> anyhow::Result<()> {
     let begin = Beginning { api, options: options() };
-    for object in objects(nodes) {
+    for object in objects(nodes, families) {
         begin.create(object).await?;
     }
     for node in nodes {
         let annotations = json!({ NETWORK_ANNOTATION: null });
         let target = begin
             .target(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node.name } }))?;
+        check_families(&*api.read(&target).unwrap_or_default(), families)?;
         begin.merge(target.clone(), json!({ "metadata": { "annotations": annotations } })).await?;
         let status = Target { subresource: Some("status".to_owned()), ..target };
         begin.patch(status, PatchKind::StrategicMerge, json!({ "status": node_status(node) })).await?;
     }
     Ok(())
+}
+
+/// A data directory holds a cluster of the families it was made with: Nodes keep their Pod ranges, and Services their
+/// addresses.
+fn check_families(node: &Value, families: LabFamilies) -> anyhow::Result<()> {
+    let ranges = node["spec"]["podCIDRs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let held: Vec<IpFamily> =
+        ranges.filter_map(|range| range.parse::<Prefix>().ok()).map(Prefix::family).collect();
+    if held == families.families() {
+        return Ok(());
+    }
+    let flag = match held[..] {
+        [IpFamily::V4] => "ipv4",
+        [IpFamily::V6] => "ipv6",
+        _ => "dual",
+    };
+    anyhow::bail!("the data directory has a cluster with other addresses: start it with --ip-family {flag}")
 }
 
 /// Whether a Node's agent has told what the node is: until then, plans made from the API's objects alone would guess.
@@ -105,14 +123,14 @@ fn told(target: &Target, outcome: Result<(), Status>) -> anyhow::Result<()> {
     })
 }
 
-fn objects(nodes: &[LabNode]) -> Vec<Value> {
+fn objects(nodes: &[LabNode], families: LabFamilies) -> Vec<Value> {
     let mut objects: Vec<Value> = ["default", "kube-system", "kube-public", "kube-node-lease"]
         .map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
         .into();
     objects.extend(rights::objects());
     objects.extend(nodes.iter().map(node));
-    objects.extend(kubernetes_service());
-    objects.push(dns_service());
+    objects.extend(kubernetes_service(families));
+    objects.push(dns_service(families));
     objects.extend([
         ingress_class("sealane", "sealane.dev/ingress", true),
         ingress_class("nginx", "k8s.io/ingress-nginx", false),
@@ -121,7 +139,6 @@ fn objects(nodes: &[LabNode]) -> Vec<Value> {
 }
 
 fn node(node: &LabNode) -> Value {
-    let cidr = node.pod_cidr.to_string();
     json!({
         "apiVersion": "v1",
         "kind": "Node",
@@ -135,7 +152,7 @@ fn node(node: &LabNode) -> Value {
                 "topology.kubernetes.io/region": "lab",
             },
         },
-        "spec": { "podCIDR": cidr, "podCIDRs": [cidr] },
+        "spec": { "podCIDR": node.pod_cidrs[0], "podCIDRs": node.pod_cidrs },
     })
 }
 
@@ -150,11 +167,11 @@ fn architecture() -> &'static str {
 
 fn node_status(node: &LabNode) -> Value {
     let room = json!({ "cpu": "64", "memory": "256Gi", "ephemeral-storage": "100Gi", "pods": "250" });
+    let mut addresses: Vec<Value> =
+        node.addresses.iter().map(|address| json!({ "type": "InternalIP", "address": address })).collect();
+    addresses.push(json!({ "type": "Hostname", "address": node.name }));
     json!({
-        "addresses": [
-            { "type": "InternalIP", "address": node.address },
-            { "type": "Hostname", "address": node.name },
-        ],
+        "addresses": addresses,
         "capacity": room,
         "allocatable": room,
         "nodeInfo": {
@@ -177,8 +194,9 @@ fn kernel_version() -> String {
     name.map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// `default/kubernetes` and its one endpoint (SA15).
-fn kubernetes_service() -> [Value; 3] {
+/// `default/kubernetes` and its one endpoint (SA15); of the primary family alone, as everywhere.
+fn kubernetes_service(families: LabFamilies) -> [Value; 3] {
+    let at = families.primary();
     let labels = json!({ "component": "apiserver", "provider": "kubernetes" });
     [
         json!({
@@ -186,8 +204,8 @@ fn kubernetes_service() -> [Value; 3] {
             "kind": "Service",
             "metadata": { "name": "kubernetes", "namespace": "default", "labels": labels },
             "spec": {
-                "clusterIP": KUBERNETES_SERVICE,
-                "clusterIPs": [KUBERNETES_SERVICE],
+                "clusterIP": at.kubernetes_service,
+                "clusterIPs": [at.kubernetes_service],
                 "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": API_PORT }],
             },
         }),
@@ -199,8 +217,8 @@ fn kubernetes_service() -> [Value; 3] {
                 "namespace": "default",
                 "labels": { "kubernetes.io/service-name": "kubernetes" },
             },
-            "addressType": "IPv4",
-            "endpoints": [{ "addresses": [OUTSIDE], "conditions": { "ready": true } }],
+            "addressType": at.family,
+            "endpoints": [{ "addresses": [at.outside], "conditions": { "ready": true } }],
             "ports": [{ "name": "https", "port": API_PORT, "protocol": "TCP" }],
         }),
         json!({
@@ -212,7 +230,7 @@ fn kubernetes_service() -> [Value; 3] {
                 "labels": { "endpointslice.kubernetes.io/skip-mirror": "true" },
             },
             "subsets": [{
-                "addresses": [{ "ip": OUTSIDE }],
+                "addresses": [{ "ip": at.outside }],
                 "ports": [{ "name": "https", "port": API_PORT, "protocol": "TCP" }],
             }],
         }),
@@ -220,7 +238,8 @@ fn kubernetes_service() -> [Value; 3] {
 }
 
 /// The name of the cluster's DNS; every node answers at its address itself, so it has no endpoints.
-fn dns_service() -> Value {
+fn dns_service(families: LabFamilies) -> Value {
+    let addresses: Vec<_> = families.addresses().map(|at| at.cluster_dns).collect();
     json!({
         "apiVersion": "v1",
         "kind": "Service",
@@ -230,8 +249,9 @@ fn dns_service() -> Value {
             "labels": { "k8s-app": "kube-dns", "kubernetes.io/name": "sealane" },
         },
         "spec": {
-            "clusterIP": CLUSTER_DNS,
-            "clusterIPs": [CLUSTER_DNS],
+            "clusterIP": addresses[0],
+            "clusterIPs": addresses,
+            "ipFamilyPolicy": if addresses.len() > 1 { "RequireDualStack" } else { "SingleStack" },
             "ports": [
                 { "name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53 },
                 { "name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53 },
@@ -257,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_object_says_what_it_is_and_only_one_class_is_the_default() {
-        let objects = objects(&crate::address::nodes(2));
+        let objects = objects(&crate::address::nodes(2, LabFamilies::Dual), LabFamilies::Dual);
         for object in &objects {
             let is_named = |pointer: &str| object.pointer(pointer).is_some_and(Value::is_string);
             assert!(["/apiVersion", "/kind", "/metadata/name"].into_iter().all(is_named), "{object}");

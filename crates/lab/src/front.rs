@@ -122,7 +122,11 @@ fn describe(settings: &LabSettings, state: &StateDir, sockets: &HostSockets) -> 
         http: local(&sockets.http)?.to_string(),
         https: local(&sockets.https)?.to_string(),
         dns: local(&sockets.dns_tcp)?.to_string(),
-        nodes: address::nodes(settings.nodes).into_iter().map(|node| node.name.0).collect(),
+        families: settings.families,
+        nodes: address::nodes(settings.nodes, settings.families)
+            .into_iter()
+            .map(|node| node.name.0)
+            .collect(),
         log: state.log(),
         ready_after_millis: 0,
     })

@@ -44,7 +44,8 @@ pub(crate) fn run(handover: &Handover, inherited: Inherited) -> anyhow::Result<(
     bring_up_loopback()?;
     // A host name that says where one is; nothing depends on it.
     let _ = nix::unistd::sethostname("sealane-lab");
-    let nodes = underlay::make(&state, address::nodes(handover.settings.nodes))?;
+    let families = handover.settings.families;
+    let nodes = underlay::make(&state, address::nodes(handover.settings.nodes, families), families)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -65,20 +66,21 @@ async fn serve(
     let pods = Arc::new(Pods::default());
     let (handle, root_ca, serving) = serve_api(handover, state, api, &pods, &shutdown)?;
     let lab_nodes: Vec<LabNode> = nodes.iter().map(|(node, _)| node.clone()).collect();
-    bootstrap::write(&handle, &lab_nodes).await?;
-    relay::serve(questions, SocketAddr::new(address::OUTSIDE.into(), DNS_PORT)).await?;
+    let families = handover.settings.families;
+    bootstrap::write(&handle, &lab_nodes, families).await?;
+    relay::serve(questions, SocketAddr::new(families.primary().outside, DNS_PORT)).await?;
     let first = &nodes.first().context("a lab needs at least one node")?;
     let at = |address: IpAddr, port| SocketAddr::new(address, port);
-    publish::carry_tcp(http, at(first.0.address.into(), ENTRY_PORTS.0), None)?;
-    publish::carry_tcp(https, at(first.0.address.into(), ENTRY_PORTS.1), None)?;
-    let dns = at(address::CLUSTER_DNS.into(), DNS_PORT);
+    publish::carry_tcp(http, at(first.0.address(), ENTRY_PORTS.0), None)?;
+    publish::carry_tcp(https, at(first.0.address(), ENTRY_PORTS.1), None)?;
+    let dns = at(families.primary().cluster_dns, DNS_PORT);
     publish::carry_tcp(dns_tcp, dns, Some(Arc::clone(&first.1)))?;
     publish::carry_udp(dns_udp, dns, Arc::clone(&first.1))?;
     let kubelets = kubelets(&handover.settings, state, &nodes, pods).await?;
     for (node, kubelet) in nodes.iter().zip(&kubelets) {
         nodes::spawn(&handover.settings, state, node, &kubelet.writer);
     }
-    spawn_cluster_loop(state);
+    spawn_cluster_loop(&handover.settings, state);
     let drivers = control::Drivers {
         manager: connect(state, rights::CONTROLLER_MANAGER).await?,
         scheduler: connect(state, rights::SCHEDULER).await?,
@@ -87,7 +89,7 @@ async fn serve(
     };
     tokio::spawn(storage::clear(drivers.manager.clone(), storage::directory(&handover.settings)));
     tokio::spawn(control::run(drivers));
-    let ready = nodes::wait_until_ready(&nodes, &handle, |missing| {
+    let ready = nodes::wait_until_ready(&nodes, families, &handle, |missing| {
         world::tell(&front, &Message::Waiting(missing));
     });
     let mut ended = std::pin::pin!(front_has_ended(life)?);
@@ -122,8 +124,13 @@ fn serve_api(
         Some(directory) => Credentials::load_or_generate(&directory.join("pki"))?,
         None => Credentials::generate()?,
     };
-    let inner = SocketAddr::new(address::OUTSIDE.into(), address::API_PORT);
-    let underlay = TcpListener::bind(inner).with_context(|| format!("cannot listen on {inner}"))?;
+    let families = handover.settings.families;
+    let mut listeners = vec![host];
+    for at in families.addresses() {
+        let at = SocketAddr::new(at.outside, address::API_PORT);
+        listeners.push(TcpListener::bind(at).with_context(|| format!("cannot listen on {at}"))?);
+    }
+    let inner = SocketAddr::new(families.primary().outside, address::API_PORT);
     StateDir::write_private(&state.kubeconfig(), &kubeconfig(&credentials, &handover.api_url))?;
     let inner_url = format!("https://{inner}");
     let write = |path: &Path, user: &str, group| {
@@ -135,18 +142,18 @@ fn serve_api(
     for component in [rights::CONTROLLER_MANAGER, rights::SCHEDULER] {
         write(&state.component_kubeconfig(component), component, None)?;
     }
-    for node in address::nodes(handover.settings.nodes) {
+    for node in address::nodes(handover.settings.nodes, families) {
         let user = rights::kubelet(&node.name);
         write(&state.component_kubeconfig(&user), &user, Some(rights::NODES_GROUP))?;
     }
     let root_ca = credentials.authority_pem().to_owned();
     let server = ApiServer::new(ApiServerConfig {
-        listeners: vec![host, underlay],
+        listeners,
         credentials,
         data_dir: data_dir.map(Path::to_owned),
         runtime: Arc::new(Runtime::new(Arc::clone(pods))),
         store: engine_store::StoreConfig {
-            service_cidr: address::prefix(address::SERVICE_CIDR),
+            service_cidrs: families.addresses().map(|at| at.service_cidr).collect(),
             node_port_range: NODE_PORTS,
             keep_journal: data_dir.is_some(),
         },
@@ -168,9 +175,9 @@ async fn kubelets(
     pods: Arc<Pods>,
 ) -> anyhow::Result<Vec<Arc<Kubelet>>> {
     let resolver = Resolver {
-        cluster_dns: address::CLUSTER_DNS.into(),
+        cluster_dns: settings.families.primary().cluster_dns,
         cluster_domain: address::CLUSTER_DOMAIN.to_owned(),
-        node_dns: vec![address::OUTSIDE.into()],
+        node_dns: vec![settings.families.primary().outside],
     };
     let machine = Arc::new(Machine {
         images: kubelet::image_map(settings.image_map.as_deref())?,
@@ -186,7 +193,7 @@ async fn kubelets(
     for (node, netns) in nodes {
         let place = NodePlace {
             name: node.name.clone(),
-            address: node.address.into(),
+            addresses: node.addresses.clone(),
             netns: Arc::clone(netns),
             state: state.node(node.name.as_str()),
         };
@@ -196,8 +203,8 @@ async fn kubelets(
     Ok(kubelets)
 }
 
-fn spawn_cluster_loop(state: &StateDir) {
-    let settings = nodes::cluster_settings(state);
+fn spawn_cluster_loop(settings: &LabSettings, state: &StateDir) {
+    let settings = nodes::cluster_settings(settings, state);
     tokio::spawn(async move {
         if let Err(error) = agent::cluster::run(settings).await {
             tracing::error!(error = format!("{error:#}"), "the cluster loop ended");

@@ -1,6 +1,6 @@
 //! The nodes as processes and as the API sees them: agents kept running, Ready conditions, Leases.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
+use types::IpFamily;
 
-use crate::address::{self, LabNode};
+use crate::address::{self, FamilyAddresses, LabFamilies, LabNode};
 use crate::bootstrap;
 use crate::publish;
 use crate::settings::LabSettings;
@@ -51,36 +52,42 @@ pub(crate) fn spawn(
 
 /// The command line of a node's agent.
 fn agent_arguments(settings: &LabSettings, state: &StateDir, node: &LabNode) -> Vec<String> {
-    let pool = address::load_balancer_pool();
-    let flags = [
+    let mut flags = vec![
         ("--node", node.name.to_string()),
         ("--kubeconfig", state.agent_kubeconfig().display().to_string()),
         ("--state-dir", state.node(node.name.as_str()).display().to_string()),
         ("--cluster-domain", address::CLUSTER_DOMAIN.to_owned()),
-        ("--dns-address", address::CLUSTER_DNS.to_string()),
-        ("--upstream-dns", SocketAddr::new(address::OUTSIDE.into(), 53).to_string()),
-        ("--pod-cidr", address::POD_CIDR.to_owned()),
-        ("--service-cidr", address::SERVICE_CIDR.to_owned()),
+        ("--upstream-dns", SocketAddr::new(settings.families.primary().outside, 53).to_string()),
         ("--underlay-link", NODE_LINK.to_owned()),
         ("--tunnel", settings.node_path.as_str().to_owned()),
-        ("--lb-pool", format!("{}-{}", pool.0, pool.1)),
         ("--admin", node.admin().to_string()),
     ];
+    for at in settings.families.addresses() {
+        let (first, last) = at.load_balancer_pool;
+        flags.extend([
+            ("--dns-address", at.cluster_dns.to_string()),
+            ("--pod-cidr", at.pod_cidr.to_string()),
+            ("--service-cidr", at.service_cidr.to_string()),
+            ("--lb-pool", format!("{first}-{last}")),
+        ]);
+    }
     let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
     std::iter::once("agent".to_owned()).chain(flags).chain(settings.agent_flags.iter().cloned()).collect()
 }
 
 /// What the lab's cluster loop is told.
-pub(crate) fn cluster_settings(state: &StateDir) -> ClusterSettings {
-    let (first, last) = address::load_balancer_pool();
+pub(crate) fn cluster_settings(settings: &LabSettings, state: &StateDir) -> ClusterSettings {
+    let pool =
+        |at: FamilyAddresses| agent::node::IpRange::new(at.load_balancer_pool.0, at.load_balancer_pool.1);
+    let at = || settings.families.addresses();
     ClusterSettings {
         kubeconfig: Some(state.controller_kubeconfig()),
-        pod_cidrs: vec![address::prefix(address::POD_CIDR)],
+        pod_cidrs: at().map(|at| at.pod_cidr).collect(),
         node_mask: agent::node::NodeMask::default(),
-        service_cidrs: [address::prefix(address::SERVICE_CIDR)].into(),
-        dns_addresses: [address::CLUSTER_DNS.into()].into(),
+        service_cidrs: at().map(|at| at.service_cidr).collect(),
+        dns_addresses: at().map(|at| at.cluster_dns).collect(),
         ingress_controllers: agent::ingress_controllers(),
-        lb_pools: agent::node::IpRange::new(first, last).into_iter().collect(),
+        lb_pools: at().filter_map(pool).collect(),
         lb_class: None,
         admin: None,
     }
@@ -203,12 +210,13 @@ async fn renew_lease(node: LabNode, writer: Writer) {
 /// Waits until every agent is ready and names are answered; says what is missing whenever that changes.
 pub(crate) async fn wait_until_ready(
     nodes: &[(LabNode, Arc<Netns>)],
+    families: LabFamilies,
     api: &ApiHandle,
     mut say: impl FnMut(String),
 ) {
     let mut said = String::new();
     loop {
-        match missing(nodes, api).await {
+        match missing(nodes, families, api).await {
             None => return,
             Some(missing) if missing != said => {
                 say(missing.clone());
@@ -220,13 +228,15 @@ pub(crate) async fn wait_until_ready(
     }
 }
 
-async fn missing(nodes: &[(LabNode, Arc<Netns>)], api: &ApiHandle) -> Option<String> {
+async fn missing(nodes: &[(LabNode, Arc<Netns>)], families: LabFamilies, api: &ApiHandle) -> Option<String> {
     for (node, netns) in nodes {
         if !is_ready(node).await {
             return Some(format!("the agent of {}", node.name));
         }
-        if !answers_names(netns).await {
-            return Some(format!("DNS on {}", node.name));
+        for at in families.addresses() {
+            if !answers_names(netns, at.cluster_dns, families.primary().family).await {
+                return Some(format!("DNS on {} at {}", node.name, at.cluster_dns));
+            }
         }
         if !bootstrap::has_told(api, &node.name) {
             return Some(format!("what the agent of {} tells of its network", node.name));
@@ -235,16 +245,18 @@ async fn missing(nodes: &[(LabNode, Arc<Netns>)], api: &ApiHandle) -> Option<Str
     None
 }
 
-/// Asks for `kubernetes.default.svc.cluster.local`, A, as RFC 1035 section 4.1 writes it.
-async fn answers_names(netns: &Netns) -> bool {
+/// Asks for the address of `kubernetes.default.svc.cluster.local`, which is of this family, as RFC 1035 section 4.1
+/// writes it.
+async fn answers_names(netns: &Netns, dns: IpAddr, family: IpFamily) -> bool {
     let mut question = vec![0x5e, 0xa1, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in ["kubernetes", "default", "svc", "cluster", "local"] {
         question.push(u8::try_from(label.len()).expect("these labels are short"));
         question.extend_from_slice(label.as_bytes());
     }
-    question.extend_from_slice(&[0, 0, 1, 0, 1]);
-    let dns = SocketAddr::new(address::CLUSTER_DNS.into(), 53);
-    let answer = timeout(CHECK_LIMIT, publish::ask(netns, dns, &question)).await;
+    // A, or AAAA (RFC 3596 section 2.1).
+    let kind = if family == IpFamily::V4 { 1 } else { 28 };
+    question.extend_from_slice(&[0, 0, kind, 0, 1]);
+    let answer = timeout(CHECK_LIMIT, publish::ask(netns, SocketAddr::new(dns, 53), &question)).await;
     // The last four bits of the fourth byte are the code: 0 is NOERROR.
     matches!(answer, Ok(Ok(answer)) if answer.len() >= 12 && answer[3] & 0x0f == 0 && answer[7] > 0)
 }

@@ -34,7 +34,7 @@ pub(crate) fn carry_tcp(
 
 async fn carry_connection(mut client: TcpStream, to: SocketAddr, node: Option<Arc<Netns>>) {
     let carried = async {
-        let socket = socket_in(node.as_deref())?;
+        let socket = socket_to(to, node.as_deref())?;
         let mut server = socket.connect(to).await?;
         tokio::io::copy_bidirectional(&mut client, &mut server).await
     };
@@ -43,11 +43,12 @@ async fn carry_connection(mut client: TcpStream, to: SocketAddr, node: Option<Ar
     }
 }
 
-fn socket_in(node: Option<&Netns>) -> std::io::Result<tokio::net::TcpSocket> {
-    let Some(node) = node else { return tokio::net::TcpSocket::new_v4() };
-    let made =
-        netns::run_in(node, || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None));
-    let socket = made.map_err(std::io::Error::other)??;
+fn socket_to(to: SocketAddr, node: Option<&Netns>) -> std::io::Result<tokio::net::TcpSocket> {
+    let make = || socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None);
+    let socket = match node {
+        Some(node) => netns::run_in(node, make).map_err(std::io::Error::other)??,
+        None => make()?,
+    };
     socket.set_nonblocking(true)?;
     Ok(tokio::net::TcpSocket::from_std_stream(socket.into()))
 }
@@ -75,7 +76,8 @@ pub(crate) fn carry_udp(from: StdUdpSocket, to: SocketAddr, node: Arc<Netns>) ->
 
 /// Sends one datagram from inside a namespace and waits for the answer.
 pub(crate) async fn ask(node: &Netns, to: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>> {
-    let made = netns::run_in(node, || StdUdpSocket::bind("0.0.0.0:0"));
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let made = netns::run_in(node, || StdUdpSocket::bind(any));
     let socket = made.map_err(std::io::Error::other)??;
     socket.set_nonblocking(true)?;
     let socket = UdpSocket::from_std(socket)?;

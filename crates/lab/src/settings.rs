@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::LabFamilies;
+
 /// What a lab is asked to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabSettings {
     /// How many nodes, 1 to 26.
     pub nodes: u8,
+    /// Which address families the cluster has.
+    pub families: LabFamilies,
     /// Directory with everything that belongs to the running lab.
     pub state_dir: PathBuf,
     /// Directory where the cluster's objects survive; none forgets them.

@@ -10,6 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::LabError;
+use crate::address::LabFamilies;
 
 /// Where a lab's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub struct LabInfo {
     pub dns: String,
     /// The nodes' names.
     pub nodes: Vec<String>,
+    /// Address families of the cluster.
+    #[serde(default)]
+    pub families: LabFamilies,
     /// Where logs are.
     pub log: PathBuf,
     /// From the start to readiness, in milliseconds.
@@ -319,6 +323,7 @@ mod tests {
             https: String::new(),
             dns: String::new(),
             nodes: Vec::new(),
+            families: LabFamilies::default(),
             log: "lab.log".into(),
             ready_after_millis: 0,
         }

@@ -14,6 +14,8 @@ use types::{FailingPath, IpFamily, LinkName, Mac, NodeName, PodLink, PodName, Pr
 pub struct PodNetwork {
     /// This node's own Pod ranges; Pods and the VXLAN link take their addresses from here.
     pub pod_cidrs: Vec<Prefix>,
+    /// The link that faces the other nodes; none where nobody said.
+    pub uplink: Option<LinkName>,
     /// How links of Pods that are yet to come are made; those of running Pods stay as they are.
     pub link: PodLink,
     /// The bridge that Pods are ports of, when they are or will be.

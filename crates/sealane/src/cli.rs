@@ -150,6 +150,14 @@ pub(crate) struct LabFlags {
     /// Number of nodes: node-a in zone a, node-b in zone b, and so on.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(lab::address::MAX_NODES)))]
     pub(crate) nodes: u8,
+    /// Address families of Pods, Services and nodes.
+    ///
+    /// `ipv4` is the usual cluster. In an `ipv6` one everything has IPv6 addresses alone: Pods from fd00:10:244::/56,
+    /// Services from fd00:10:96::/112, nodes from fd00:172:31::/64. In a `dual` one Pods and nodes have an address of
+    /// each family; Services have one of IPv4 unless their `ipFamilyPolicy` and `ipFamilies` ask for more. What answers
+    /// on 127.0.0.1 is the same in all of them.
+    #[arg(long, value_enum, default_value_t, value_name = "FAMILY")]
+    pub(crate) ip_family: IpFamilyFlag,
     /// Directory where the cluster's objects survive; without it they are forgotten.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -178,8 +186,33 @@ impl LabFlags {
         let (data_dir, image_map) = (None, None);
         let pod_network = PodNetworkFlags::usual(tunnel);
         let (api_port, http_port, https_port, dns_port) = (None, None, None, None);
-        Self { which, nodes: 3, data_dir, image_map, pod_network, api_port, http_port, https_port, dns_port }
+        let ip_family = IpFamilyFlag::default();
+        let nodes = 3;
+        Self {
+            which,
+            nodes,
+            ip_family,
+            data_dir,
+            image_map,
+            pod_network,
+            api_port,
+            http_port,
+            https_port,
+            dns_port,
+        }
     }
+}
+
+/// Address families of a lab.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IpFamilyFlag {
+    /// IPv4 alone.
+    #[default]
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
+    /// Both, IPv4 first.
+    Dual,
 }
 
 /// A name becomes a directory's.

@@ -6,10 +6,13 @@ use agent::cluster::ClusterSettings;
 use agent::node::{CniInstall, IpRange, NodeMask, Settings, TunnelMode, check_ranges};
 use anyhow::{Context, Result, anyhow};
 use lab::StateDir;
+use lab::address::LabFamilies;
 use lab::settings::{LabSettings, NodePath, PortWish, PortWishes};
 use types::{LinkName, NodeName, Port};
 
-use crate::cli::{AgentArgs, Cli, Command, ControllerArgs, LabFlags, LoopFlags, Tunnel, WhichLab};
+use crate::cli::{
+    AgentArgs, Cli, Command, ControllerArgs, IpFamilyFlag, LabFlags, LoopFlags, Tunnel, WhichLab,
+};
 
 /// What processes that run for long log unless told otherwise.
 const LOOP_LOG: &str = "info,kube=warn";
@@ -52,6 +55,11 @@ pub(crate) fn lab_settings(flags: &LabFlags, log: Option<String>) -> Result<LabS
     let wish = |port: Option<u16>, usual| port.map_or(usual, PortWish::Exactly);
     Ok(LabSettings {
         nodes: flags.nodes,
+        families: match flags.ip_family {
+            IpFamilyFlag::Ipv4 => LabFamilies::Ipv4,
+            IpFamilyFlag::Ipv6 => LabFamilies::Ipv6,
+            IpFamilyFlag::Dual => LabFamilies::Dual,
+        },
         state_dir: state_dir(&flags.which)?.root().to_owned(),
         data_dir: flags.data_dir.as_deref().map(absolute).transpose()?,
         image_map: flags.image_map.as_deref().map(absolute).transpose()?,

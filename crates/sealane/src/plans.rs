@@ -9,11 +9,13 @@ use std::net::IpAddr;
 use agent::node::IpRange;
 use clap::Args;
 use compile::{ClusterContext, HttpEntry, NodeContext, PodLinkMtu, Underlay, UnderlayAddress};
+use lab::address::{FamilyAddresses, LabFamilies};
 use model::Snapshot;
 use plan::Finding;
-use types::{LinkName, Port, Prefix};
+use types::{IpFamily, LinkName, Port, Prefix};
 
-/// What the objects of the API do not say about a cluster.
+/// What the objects of the API do not say about a cluster. What is of a family that no Node has a Pod range of is left
+/// out: the lab's values stand for labs of each family.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterFacts {
     /// Cluster domain.
@@ -30,7 +32,7 @@ pub(crate) struct ClusterFacts {
         long,
         env = "SEALANE_CLUSTER_DNS",
         value_name = "ADDRESS",
-        default_value = "10.96.0.10",
+        default_values = ["10.96.0.10", "fd00:10:96::a"],
         help_heading = "Cluster"
     )]
     pub(crate) cluster_dns: Vec<IpAddr>,
@@ -39,7 +41,7 @@ pub(crate) struct ClusterFacts {
         long,
         env = "SEALANE_POD_CIDR",
         value_name = "RANGE",
-        default_value = "10.244.0.0/16",
+        default_values = ["10.244.0.0/16", "fd00:10:244::/56"],
         help_heading = "Cluster"
     )]
     pub(crate) pod_cidr: Vec<Prefix>,
@@ -48,7 +50,7 @@ pub(crate) struct ClusterFacts {
         long,
         env = "SEALANE_SERVICE_CIDR",
         value_name = "RANGE",
-        default_value = "10.96.0.0/16",
+        default_values = ["10.96.0.0/16", "fd00:10:96::/112"],
         help_heading = "Cluster"
     )]
     pub(crate) service_cidr: Vec<Prefix>,
@@ -56,7 +58,7 @@ pub(crate) struct ClusterFacts {
     #[arg(
         long,
         env = "SEALANE_LB_POOL",
-        default_value = "172.31.0.200-172.31.0.250",
+        default_values = ["172.31.0.200-172.31.0.250", "fd00:172:31::200-fd00:172:31::250"],
         value_name = "RANGE",
         help_heading = "Cluster"
     )]
@@ -66,18 +68,32 @@ pub(crate) struct ClusterFacts {
 /// What is so in a lab.
 impl Default for ClusterFacts {
     fn default() -> Self {
-        let range = |text: &str| vec![text.parse().expect("a constant range")];
+        let at = || LabFamilies::Dual.addresses();
+        let pool = |at: FamilyAddresses| IpRange::new(at.load_balancer_pool.0, at.load_balancer_pool.1);
         Self {
-            cluster_domain: "cluster.local".to_owned(),
-            cluster_dns: vec![IpAddr::from([10, 96, 0, 10])],
-            pod_cidr: range("10.244.0.0/16"),
-            service_cidr: range("10.96.0.0/16"),
-            lb_pool: vec!["172.31.0.200-172.31.0.250".parse().expect("a constant range")],
+            cluster_domain: lab::address::CLUSTER_DOMAIN.to_owned(),
+            cluster_dns: at().map(|at| at.cluster_dns).collect(),
+            pod_cidr: at().map(|at| at.pod_cidr).collect(),
+            service_cidr: at().map(|at| at.service_cidr).collect(),
+            lb_pool: at().filter_map(pool).collect(),
         }
     }
 }
 
 impl ClusterFacts {
+    /// What of this is about the families of these Nodes' Pods.
+    fn fitting(&self, snapshot: &Snapshot) -> Self {
+        let ranges = snapshot.nodes.values().flat_map(|node| &node.pod_cidrs);
+        let families: BTreeSet<IpFamily> = ranges.map(|range| range.family()).collect();
+        let fits = |family| families.is_empty() || families.contains(&family);
+        let mut fitting = self.clone();
+        fitting.cluster_dns.retain(|address| fits(IpFamily::of(*address)));
+        fitting.pod_cidr.retain(|range| fits(range.family()));
+        fitting.service_cidr.retain(|range| fits(range.family()));
+        fitting.lb_pool.retain(|range| fits(IpFamily::of(range.first())));
+        fitting
+    }
+
     /// What a Node's agent knows. What the Node does not tell is as agents are without being told, on Ethernet.
     fn context(&self, node: &model::Node) -> Option<NodeContext> {
         if node.addresses.is_empty() {
@@ -115,6 +131,7 @@ impl ClusterFacts {
 
 /// The plans of all nodes.
 pub(crate) fn compile_all(snapshot: &Snapshot, facts: &ClusterFacts) -> explain::Cluster {
+    let facts = facts.fitting(snapshot);
     let contexts = snapshot.nodes.values().filter_map(|node| facts.context(node));
     let plans = contexts.map(|context| (context.node.clone(), compile::node_plan(snapshot, &context).0));
     explain::Cluster { plans: plans.collect() }
@@ -122,6 +139,7 @@ pub(crate) fn compile_all(snapshot: &Snapshot, facts: &ClusterFacts) -> explain:
 
 /// What of the cluster's objects could not be honoured.
 pub(crate) fn findings(snapshot: &Snapshot, facts: &ClusterFacts) -> BTreeSet<Finding> {
+    let facts = facts.fitting(snapshot);
     let context = ClusterContext {
         dns_addresses: facts.cluster_dns.iter().copied().collect(),
         ingress_controllers: agent::ingress_controllers(),
@@ -134,4 +152,46 @@ pub(crate) fn findings(snapshot: &Snapshot, facts: &ClusterFacts) -> BTreeSet<Fi
         findings.extend(compile::node_plan(snapshot, &context).1);
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        facts: ClusterFacts,
+    }
+
+    #[test]
+    fn what_is_not_typed_is_as_in_a_lab() {
+        let shown = |facts: &ClusterFacts| format!("{facts:?}");
+        assert_eq!(shown(&Typed::parse_from(["x"]).facts), shown(&ClusterFacts::default()));
+    }
+
+    #[test]
+    fn families_that_no_node_has_are_left_out() {
+        let mut snapshot = Snapshot::default();
+        let facts = |snapshot: &Snapshot| ClusterFacts::default().fitting(snapshot);
+        assert_eq!(facts(&snapshot).pod_cidr.len(), 2, "nothing is known yet");
+        let node = model::Node {
+            name: types::NodeName("a".to_owned()),
+            addresses: Vec::new(),
+            pod_cidrs: vec!["fd00:10:244::/64".parse().unwrap()],
+            zone: None,
+            ready: true,
+            conditions: Default::default(),
+            excluded_from_load_balancers: false,
+            deleting: false,
+            network: model::Told::Nothing,
+        };
+        snapshot.nodes.insert(node.name.clone(), node);
+        let only = facts(&snapshot);
+        assert_eq!(only.cluster_dns, ["fd00:10:96::a".parse::<IpAddr>().unwrap()]);
+        assert_eq!((only.pod_cidr.len(), only.service_cidr.len(), only.lb_pool.len()), (1, 1, 1));
+        assert_eq!(only.service_cidr[0].to_string(), "fd00:10:96::/112");
+    }
 }

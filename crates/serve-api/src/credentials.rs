@@ -23,11 +23,13 @@ use crate::shell;
 pub(crate) const ADMIN_USER: &str = "sealane-admin";
 
 /// Every name and address under which clients reach the server.
-const SERVER_NAMES: [&str; 9] = [
+const SERVER_NAMES: [&str; 11] = [
     "127.0.0.1",
     "::1",
     "172.31.0.1",
+    "fd00:172:31::1",
     "10.96.0.1",
+    "fd00:10:96::1",
     "localhost",
     "kubernetes",
     "kubernetes.default",

@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn news_wake_those_who_watch_their_kinds() {
         let store = Store::new(StoreConfig {
-            service_cidr: "10.96.0.0/16".parse().unwrap(),
+            service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
             node_port_range: (30_000, 32_767),
             keep_journal: false,
         });

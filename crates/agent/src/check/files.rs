@@ -16,9 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The settings that are judged, as far as they are there.
 pub(super) fn settings<'a>(links: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
-    let of_link = |link: &str| format!("net/ipv4/conf/{link}/rp_filter");
+    let of_link = |link: &str| {
+        ["ipv4/conf/LINK/rp_filter", "ipv6/conf/LINK/accept_ra"]
+            .map(|name| format!("net/{}", name.replace("LINK", link)))
+    };
     let fixed = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"].map(str::to_owned);
-    let names = fixed.into_iter().chain(["all"].into_iter().chain(links).map(of_link));
+    let names = fixed.into_iter().chain(["all"].into_iter().chain(links).flat_map(of_link));
     let read = |name: String| {
         let value = fs::read_to_string(Path::new("/proc/sys").join(&name)).ok()?;
         Some((name, value.trim().to_owned()))

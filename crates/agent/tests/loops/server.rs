@@ -84,7 +84,7 @@ fn serve(credentials: &Credentials, socket: TcpListener, directory: &Path) -> Op
         data_dir: Some(directory.join("data")),
         runtime: Arc::new(UpperPods),
         store: StoreConfig {
-            service_cidr: "10.96.0.0/16".to_owned().try_into().expect("prefix"),
+            service_cidrs: vec!["10.96.0.0/16".to_owned().try_into().expect("prefix")],
             node_port_range: (30000, 32767),
             keep_journal: true,
         },

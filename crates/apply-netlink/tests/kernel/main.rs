@@ -7,6 +7,7 @@
 
 mod bridge;
 mod converge;
+mod ipv6;
 mod killed;
 mod mtu;
 mod nodes;

@@ -1,5 +1,7 @@
 //! Rules for Services (upstream: `ValidateService` and `ValidateServiceUpdate`).
 
+mod addresses;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -8,6 +10,8 @@ use serde_json::{Value, json};
 use super::pod::{port_reference, protocol};
 use super::{Findings, meta, names};
 use crate::object::{integer, list, map, text};
+
+pub use addresses::service_addresses;
 
 pub(crate) fn service(object: &Value, old: Option<&Value>, findings: &mut Findings) {
     let kind = text(object, "/spec/type");
@@ -27,12 +31,14 @@ pub(crate) fn service(object: &Value, old: Option<&Value>, findings: &mut Findin
         findings.invalid("spec.clusterIPs[0]", &json!("None"), &why);
     }
     ports(object, kind, findings);
-    addresses(object, kind, findings);
+    service_addresses(object, findings);
+    external_addresses(object, findings);
     affinity(object, findings);
     traffic(object, kind, findings);
     balancer(object, kind, findings);
     if let Some(old) = old {
-        unchanged_address(object, old, findings);
+        addresses::unchanged(object, old, findings);
+        unchanged_class(object, old, findings);
     }
 }
 
@@ -90,48 +96,9 @@ fn ports(object: &Value, kind: &str, findings: &mut Findings) {
     }
 }
 
-fn addresses(object: &Value, kind: &str, findings: &mut Findings) {
-    let first = text(object, "/spec/clusterIP");
-    let all = list(object, "/spec/clusterIPs");
-    if let Some(listed) = all.first().and_then(Value::as_str)
-        && listed != first
-        && !(first.is_empty() && kind != "ExternalName")
-    {
-        findings.invalid("spec.clusterIPs", &json!(all), "first value must match `clusterIP`");
-    }
-    for (index, address) in all.iter().enumerate() {
-        let address = address.as_str().unwrap_or_default();
-        if address != "None" {
-            ip(address, &format!("spec.clusterIPs[{index}]"), findings);
-        } else if all.len() > 1 {
-            findings.invalid(
-                &format!("spec.clusterIPs[{index}]"),
-                &json!(address),
-                "'None' must be the first and only value",
-            );
-        }
-    }
-    if all.is_empty() && !first.is_empty() && first != "None" {
-        ip(first, "spec.clusterIPs[0]", findings);
-    }
+fn external_addresses(object: &Value, findings: &mut Findings) {
     for (index, address) in list(object, "/spec/externalIPs").iter().enumerate() {
         ip(address.as_str().unwrap_or_default(), &format!("spec.externalIPs[{index}]"), findings);
-    }
-    let policy = text(object, "/spec/ipFamilyPolicy");
-    let supported = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-    if !policy.is_empty() && !supported.contains(&policy) {
-        findings.not_supported("spec.ipFamilyPolicy", policy, &supported);
-    }
-    let has_selector = map(object, "/spec/selector").is_some_and(|selector| !selector.is_empty());
-    if policy == "RequireDualStack" && (first != "None" || has_selector) {
-        let why = "Cluster is not configured for dual-stack services";
-        findings.invalid("spec.ipFamilyPolicy", &json!(policy), why);
-    }
-    for (index, family) in list(object, "/spec/ipFamilies").iter().enumerate() {
-        let family = family.as_str().unwrap_or_default();
-        if !["IPv4", "IPv6"].contains(&family) {
-            findings.not_supported(&format!("spec.ipFamilies[{index}]"), family, &["IPv4", "IPv6"]);
-        }
     }
 }
 
@@ -206,14 +173,7 @@ fn balancer(object: &Value, kind: &str, findings: &mut Findings) {
     }
 }
 
-fn unchanged_address(object: &Value, old: &Value, findings: &mut Findings) {
-    let has_address = |service: &Value| text(service, "/spec/type") != "ExternalName";
-    if has_address(object) && has_address(old) {
-        let (was, is) = (text(old, "/spec/clusterIP"), text(object, "/spec/clusterIP"));
-        if !was.is_empty() && was != is {
-            findings.invalid("spec.clusterIPs[0]", &json!([is]), "may not change once set");
-        }
-    }
+fn unchanged_class(object: &Value, old: &Value, findings: &mut Findings) {
     let was = old.pointer("/spec/loadBalancerClass");
     let both = [old, object].iter().all(|service| text(service, "/spec/type") == "LoadBalancer");
     if both && was != object.pointer("/spec/loadBalancerClass") {

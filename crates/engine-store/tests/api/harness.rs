@@ -18,8 +18,12 @@ pub(crate) struct World {
 }
 
 pub(crate) fn mk_config() -> StoreConfig {
+    mk_config_of(&["10.96.0.0/16"])
+}
+
+fn mk_config_of(service_cidrs: &[&str]) -> StoreConfig {
     StoreConfig {
-        service_cidr: "10.96.0.0/16".parse().unwrap(),
+        service_cidrs: service_cidrs.iter().map(|range| range.parse().unwrap()).collect(),
         node_port_range: (30000, 32767),
         keep_journal: true,
     }
@@ -53,8 +57,17 @@ pub(crate) fn mk_target(path: &str) -> Target {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::of(mk_config())
+    }
+
+    /// A cluster with these ranges of Service addresses.
+    pub(crate) fn of_ranges(service_cidrs: &[&str]) -> Self {
+        Self::of(mk_config_of(service_cidrs))
+    }
+
+    fn of(config: StoreConfig) -> Self {
         let mut world = Self {
-            store: Store::new(mk_config()),
+            store: Store::new(config),
             draws: 0,
             seconds: 0,
             options: WriteOptions { field_manager: "test".to_owned(), ..WriteOptions::default() },

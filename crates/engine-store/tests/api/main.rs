@@ -9,6 +9,7 @@ mod bodies;
 mod crud;
 mod definitions;
 mod deletion;
+mod families;
 mod harness;
 mod lists;
 mod patches;

@@ -1,7 +1,7 @@
 //! The lessons of the tour: what is applied, what is tried, and what must come of it.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
 use futures_util::future::BoxFuture;
@@ -96,6 +96,15 @@ pub(crate) async fn pod_address(guide: &Guide, namespace: &str, name: &str) -> R
     let wanted = PodName::new(namespace, name);
     let what = format!("an address of Pod {wanted}");
     guide.wait(&what, |snapshot| snapshot.pods.get(&wanted)?.addresses.first().copied()).await
+}
+
+/// The URL of an address, which stands in brackets when it is one of IPv6 (RFC 3986 section 3.2.2).
+pub(crate) fn url(address: IpAddr, port: u16) -> String {
+    match address {
+        IpAddr::V4(_) if port == 80 => format!("http://{address}/"),
+        IpAddr::V6(_) if port == 80 => format!("http://[{address}]/"),
+        _ => format!("http://{}/", SocketAddr::new(address, port)),
+    }
 }
 
 /// The node port of a Service's first port.

@@ -7,8 +7,8 @@ use crate::bed::{Bed, can_run};
 /// The lessons of the tour.
 const LESSONS: usize = 11;
 
-fn check_tour(bed: &Bed) {
-    let output = bed.run(&["lab", "tour", "--output", "json"]);
+fn check_tour(bed: &Bed, flags: &[&str]) {
+    let output = bed.run(&[&["lab", "tour", "--output", "json"], flags].concat());
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let report: Value =
@@ -25,7 +25,14 @@ fn check_tour(bed: &Bed) {
 #[test]
 fn every_lesson_of_the_tour_is_as_stated() {
     if can_run("every_lesson_of_the_tour_is_as_stated") {
-        check_tour(&Bed::new("tour"));
+        check_tour(&Bed::new("tour"), &[]);
+    }
+}
+
+#[test]
+fn every_lesson_is_as_stated_with_ipv6_alone() {
+    if can_run("every_lesson_is_as_stated_with_ipv6_alone") {
+        check_tour(&Bed::new("tour-ipv6"), &["--ip-family", "ipv6"]);
     }
 }
 
@@ -40,6 +47,6 @@ fn an_ordinary_user_takes_the_tour() {
             "sealane-skip: an_ordinary_user_takes_the_tour: this is an ordinary user, whose tour runs already"
         );
     } else if can_run("an_ordinary_user_takes_the_tour") {
-        check_tour(&bed);
+        check_tour(&bed, &[]);
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn serve(arguments: &[String]) {
         data_dir: durable.then(|| directory.join("data")),
         runtime: Arc::new(NoPods),
         store: StoreConfig {
-            service_cidr: "10.96.0.0/16".parse().unwrap(),
+            service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
             node_port_range: (30_000, 32_767),
             keep_journal: false,
         },

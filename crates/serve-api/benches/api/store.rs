@@ -17,7 +17,7 @@ struct Alone {
 impl Alone {
     fn new() -> Self {
         let store = Store::new(StoreConfig {
-            service_cidr: "10.96.0.0/16".parse().unwrap(),
+            service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
             node_port_range: (30_000, 32_767),
             keep_journal: false,
         });

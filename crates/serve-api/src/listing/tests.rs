@@ -8,7 +8,7 @@ use super::*;
 
 fn maps(count: usize) -> List {
     let mut store = Store::new(StoreConfig {
-        service_cidr: "10.96.0.0/16".parse().unwrap(),
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
         node_port_range: (30_000, 32_767),
         keep_journal: false,
     });

@@ -139,7 +139,7 @@ impl Drop for World {
 /// The ranges of a lab.
 pub(crate) fn store_config() -> StoreConfig {
     StoreConfig {
-        service_cidr: "10.96.0.0/16".parse().unwrap(),
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
         node_port_range: (30_000, 32_767),
         keep_journal: false,
     }

@@ -22,6 +22,10 @@ pub(crate) fn run(args: &LabCheckArgs) -> Result<i32> {
         let mut command = ::lab::outside(&info)?;
         command.arg(&program).arg("check").arg("--netns").arg(::lab::node_netns(&info, node));
         command.arg("--state-dir").arg(::lab::StateDir::at(&info.state_dir).node(node));
+        for at in info.families.addresses() {
+            command.args(["--pod-cidr".to_owned(), at.pod_cidr.to_string()]);
+            command.args(["--service-cidr".to_owned(), at.service_cidr.to_string()]);
+        }
         // Its kubelets call the plugin themselves.
         command.args(["--cni-config-dir", "", "--output", args.output.word()]);
         let output = command.output().with_context(|| format!("cannot check {node}"))?;

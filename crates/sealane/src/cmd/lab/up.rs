@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use ::lab::address::FamilyAddresses;
 use ::lab::{LabInfo, RunningLab};
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -144,6 +145,8 @@ fn text(info: &LabInfo, how_to_end: &str) -> String {
         ("HTTPS", format!("https://{}", info.https), format!("Ingress, {first}:443")),
         ("DNS", info.dns.clone(), "UDP and TCP, cluster.local".to_owned()),
         ("nodes", info.nodes.join(", "), String::new()),
+        ("Pods", ranges(info, |at| at.pod_cidr), String::new()),
+        ("Services", ranges(info, |at| at.service_cidr), String::new()),
         ("log", info.log.display().to_string(), String::new()),
     ];
     let width = rows[2..5].iter().map(|(_, value, _)| value.len()).max().unwrap_or_default();
@@ -154,6 +157,10 @@ fn text(info: &LabInfo, how_to_end: &str) -> String {
         }));
     lines.extend([String::new(), what_to_try(info)]);
     lines.join("\n")
+}
+
+fn ranges(info: &LabInfo, of: impl Fn(FamilyAddresses) -> types::Prefix) -> String {
+    info.families.addresses().map(|at| of(at).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Commands that work in a new lab, with nothing but kubectl and this program.

@@ -73,10 +73,11 @@ pub(crate) async fn dns(guide: &mut Guide) -> Result<()> {
     };
     guide.check(check).await?;
 
-    let addresses: Vec<String> = pods.iter().map(|(_, address)| format!("A {address}")).collect();
+    let kind = if pods.iter().all(|(_, address)| address.is_ipv4()) { "A" } else { "AAAA" };
+    let addresses: Vec<String> = pods.iter().map(|(_, address)| format!("{kind} {address}")).collect();
     let check = Check {
         place: pod("dns", "client"),
-        probe: words("dns each.dns.svc.cluster.local --type A"),
+        probe: words(&format!("dns each.dns.svc.cluster.local --type {kind}")),
         expect: "a headless Service is found at the addresses of all its Pods".to_owned(),
         test: Box::new(move |seen| {
             let has = |address: &String, seen: &Observation| {

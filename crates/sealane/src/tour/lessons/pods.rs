@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{pod, pod_address};
+use super::{pod, pod_address, url};
 use crate::tour::guide::{Answer, Check, Guide, Place};
 
 const PORT: u16 = 8080;
@@ -35,7 +35,7 @@ pub(crate) async fn pods(guide: &mut Guide) -> Result<()> {
         let client = client.clone();
         let check = Check {
             place: pod("pods", "client"),
-            probe: vec!["http".to_owned(), format!("http://{address}:{PORT}/")],
+            probe: vec!["http".to_owned(), url(address, PORT)],
             expect: format!("Pod {name} {place} answers, and sees the client's own address {client}"),
             test: Box::new(move |seen| {
                 let is_right = |answer: Answer| answer.pod == name && answer.client == client;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use types::ServiceName;
 
-use super::{pod, ready_pods};
+use super::{pod, ready_pods, url};
 use crate::tour::guide::{Answer, Check, Guide};
 
 /// Lesson 10.
@@ -16,9 +16,9 @@ pub(crate) async fn policy(guide: &mut Guide) -> Result<()> {
     let service = "http://database:8080/".to_owned();
     allowed(guide, &backend, service.clone(), "the backend reaches the database on its port").await?;
     denied(guide, &frontend, service, "the frontend does not").await?;
-    let other_port = format!("http://{address}:9090/");
+    let other_port = url(address, 9090);
     denied(guide, &backend, other_port, "the backend does not reach the database's other port").await?;
-    let outward = format!("http://{frontend_address}:8080/");
+    let outward = url(frontend_address, 8080);
     denied(guide, &database, outward.clone(), "the database reaches nobody: it may not send").await?;
     allowed(guide, &backend, outward, "Pods that no policy selects are as free as before").await
 }

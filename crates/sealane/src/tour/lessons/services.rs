@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use types::{PodName, ServiceName};
 
-use super::{node_addresses, node_port_of, pod, pod_address, ready_pods};
+use super::{node_addresses, node_port_of, pod, pod_address, ready_pods, url};
 use crate::cmd::probe::Observation;
 use crate::tour::guide::{Answer, Check, Guide, Place};
 
@@ -130,10 +130,10 @@ pub(crate) async fn node_port(guide: &mut Guide) -> Result<()> {
             let wanted = pods.clone();
             let check = Check {
                 place: Place::Outside,
-                probe: http(&format!("http://{address}:{port}/"), 1),
+                probe: http(&url(*address, port), 1),
                 expect: format!("the {how} port {port} answers on {node}"),
                 test: Box::new(move |seen| answered_by(seen, &wanted)),
-                why: Some(("outside".to_owned(), format!("http://{address}:{port}/"))),
+                why: Some(("outside".to_owned(), url(*address, port))),
             };
             guide.check(check).await?;
         }
@@ -159,10 +159,10 @@ pub(crate) async fn load_balancer(guide: &mut Guide) -> Result<()> {
     guide
         .check(Check {
             place: Place::Outside,
-            probe: http(&format!("http://{address}/"), DRAWS),
+            probe: http(&url(address, 80), DRAWS),
             expect: format!("{address} is answered by both Pods"),
             test: Box::new(move |seen| answered_by(seen, &wanted)),
-            why: Some(("outside".to_owned(), format!("http://{address}/"))),
+            why: Some(("outside".to_owned(), url(address, 80))),
         })
         .await
 }
