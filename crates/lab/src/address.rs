@@ -109,7 +109,7 @@ fn on_underlay(family: IpFamily, number: u8) -> IpAddr {
         IpFamily::V4 => Ipv4Addr::new(172, 31, 0, number).into(),
         IpFamily::V6 => {
             let number = u16::from(number);
-            let digits = (number / 100) << 8 | (number / 10 % 10) << 4 | number % 10;
+            let digits = (number / 100) << 8 | (number / 10 % 10) << 4 | (number % 10);
             Ipv6Addr::new(0xfd00, 0x172, 0x31, 0, 0, 0, 0, digits).into()
         }
     }

@@ -23,7 +23,7 @@ pub(crate) async fn write(api: &ApiHandle, nodes: &[LabNode], families: LabFamil
         let annotations = json!({ NETWORK_ANNOTATION: null });
         let target = begin
             .target(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node.name } }))?;
-        check_families(&*api.read(&target).unwrap_or_default(), families)?;
+        check_families(&api.read(&target).unwrap_or_default(), families)?;
         begin.merge(target.clone(), json!({ "metadata": { "annotations": annotations } })).await?;
         let status = Target { subresource: Some("status".to_owned()), ..target };
         begin.patch(status, PatchKind::StrategicMerge, json!({ "status": node_status(node) })).await?;

@@ -64,6 +64,12 @@ impl Cluster {
         self.client = connect(&self.runtime, &self.info);
     }
 
+    /// Ends the lab, and keeps the directory.
+    pub(crate) fn end(&mut self) {
+        signal(&self.child, Signal::SIGTERM);
+        self.child.wait().unwrap();
+    }
+
     /// Creates the objects of a manifest.
     pub(crate) fn create(&self, manifest: &str) {
         let writer = apply_kube::Writer::new(self.client.clone());

@@ -15,6 +15,7 @@ mod check;
 mod cluster;
 mod containers;
 mod endings;
+mod families;
 mod isolation;
 mod kubectl;
 mod kubectl_commands;
