@@ -17,9 +17,13 @@ use crate::sysctl::{self, ReversePath};
 impl Round<'_> {
     /// Link, ports, and what is written down of them.
     pub(super) fn bridge(&mut self, bridge: &PodBridge) {
-        let Some(links) = self.read("links", Channel::links) else { return };
+        let Some(mut links) = self.read("links", Channel::links) else { return };
+        let written = self.report.written;
         self.bridge_link(bridge, find(&links, &bridge.link));
-        let Some(links) = self.read("links", Channel::links) else { return };
+        if self.report.written > written {
+            let Some(anew) = self.read("links", Channel::links) else { return };
+            links = anew;
+        }
         // Without the link, its own failure is in the report already.
         let Some(index) = owned(&links, &bridge.link, &InfoKind::Bridge) else { return };
         self.put(&sysctl::reverse_path(&bridge.link, ReversePath::Strict));

@@ -60,7 +60,7 @@ pub(crate) fn full_plan(lab: &Lab) -> plan::NodePlan {
 }
 
 /// Runs the `nft` program in the node; `None` when there is none.
-fn nft(lab: &Lab, arguments: &[&str]) -> Option<String> {
+pub(crate) fn nft(lab: &Lab, arguments: &[&str]) -> Option<String> {
     let output = lab.in_node(|| Command::new("nft").args(arguments).output()).ok()?;
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "nft {arguments:?}: {} {error}", output.status);
