@@ -1,13 +1,16 @@
 //! The same on a bridge, whether or not the kernel shows bridged packets to the rules for packets; and frames that try
 //! to get around them.
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
+use std::time::Duration;
 
 use netns::world;
-use plan::{Isolation, NodePlan};
+use plan::{FrontendScope, Isolation, NodePlan, SourceAddress};
 use types::{IpFamily, NamespacedName};
 
-use crate::fixture::{Answer, From, Lab, Links, PORT, isolate, load};
+use crate::fixture::{Answer, From, Lab, Links, PORT, expose, isolate, load};
 use crate::{policy, services, table};
 
 fn on_bridges(family: IpFamily, check: fn(&Lab)) {
@@ -53,6 +56,9 @@ tests! {
     frames_past_the_bridge_are_dropped_over_ipv6, on_bridges, V6, frames_past_the_bridge;
     unseen_frames_past_the_bridge_are_dropped, on_bridges_unseen, V4, frames_past_the_bridge;
     unseen_frames_past_the_bridge_are_dropped_over_ipv6, on_bridges_unseen, V6, frames_past_the_bridge;
+    datagrams_in_fragments_get_through, on_bridges, V4, fragments;
+    datagrams_in_fragments_get_through_over_ipv6, on_bridges, V6, fragments;
+    unseen_datagrams_in_fragments_get_through, on_bridges_unseen, V4, fragments;
     every_way_of_drifting_is_repaired, on_bridges, V4, drift;
     a_pod_cannot_have_another_link_layer_address, on_bridges, V4, another_mac;
     unseen_a_pod_cannot_have_another_link_layer_address, on_bridges_unseen, V6, another_mac;
@@ -97,6 +103,33 @@ fn frames_past_the_bridge(lab: &Lab) {
     assert_eq!(lab.udp(From::Pod(3), to, PORT).server(), "pod-1");
     load(&mut table, &lab.plan());
     assert_eq!(lab.udp(From::Pod(3), to, PORT), Answer::Silence);
+}
+
+/// A datagram that is longer than a link carries, to a neighbour and through a Service to a neighbour and to itself:
+/// where the kernel shows bridged packets, it puts them together for that and cuts them again.
+fn fragments(lab: &Lab) {
+    let mut plan = lab.plan();
+    let to_both = lab.forward(&[1, 2], SourceAddress::KeptForPods);
+    expose(&mut plan, (FrontendScope::ClusterIp, Some(lab.at.cluster_ip), PORT), to_both.clone(), to_both);
+    load(&mut lab.nft(), &plan);
+    let ask = |to: IpAddr| {
+        lab.within(From::Pod(1), || {
+            let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+            let socket = UdpSocket::bind((any, 0)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket.connect((to, PORT)).unwrap();
+            socket.send(&[b'?'; 9000]).unwrap();
+            let mut buffer = [0; 256];
+            let len = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{to}: {error}"));
+            String::from_utf8_lossy(&buffer[..len]).split(' ').next().unwrap_or_default().to_owned()
+        })
+    };
+    assert_eq!(ask(lab.at.pods[1]), "pod-2");
+    let mut met = BTreeSet::new();
+    for _ in 0..64 {
+        met.insert(ask(lab.at.cluster_ip));
+    }
+    assert_eq!(met.into_iter().collect::<Vec<_>>(), ["pod-1", "pod-2"]);
 }
 
 /// Somebody else changes the rules for frames.

@@ -288,8 +288,8 @@ fn reverse(address: IpAddr) -> String {
     }
 }
 
-fn check(test: &str, flag: &str, families: &'static str) {
-    let Some(cluster) = Cluster::open(test, flag, &["--ip-family", flag]) else { return };
+fn check(test: &str, name: &str, flags: &[&str], families: &'static str) {
+    let Some(cluster) = Cluster::open(test, name, flags) else { return };
     cluster.create(WORLD);
     let world = World { cluster, families };
     world.check_pods();
@@ -301,12 +301,20 @@ fn check(test: &str, flag: &str, families: &'static str) {
 
 #[test]
 fn a_lab_of_ipv6_does_all_that_a_lab_does() {
-    check("a_lab_of_ipv6_does_all_that_a_lab_does", "ipv6", "6");
+    let flags = ["--ip-family", "ipv6"];
+    check("a_lab_of_ipv6_does_all_that_a_lab_does", "ipv6", &flags, "6");
 }
 
 #[test]
 fn a_lab_of_both_families_does_all_that_a_lab_does_in_both() {
-    check("a_lab_of_both_families_does_all_that_a_lab_does_in_both", "dual", "46");
+    let flags = ["--ip-family", "dual"];
+    check("a_lab_of_both_families_does_all_that_a_lab_does_in_both", "dual", &flags, "46");
+}
+
+#[test]
+fn a_lab_of_both_families_does_all_that_a_lab_does_on_bridges() {
+    let flags = ["--ip-family", "dual", "--pod-links", "bridge"];
+    check("a_lab_of_both_families_does_all_that_a_lab_does_on_bridges", "dual-bridges", &flags, "46");
 }
 
 #[test]
