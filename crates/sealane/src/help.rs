@@ -12,6 +12,7 @@ Examples:
   sealane lab up                            in the foreground
   sealane lab up --detach --name second     in the background, beside another lab
   sealane lab up --data-dir ./cluster       objects survive until the next start
+  sealane lab up --ip-family dual           Pods with IPv4 and IPv6 addresses
   sealane lab up --http-port 8080           the HTTP entry at a port of your choice";
 
 pub(crate) const RUN: &str = "\

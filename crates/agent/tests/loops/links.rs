@@ -112,3 +112,50 @@ fn pods_outlive_a_change_of_how_pods_are_joined() {
         node.inside(|| Netlink::open()?.facts(&POD_BRIDGE.into())).expect("it stays for that Pod");
     });
 }
+
+/// The ranges that the plugin gives addresses from.
+fn ranges(node: &TestNode) -> Option<Vec<String>> {
+    let network: NodeNetwork = serde_json::from_slice(&node.read_state("network.json")?).ok()?;
+    Some(network.pod_cidrs.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_node_gets_further_ranges_and_another_one_while_its_agent_lives() {
+    world::test(|| {
+        let mut node = TestNode::new();
+        node.start_agent();
+        let neighbour = node.start_neighbour(1500);
+        let (a, b) = (add_pod(&node, "a", 5), add_pod(&node, "b", 6));
+        let mut old = Connection::open(&a, &b, address(6));
+        let peer_routes = |node: &TestNode| {
+            let routes = node.inside(|| std::fs::read_to_string("/proc/thread-self/net/route")).ok()?;
+            // 10.244.1.0, the other node's range, in the byte order of the file.
+            let shown = format!("{:08X}", u32::from_ne_bytes([10, 244, 1, 0]));
+            let found = routes.lines().filter(|line| line.contains(&shown)).count();
+            (found == 1).then_some(())
+        };
+        node.eventually("the other node is reached", peer_routes);
+
+        for wanted in [&["10.244.0.0/24", "10.244.9.0/24"][..], &["10.244.9.0/24"]] {
+            node.set_pod_cidrs(wanted);
+            node.eventually("the plugin knows of the ranges", |node| {
+                ranges(node).filter(|ranges| ranges == wanted)
+            });
+            node.eventually("the plan has them", |node| {
+                let plan: serde_json::Value = serde_json::from_str(&node.admin("/plan")?).ok()?;
+                (plan["podnet"]["podCidrs"] == serde_json::json!(wanted)).then_some(())
+            });
+            let tunnel = wanted.last().and_then(|range| range.split('/').next()).expect("an address");
+            node.eventually("the tunnel has its address in them", |node| {
+                let held = node.inside(|| Netlink::open()?.facts(&"sealane-vx".into())).ok()?;
+                held.addresses.iter().any(|(address, _)| address.to_string() == tunnel).then_some(())
+            });
+            old.carries("while the ranges change");
+            peer_routes(&node).expect("the other node's route stays");
+        }
+        // Pods of the range that is gone go on, and new ones come from the other.
+        let mut again = Connection::open(&a, &b, address(6));
+        again.carries("between Pods of the old range");
+        drop(neighbour);
+    });
+}

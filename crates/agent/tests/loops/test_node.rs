@@ -23,19 +23,82 @@ use crate::server::{TestServer, eventually};
 
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
-const API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(172, 31, 0, 1)), 6443);
-const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 31, 0, 11));
+const API_PORT: u16 = 6443;
 const DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 
 /// The bridge's end of the second node's link.
 pub(crate) const NEIGHBOUR_PORT: &str = "slnode-b";
 
+/// Where things are in one family.
+#[derive(Clone, Copy)]
+struct At {
+    outside: &'static str,
+    len: u8,
+    nodes: [&'static str; 2],
+    ranges: [&'static str; 2],
+    dns: &'static str,
+    pods: &'static str,
+    services: &'static str,
+}
+
+const V4: At = At {
+    outside: "172.31.0.1",
+    len: 24,
+    nodes: ["172.31.0.11", "172.31.0.12"],
+    ranges: ["10.244.0.0/24", "10.244.1.0/24"],
+    dns: "10.96.0.10",
+    pods: "10.244.0.0/16",
+    services: "10.96.0.0/16",
+};
+const V6: At = At {
+    outside: "fd00:172:31::1",
+    len: 64,
+    nodes: ["fd00:172:31::11", "fd00:172:31::12"],
+    ranges: ["fd00:10:244::/64", "fd00:10:244:1::/64"],
+    dns: "fd00:10:96::a",
+    pods: "fd00:10:244::/56",
+    services: "fd00:10:96::/112",
+};
+
+impl At {
+    fn outside(&self) -> IpAddr {
+        self.outside.parse().expect("an address")
+    }
+
+    fn node(&self, index: usize) -> IpAddr {
+        self.nodes[index].parse().expect("an address")
+    }
+
+    /// The Node at this index.
+    fn object(&self, index: usize) -> Value {
+        let (name, range) = (["node-a", "node-b"][index], self.ranges[index]);
+        json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": { "name": name },
+            "spec": { "podCIDR": range, "podCIDRs": [range] },
+        })
+    }
+
+    /// The link of the node at this index.
+    fn port(&self, index: usize, host_link: &str) -> Port {
+        Port {
+            bridge: "slbr0".into(),
+            host_link: host_link.into(),
+            link: "eth0".into(),
+            address: self.node(index),
+            prefix_len: self.len,
+            gateway: Some(self.outside()),
+        }
+    }
+}
+
 /// The whole: dropped as one.
 pub(crate) struct TestNode {
     runtime: Runtime,
     writer: Writer,
     netns: Netns,
+    at: At,
     settings: Settings,
     agent: Option<Agent>,
     server: TestServer,
@@ -87,29 +150,28 @@ impl Drop for Neighbour {
 impl TestNode {
     /// Makes the network, starts the API, and tells it of the Node; the agent does not run yet.
     pub(crate) fn new() -> Self {
+        Self::of(V4)
+    }
+
+    /// The same with IPv6 alone.
+    pub(crate) fn with_ipv6() -> Self {
+        Self::of(V6)
+    }
+
+    fn of(at: At) -> Self {
         let netns = Netns::create(&world::netns_path("node-a")).expect("namespace");
         let mut outside = Netlink::open().expect("netlink");
-        outside.make_underlay(&"slbr0".into(), API.ip(), 24).expect("bridge");
-        let port = Port {
-            bridge: "slbr0".into(),
-            host_link: "slnode-a".into(),
-            link: "eth0".into(),
-            address: NODE,
-            prefix_len: 24,
-            gateway: Some(API.ip()),
-        };
-        outside.join_underlay(&netns, &port).expect("joined");
+        outside.make_underlay(&"slbr0".into(), at.outside(), at.len).expect("bridge");
+        // Where netfilter sees bridged packets, it answers IPv6 ones that are too large as a router does; a switch does not.
+        let _ = std::fs::write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "0");
+        outside.join_underlay(&netns, &at.port(0, "slnode-a")).expect("joined");
         let runtime = Runtime::new().expect("runtime");
-        let server = runtime.block_on(TestServer::start_at(API));
-        let settings = mk_settings(server.kubeconfig.clone(), world::scratch("state"));
+        let server = runtime.block_on(TestServer::start_at(SocketAddr::new(at.outside(), API_PORT)));
+        let settings = mk_settings(at, server.kubeconfig.clone(), world::scratch("state"));
         let writer = Writer::new(server.client.clone());
-        let node = Self { runtime, writer, netns, settings, agent: None, server };
-        node.create(&json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": { "name": "node-a" },
-            "spec": { "podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"] },
-        }));
-        let status = json!({ "addresses": [{ "type": "InternalIP", "address": NODE }] });
+        let node = Self { runtime, writer, netns, at, settings, agent: None, server };
+        node.create(&at.object(0));
+        let status = json!({ "addresses": [{ "type": "InternalIP", "address": at.node(0) }] });
         node.runtime.block_on(node.writer.patch_status(&self_target(), &status)).expect("status");
         node
     }
@@ -117,27 +179,15 @@ impl TestNode {
     /// Starts `node-b`, at the other end of a bridge port of this MTU.
     pub(crate) fn start_neighbour(&self, port_mtu: u32) -> Neighbour {
         let netns = Netns::create(&world::netns_path("node-b")).expect("namespace");
-        let address = IpAddr::V4(Ipv4Addr::new(172, 31, 0, 12));
-        let port = Port {
-            bridge: "slbr0".into(),
-            host_link: NEIGHBOUR_PORT.into(),
-            link: "eth0".into(),
-            address,
-            prefix_len: 24,
-            gateway: Some(API.ip()),
-        };
+        let at = self.at;
         let mut outside = Netlink::open().expect("netlink");
-        outside.join_underlay(&netns, &port).expect("joined");
+        outside.join_underlay(&netns, &at.port(1, NEIGHBOUR_PORT)).expect("joined");
         outside.set_mtu(&NEIGHBOUR_PORT.into(), port_mtu).expect("an MTU");
-        self.create(&json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": { "name": "node-b" },
-            "spec": { "podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"] },
-        }));
+        self.create(&at.object(1));
         let mut settings = self.settings.clone();
         (settings.node, settings.state_dir) = ("node-b".into(), world::scratch("state-b"));
         let agent = Some(Agent::start("node-b", settings));
-        for (name, address) in [("node-a", NODE), ("node-b", address)] {
+        for (name, address) in [("node-a", at.node(0)), ("node-b", at.node(1))] {
             let ready =
                 json!([{ "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "" }]);
             let status = json!({
@@ -199,6 +249,12 @@ impl TestNode {
         self.runtime.block_on(self.writer.merge_patch(&self_target(), &patch)).expect("annotated");
     }
 
+    /// Gives the Node other Pod ranges, as an administrator does.
+    pub(crate) fn set_pod_cidrs(&self, ranges: &[&str]) {
+        let patch = json!({ "spec": { "podCIDR": ranges[0], "podCIDRs": ranges } });
+        self.runtime.block_on(self.writer.merge_patch(&self_target(), &patch)).expect("other ranges");
+    }
+
     /// The agent's state directory.
     pub(crate) fn state_dir(&self) -> &std::path::Path {
         &self.settings.state_dir
@@ -206,8 +262,8 @@ impl TestNode {
 
     /// Adds a route of nobody's through the gateway.
     pub(crate) fn route_elsewhere(&self, destination: &str) {
-        let destination = destination.parse().expect("a range");
-        self.inside(|| Netlink::open().expect("netlink").route_through(destination, API.ip()))
+        let (destination, gateway) = (destination.parse().expect("a range"), self.at.outside());
+        self.inside(|| Netlink::open().expect("netlink").route_through(destination, gateway))
             .expect("a route");
     }
 
@@ -302,17 +358,17 @@ fn self_target() -> Target {
     Target::cluster("v1", "Node", "node-a")
 }
 
-fn mk_settings(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
+fn mk_settings(at: At, kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
     let prefix = |text: &str| text.to_owned().try_into().expect("prefix");
     Settings {
         node: "node-a".into(),
         kubeconfig: Some(kubeconfig),
         state_dir,
         cluster_domain: "cluster.local".into(),
-        dns_addresses: BTreeSet::from([DNS]),
+        dns_addresses: BTreeSet::from([at.dns.parse().expect("an address")]),
         upstream_dns: Vec::new(),
-        pod_cidrs: BTreeSet::from([prefix("10.244.0.0/16")]),
-        service_cidrs: BTreeSet::from([prefix("10.96.0.0/16")]),
+        pod_cidrs: BTreeSet::from([prefix(at.pods)]),
+        service_cidrs: BTreeSet::from([prefix(at.services)]),
         cni: None,
         underlay_link: "eth0".into(),
         tunnel: TunnelMode::Vxlan,

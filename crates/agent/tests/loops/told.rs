@@ -1,6 +1,6 @@
 //! What a node's agent tells the cluster of the node: once, again when it changes, and again when somebody took it away.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -58,42 +58,58 @@ fn a_node_tells_of_its_underlay_and_of_changes_but_not_of_pods() {
 /// before a path that failed is looked at again.
 const SEARCH_LIMIT: Duration = Duration::from_secs(90);
 
-/// The size that the node's kernel holds packets to a Pod of the other node to.
-fn route_mtu(node: &TestNode) -> Option<u32> {
+/// The size that the node's kernel holds packets to an address to.
+fn route_mtu(node: &TestNode, to: IpAddr) -> Option<u32> {
+    let (any, level, name): (IpAddr, _, _) = match to {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), libc::IPPROTO_IP, libc::IP_MTU),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
     let socket = node.inside(|| {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((Ipv4Addr::new(10, 244, 1, 9), 9)).map(|()| socket)
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((to, 9)).map(|()| socket)
     });
     let socket = socket.ok()?;
     let (mut mtu, mut len) = (0_u32, libc::socklen_t::try_from(size_of::<u32>()).expect("small"));
     // SAFETY: both values outlive the call, and the length is right.
     let done = unsafe {
         let value = (&raw mut mtu).cast();
-        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MTU, value, &raw mut len)
+        libc::getsockopt(socket.as_raw_fd(), level, name, value, &raw mut len)
     };
     (done == 0).then_some(mtu)
 }
 
+/// A Pod of the other node, the size that Pods send to it where the underlay carries 1500, and what passes a port of 1400.
+fn narrow_path(mut node: TestNode, pod: IpAddr, (sends, passes): (u32, u32)) {
+    node.start_agent();
+    // A bridge drops what its port cannot take and tells nobody.
+    let neighbour = node.start_neighbour(1400);
+    let facts = node.within(SEARCH_LIMIT, "the narrow path is told of", |node| {
+        told(node).filter(|facts| facts.paths.probed && !facts.paths.failing.is_empty())
+    });
+    let path = facts.paths.failing[&"node-b".into()];
+    assert_eq!((path.sends, path.passes), (sends, Some(passes)));
+    let held = |wanted| move |node: &TestNode| route_mtu(node, pod).filter(|mtu| *mtu == wanted);
+    node.eventually("packets are held to what passes", held(passes));
+    Netlink::open().expect("netlink").set_mtu(&NEIGHBOUR_PORT.into(), 1500).expect("mended");
+    let facts = node.within(SEARCH_LIMIT, "the mended path is told of", |node| {
+        told(node).filter(|facts| facts.paths.failing.is_empty())
+    });
+    assert!(facts.paths.probed);
+    node.eventually("packets have their full size", held(sends));
+    drop(neighbour);
+}
+
 #[test]
 fn a_path_that_loses_large_packets_silently_is_found_and_told_until_it_is_mended() {
+    world::test(|| narrow_path(TestNode::new(), Ipv4Addr::new(10, 244, 1, 9).into(), (1450, 1350)));
+}
+
+#[test]
+fn a_path_of_ipv6_that_loses_large_packets_is_found_too() {
     world::test(|| {
-        let mut node = TestNode::new();
-        node.start_agent();
-        // A bridge drops what its port cannot take and tells nobody.
-        let neighbour = node.start_neighbour(1400);
-        let facts = node.within(SEARCH_LIMIT, "the narrow path is told of", |node| {
-            told(node).filter(|facts| facts.paths.probed && !facts.paths.failing.is_empty())
-        });
-        let path = facts.paths.failing[&"node-b".into()];
-        assert_eq!((path.sends, path.passes), (1450, Some(1350)));
-        node.eventually("packets are held to what passes", |node| route_mtu(node).filter(|mtu| *mtu == 1350));
-        Netlink::open().expect("netlink").set_mtu(&NEIGHBOUR_PORT.into(), 1500).expect("mended");
-        let facts = node.within(SEARCH_LIMIT, "the mended path is told of", |node| {
-            told(node).filter(|facts| facts.paths.failing.is_empty())
-        });
-        assert!(facts.paths.probed);
-        node.eventually("packets have their full size", |node| route_mtu(node).filter(|mtu| *mtu == 1450));
-        drop(neighbour);
+        let pod = Ipv6Addr::new(0xfd00, 0x10, 0x244, 1, 0, 0, 0, 9);
+        // A port has room for a VLAN tag besides, which frames without one may use.
+        narrow_path(TestNode::with_ipv6(), pod.into(), (1430, 1400 + 4 - 70));
     });
 }
 

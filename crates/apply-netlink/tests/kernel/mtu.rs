@@ -17,7 +17,7 @@ use crate::world::{Way, converge, inside, ip, plan, pod, pod_link, pod_with, ran
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection, its client's side first.
-fn connect(client: &Netns, server: &Netns, to: &str) -> (TcpStream, TcpStream) {
+pub(crate) fn connect(client: &Netns, server: &Netns, to: &str) -> (TcpStream, TcpStream) {
     let listener = run_in(server, || TcpListener::bind((ip(to), 0)).unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let stream = run_in(client, || TcpStream::connect_timeout(&address, PATIENCE).unwrap()).unwrap();
@@ -30,7 +30,7 @@ fn connect(client: &Netns, server: &Netns, to: &str) -> (TcpStream, TcpStream) {
 }
 
 /// Sends a megabyte each way; all of it must arrive.
-fn exchange((a, b): &mut (TcpStream, TcpStream)) {
+pub(crate) fn exchange((a, b): &mut (TcpStream, TcpStream)) {
     for (from, to) in [(&*a, &*b), (&*b, &*a)] {
         let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
@@ -44,7 +44,7 @@ fn exchange((a, b): &mut (TcpStream, TcpStream)) {
 }
 
 /// An option of a socket that is a number.
-fn number(socket: &impl AsRawFd, level: i32, name: i32) -> i32 {
+pub(crate) fn number(socket: &impl AsRawFd, level: i32, name: i32) -> i32 {
     let (mut value, mut length) = (0_i32, 4);
     // SAFETY: value and length are as large as the kernel is told.
     let answer = unsafe {
@@ -55,12 +55,12 @@ fn number(socket: &impl AsRawFd, level: i32, name: i32) -> i32 {
 }
 
 /// Largest segment a connection sends now.
-fn segment(stream: &TcpStream) -> i32 {
+pub(crate) fn segment(stream: &TcpStream) -> i32 {
     number(stream, libc::IPPROTO_TCP, libc::TCP_MAXSEG)
 }
 
 /// A UDP socket connected to another, which is bound to this address.
-fn datagrams(client: &Netns, server: &Netns, to: &str) -> (UdpSocket, UdpSocket) {
+pub(crate) fn datagrams(client: &Netns, server: &Netns, to: &str) -> (UdpSocket, UdpSocket) {
     let server = run_in(server, || UdpSocket::bind((ip(to), 0)).unwrap()).unwrap();
     server.set_read_timeout(Some(PATIENCE)).unwrap();
     let address: SocketAddr = server.local_addr().unwrap();
@@ -75,7 +75,7 @@ fn datagrams(client: &Netns, server: &Netns, to: &str) -> (UdpSocket, UdpSocket)
 }
 
 /// Every one of these sizes arrives, and at the first try.
-fn arrive((client, server): &(UdpSocket, UdpSocket), sizes: &[usize]) {
+pub(crate) fn arrive((client, server): &(UdpSocket, UdpSocket), sizes: &[usize]) {
     let mut buffer = vec![0; 65_536];
     for size in sizes {
         assert_eq!(client.send(&vec![7; *size]).unwrap(), *size);
@@ -182,10 +182,14 @@ fn counter(netns: &Netns, protocol: &str, name: &str) -> u64 {
 }
 
 /// The path's MTU that a connected socket knows of, once it is this one (`IP_MTU` of ip(7)).
-fn learns(socket: &UdpSocket, wanted: i32) {
+pub(crate) fn learns(socket: &UdpSocket, wanted: i32) {
+    let (level, name) = match socket.local_addr().unwrap() {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let known = number(socket, libc::IPPROTO_IP, libc::IP_MTU);
+        let known = number(socket, level, name);
         if known == wanted {
             return;
         }
