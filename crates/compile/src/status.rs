@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use model::Snapshot;
 use plan::StatusWrite;
+use types::IpFamily;
 
 use crate::ClusterContext;
 use crate::findings::Findings;
@@ -26,13 +27,17 @@ pub(crate) fn of_services(
     assignments.into_iter().filter_map(differs).collect()
 }
 
-/// `status.loadBalancer.ingress` of Ingresses: the nodes' addresses while we serve them.
+/// `status.loadBalancer.ingress` of Ingresses: the nodes' addresses, one of each family, while we serve them.
 ///
 /// A status is cleared only where nobody serves the Ingress any more: one of another controller's class is left to
 /// that controller (semantics IG8).
 pub(crate) fn of_ingresses(snapshot: &Snapshot, context: &ClusterContext) -> Vec<StatusWrite> {
     let ready = snapshot.nodes.values().filter(|node| node.ready && !node.deleting);
-    let entry: BTreeSet<IpAddr> = ready.filter_map(|node| node.addresses.first().copied()).collect();
+    let first =
+        |node: &model::Node, family| node.addresses.iter().copied().find(|own| IpFamily::of(*own) == family);
+    let entry: BTreeSet<IpAddr> = ready
+        .flat_map(|node| [IpFamily::V4, IpFamily::V6].into_iter().filter_map(|family| first(node, family)))
+        .collect();
     let known: BTreeSet<IpAddr> =
         snapshot.nodes.values().flat_map(|node| node.addresses.iter().copied()).collect();
     let mut writes = Vec::new();

@@ -113,9 +113,14 @@ impl World {
 
     /// What a request from beyond the nodes sees, once it is answered.
     fn outside(&self, url: &str) -> Seen {
-        self.cluster.wait(&format!("{url} is answered outside"), || {
+        self.outside_with(&[url])
+    }
+
+    fn outside_with(&self, probe: &[&str]) -> Seen {
+        self.cluster.wait(&format!("{probe:?} is answered outside"), || {
             let words = ["lab", "exec", "--outside", "--", env!("CARGO_BIN_EXE_sealane"), "probe"];
-            let output = self.cluster.bed.run(&[&words[..], &["--output", "json", "http", url]].concat());
+            let words = [&words[..], &["--output", "json", "http"], probe].concat();
+            let output = self.cluster.bed.run(&words);
             let seen: Seen = serde_json::from_slice(&output.stdout).ok()?;
             (seen.status == Some(200)).then_some(seen)
         })
@@ -183,6 +188,16 @@ impl World {
             (seen.status == Some(200)).then_some(seen)
         });
         assert_eq!(seen.said("pod"), "b");
+        for address in node("node-c") {
+            let entry = SocketAddr::new(address, 80).to_string();
+            let seen = self.outside_with(&["http://web.example.com/", "--connect", &entry]);
+            assert_eq!(seen.said("pod"), "b", "the entry at {address}");
+        }
+        let ingress = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/web";
+        let shown = self.cluster.get(ingress).unwrap()["status"]["loadBalancer"]["ingress"].clone();
+        let families: std::collections::BTreeSet<bool> =
+            addresses(&shown, "ip").iter().map(IpAddr::is_ipv4).collect();
+        assert_eq!(families.len(), self.families.len(), "{shown}");
     }
 
     /// A and AAAA of both kinds of Services, and the way back from an address to its name.
