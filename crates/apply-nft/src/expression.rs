@@ -38,6 +38,8 @@ pub(crate) enum Expression {
     Update { set: String, key: Register, data: Register, milliseconds: u64 },
     /// Loads what the routing tables say.
     Fib { to: Register, result: u32, flags: u32 },
+    /// Keeps the packet from connection tracking.
+    Notrack,
     /// Counts.
     Counter,
 }
@@ -132,6 +134,7 @@ impl Expression {
             Self::Random { .. } => "numgen",
             Self::Update { .. } => "dynset",
             Self::Fib { .. } => "fib",
+            Self::Notrack => "notrack",
             Self::Counter => "counter",
         }
     }
@@ -190,13 +193,17 @@ impl Expression {
                 message.u64(6, *milliseconds);
             }
             Self::Fib { to, result, flags } => put_all(message, &[wire(*to), *result, *flags]),
-            Self::Counter => {}
+            Self::Notrack | Self::Counter => {}
         }
     }
 
     /// Reads an `NFTA_LIST_ELEM`; `None` for an expression we never write.
     pub(crate) fn of(element: Attributes<'_>) -> Option<Self> {
         let name = element.text(1)?;
+        if name == "notrack" {
+            // It has no attributes, and the kernel dumps none.
+            return Some(Self::Notrack);
+        }
         let data = element.nested(2)?;
         let register = |kind| data.u32(kind).and_then(unwire);
         Some(match name.as_str() {

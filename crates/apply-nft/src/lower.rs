@@ -129,6 +129,7 @@ impl Lowering {
             Statement::Reject(Reject::PortUnreachable) => {
                 self.out.push(Expression::Reject { kind: 2, code: 1 });
             }
+            Statement::Notrack => self.out.push(Expression::Notrack),
             Statement::Counter => self.out.push(Expression::Counter),
             Statement::Verdict(verdict) => self.out.push(Expression::Verdict(verdict_code(verdict))),
             Statement::Foreign => return None,

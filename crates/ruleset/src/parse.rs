@@ -399,6 +399,7 @@ fn parse_action(line: &mut Line, word: &str) -> Parsed<Statement> {
                 Reject::PortUnreachable
             })
         }
+        "notrack" => Statement::Notrack,
         "counter" => Statement::Counter,
         "foreign" => Statement::Foreign,
         _ => Statement::Verdict(parse_verdict(line, word)?),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use plan::{NodePlan, Outcome};
-use types::{IpFamily, Prefix};
+use plan::{NodePlan, Outcome, PodNetwork, Via};
+use types::{IpFamily, Prefix, Protocol};
 
 use crate::render::{member, put};
 use crate::segment::{as_key, merged};
@@ -31,10 +31,24 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
         let key = Key::exact(vec![Value::Address(address)]);
         put(rules, "nodes", IpFamily::of(address), key, member(""));
     }
+    if let Some(vxlan) = &plan.podnet.vxlan {
+        for end in tunnel_ends(&plan.podnet).chain([vxlan.underlay]) {
+            let key =
+                vec![Value::Address(end), Value::Protocol(Protocol::Udp.number()), Value::Port(vxlan.port)];
+            put(rules, "tunnels", IpFamily::of(end), Key::exact(key), member(""));
+        }
+    }
     for address in reaching_themselves(plan) {
         let key = Key::exact(vec![Value::Address(address); 2]);
         put(rules, "self", IpFamily::of(address), key, member(""));
     }
+}
+
+/// Underlay addresses of the peers that are reached through the tunnel.
+fn tunnel_ends(podnet: &PodNetwork) -> impl Iterator<Item = IpAddr> {
+    let is_tunnel = |via: Via| matches!(via, Via::Vxlan { .. });
+    let peers = podnet.peers.values().filter(move |peer| peer.paths.values().any(|path| is_tunnel(path.via)));
+    peers.map(|peer| peer.underlay)
 }
 
 /// Addresses that packets of this node itself may carry. A program that connects to an address which the node holds

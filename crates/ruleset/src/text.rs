@@ -252,6 +252,7 @@ impl fmt::Display for Statement {
             Self::Masquerade => f.write_str("masquerade fully-random"),
             Self::Reject(Reject::TcpReset) => f.write_str("reject with tcp reset"),
             Self::Reject(Reject::PortUnreachable) => f.write_str("reject with icmpx port-unreachable"),
+            Self::Notrack => f.write_str("notrack"),
             Self::Counter => f.write_str("counter"),
             Self::Verdict(verdict) => verdict.fmt(f),
             Self::Foreign => f.write_str("foreign"),

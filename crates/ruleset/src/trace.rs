@@ -234,7 +234,7 @@ impl Walk<'_> {
                 Flow::Accept
             }
             Statement::Reject(how) => Flow::End(Fate::Refused(*how)),
-            Statement::Counter => Flow::On,
+            Statement::Notrack | Statement::Counter => Flow::On,
             Statement::Verdict(verdict) => flow(verdict),
             Statement::Foreign => Flow::NoMatch,
         }

@@ -150,6 +150,8 @@ pub enum Statement {
     Masquerade,
     /// `reject with …`.
     Reject(Reject),
+    /// `notrack`: connection tracking passes the packet over; only before it, at priority -300.
+    Notrack,
     /// `counter`.
     Counter,
     /// A verdict.

@@ -33,7 +33,7 @@ pub(crate) struct Addresses {
     pub(crate) cluster_ip: IpAddr,
     pub(crate) unused_ip: IpAddr,
     pub(crate) load_balancer: IpAddr,
-    pod_range: Prefix,
+    pub(crate) pod_range: Prefix,
     cluster_range: Prefix,
     service_range: Prefix,
     underlay_len: u8,

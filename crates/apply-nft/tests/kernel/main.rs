@@ -11,3 +11,4 @@ mod killed;
 mod policy;
 mod services;
 mod table;
+mod tunnel;
