@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use types::{Attachment, NodeNetwork};
+use types::{Attachment, LinkName, NodeNetwork};
 
 /// Every attachment in the state directory, by file name; a file that cannot be read is logged and left out.
 pub(crate) fn read(state_dir: &Path) -> Vec<Attachment> {
@@ -23,6 +23,14 @@ pub(crate) fn read(state_dir: &Path) -> Vec<Attachment> {
     files.sort();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.iter().filter_map(|file| read_one(file)).collect()
+}
+
+/// One attachment; none when there is none, or what is there cannot be read.
+pub(crate) fn read_attachment(state_dir: &Path, container_id: &str, ifname: &LinkName) -> Option<Attachment> {
+    let file = state_dir.join("attachments").join(Attachment::file_name(container_id, ifname));
+    // Another attachment may have the same file name.
+    let is_this = |found: &Attachment| found.container_id == container_id && found.ifname == *ifname;
+    read_one(&file).filter(is_this)
 }
 
 fn read_one(file: &Path) -> Option<Attachment> {

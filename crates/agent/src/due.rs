@@ -41,6 +41,13 @@ impl Due {
         };
         self.at = Some(now + pause);
     }
+
+    /// Takes note of a converge that left something as it was: the next look at that is not put off.
+    pub(crate) fn remember_part(&mut self, report: &Report, now: Instant) {
+        let before = self.at;
+        self.remember(report, now);
+        self.at = before.into_iter().chain(self.at).min();
+    }
 }
 
 #[cfg(test)]
@@ -77,5 +84,16 @@ mod tests {
         due.remember(&Report::default(), now);
         due.remember(&mk_failed(), now);
         assert!(due.is_due(now + FIRST_RETRY));
+    }
+
+    #[test]
+    fn a_look_at_a_part_does_not_put_off_the_look_at_all() {
+        let now = Instant::now();
+        let mut due = Due::default();
+        due.remember(&Report::default(), now);
+        due.remember_part(&Report::default(), now + DRIFT_CHECK / 2);
+        assert_eq!(due.at(), Some(now + DRIFT_CHECK));
+        due.remember_part(&mk_failed(), now + DRIFT_CHECK / 2);
+        assert_eq!(due.at(), Some(now + DRIFT_CHECK / 2 + FIRST_RETRY));
     }
 }

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tokio::sync::oneshot;
-use types::{AgentAnswer, AgentRequest, Attachment, PathFacts, UnderlayFacts};
+use types::{AgentAnswer, AgentRequest, Attachment, LinkName, PathFacts, UnderlayFacts};
 use watch::Batch;
+
+/// Container ID and name of the link inside.
+pub(crate) type AttachmentKey = (String, LinkName);
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -14,8 +17,10 @@ pub(crate) enum Event {
     Changes(Batch),
     /// The CNI plugin told or asked something.
     Notice(Notice),
-    /// What the CNI plugin has given out, read after a notice, and the addresses that rest.
+    /// All that the CNI plugin has given out, and the addresses that rest.
     Attachments(Vec<Attachment>, BTreeSet<IpAddr>),
+    /// One thing that the CNI plugin has given out or taken back, read after a notice, and the addresses that rest.
+    Attachment(AttachmentKey, Option<Box<Attachment>>, BTreeSet<IpAddr>),
     /// The network that joins the nodes is another one, seen from here.
     Underlay(UnderlayFacts),
     /// Probing the ways to the other nodes has shown something new.

@@ -10,31 +10,39 @@ use types::{Attachment, NodeNetwork, PortMapping};
 pub(crate) struct InForce {
     revision: Revision,
     plan: Option<Arc<NodePlan>>,
-    rules: Rules,
+    links: Kernel,
+    rules: Kernel,
 }
 
-/// Whether the kernel's rules are those of the plan.
+/// Whether a part of the kernel's state is as planned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Rules {
-    /// All of them.
-    Loaded,
+pub(crate) enum Kernel {
+    /// All of it.
+    AsPlanned,
     /// Not all, or not yet.
     #[default]
     Failed,
 }
 
-impl Rules {
-    /// What the report of loading them says.
+impl Kernel {
+    /// What the report of making it so says.
     pub(crate) fn of(report: &Report) -> Self {
-        if report.failures.is_empty() { Self::Loaded } else { Self::Failed }
+        if report.failures.is_empty() { Self::AsPlanned } else { Self::Failed }
     }
 }
 
 impl InForce {
     /// The next state: an equal plan keeps its revision.
-    pub(crate) fn succeeded_by(&self, plan: Arc<NodePlan>, rules: Rules) -> Self {
+    pub(crate) fn succeeded_by(&self, plan: Arc<NodePlan>, links: Kernel, rules: Kernel) -> Self {
         let revision = self.revision + u64::from(!self.is_plan(&plan));
-        Self { revision, plan: Some(plan), rules }
+        Self { revision, plan: Some(plan), links, rules }
+    }
+
+    /// Whether the node's links, addresses and routes already are what this plan wants, so that a Pod that starts need
+    /// not wait until all of them are read again.
+    pub(crate) fn has_links_of(&self, plan: &NodePlan) -> bool {
+        let is_same = self.plan.as_ref().is_some_and(|own| own.podnet.has_links_of(&plan.podnet));
+        is_same && self.links == Kernel::AsPlanned
     }
 
     pub(crate) fn is_plan(&self, plan: &NodePlan) -> bool {
@@ -51,7 +59,7 @@ impl InForce {
 
     /// Whether Pods may start: without their rules they would not be isolated.
     pub(crate) fn rules_are_loaded(&self) -> bool {
-        self.rules == Rules::Loaded
+        self.rules == Kernel::AsPlanned
     }
 
     /// Why a port that the container runtime mapped to this attachment does not lead to it.

@@ -10,11 +10,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use types::UnderlayFacts;
+use types::{AgentRequest, UnderlayFacts};
 
 use crate::attachments;
 use crate::blocking::Blocking;
-use crate::event::Event;
+use crate::event::{Event, Notice};
 use crate::probing::{self, Probing};
 use crate::socket::AgentSocket;
 use crate::underlay;
@@ -95,18 +95,28 @@ impl Inbox {
         if events.is_empty() {
             events.push(Event::Timer);
         }
-        if let Some((state_dir, _)) = &self.node
-            && events.iter().any(is_about_attachments)
-        {
-            events.push(read_attachments(state_dir));
+        if let Some((state_dir, _)) = &self.node {
+            let read: Vec<Event> = events.iter().filter_map(|event| read_after(state_dir, event)).collect();
+            events.extend(read);
         }
         events
     }
 }
 
-/// Also when the time is up: a DEL whose notice was lost shows here.
-fn is_about_attachments(event: &Event) -> bool {
-    matches!(event, Event::Notice(_) | Event::Timer)
+/// What an event makes the loop read. All of it when the time is up: a DEL whose notice was lost shows here.
+fn read_after(state_dir: &Path, event: &Event) -> Option<Event> {
+    match event {
+        Event::Timer => Some(read_attachments(state_dir)),
+        Event::Notice(Notice { request, .. }) => match request {
+            AgentRequest::Added { container_id, ifname } | AgentRequest::Removed { container_id, ifname } => {
+                let attachment = attachments::read_attachment(state_dir, container_id, ifname);
+                let key = (container_id.clone(), ifname.clone());
+                Some(Event::Attachment(key, attachment.map(Box::new), attachments::resting(state_dir)))
+            }
+            AgentRequest::Status => None,
+        },
+        _ => None,
+    }
 }
 
 fn read_attachments(state_dir: &Path) -> Event {

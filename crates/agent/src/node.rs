@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use plan::Report;
 use watch::Access;
 
 use crate::due::Due;
-use crate::in_force::{InForce, Rules};
+use crate::in_force::{InForce, Kernel};
 use crate::inbox::Inbox;
 use crate::observed::Observed;
 use crate::teller::Teller;
@@ -47,17 +48,25 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         observed.inform(&mut context);
         teller.tell(observed.facts(&settings), &observed.snapshot);
         let (plan, findings) = world.timed(|| compile::node_plan(&observed.snapshot, &context));
-        if !in_force.is_plan(&plan) || due.is_due(Instant::now()) {
+        let is_due = due.is_due(Instant::now());
+        if !in_force.is_plan(&plan) || is_due {
             let plan = Arc::new(plan);
             world.withdraw_names(&in_force, &plan);
-            let links = world.converge_netlink(&plan).await;
+            let keeps_links = in_force.has_links_of(&plan) && !is_due;
+            let links = match keeps_links {
+                true => Report::default(),
+                false => world.converge_netlink(&plan).await,
+            };
             let rules = world.converge_nft(&plan).await;
             let announcements = world.announce(&plan).await;
             let servers = world.publish(&plan).await;
-            in_force = in_force.succeeded_by(plan, Rules::of(&rules));
+            in_force = in_force.succeeded_by(plan, Kernel::of(&links), Kernel::of(&rules));
             let plugin = world.serve_plugin(&in_force);
             let report = links.and(rules).and(announcements).and(servers).and(plugin);
-            due.remember(&report, Instant::now());
+            match keeps_links {
+                true => due.remember_part(&report, Instant::now()),
+                false => due.remember(&report, Instant::now()),
+            }
             world.tell(&in_force, findings, report);
         }
         world.show_endpoints(&in_force, &observed.snapshot);

@@ -6,15 +6,14 @@ use std::net::IpAddr;
 use compile::{NodeContext, Underlay};
 use model::Snapshot;
 use types::{
-    AgentAnswer, AgentRequest, Attachment, LinkName, NodeFacts, NodeName, PathFacts, PoolFacts, UnderlayFacts,
+    AgentAnswer, AgentRequest, Attachment, NodeFacts, NodeName, PathFacts, PoolFacts, UnderlayFacts,
 };
 
-use crate::event::{Event, Notice};
+use crate::event::{AttachmentKey, Event, Notice};
 use crate::in_force::InForce;
 use crate::settings::Settings;
 
-/// Attachments by container ID and name.
-type Attachments = BTreeMap<(String, LinkName), Attachment>;
+type Attachments = BTreeMap<AttachmentKey, Attachment>;
 
 /// All that has been seen so far.
 #[derive(Debug, Default)]
@@ -51,6 +50,13 @@ impl Observed {
             Event::Notice(notice) => self.waiting.push(notice),
             Event::Attachments(attachments, resting) => {
                 self.attachments = by_key(attachments);
+                self.resting = resting;
+            }
+            Event::Attachment(key, attachment, resting) => {
+                match attachment {
+                    Some(attachment) => drop(self.attachments.insert(key, *attachment)),
+                    None => drop(self.attachments.remove(&key)),
+                }
                 self.resting = resting;
             }
             Event::Underlay(facts) => self.underlay = Some(facts),

@@ -13,6 +13,10 @@ use crate::event::Event;
 /// How often it is read although nothing was heard: the kernel drops notices that nobody takes in time.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// How long notices are gathered after the first: every Pod that comes or goes makes some, and none is about the
+/// underlay.
+const GATHER: Duration = Duration::from_millis(100);
+
 /// Reads it from the kernel.
 pub(crate) fn read(netlink: &mut Netlink, link: &LinkName) -> Result<UnderlayFacts, NetlinkError> {
     let facts = netlink.facts(link)?;
@@ -34,6 +38,7 @@ pub(crate) async fn follow(
     loop {
         if let Ok(noticed) = tokio::time::timeout(LOOK_AGAIN, notices.readable()).await {
             let Ok(mut ready) = noticed else { return };
+            tokio::time::sleep(GATHER).await;
             notices.get_ref().forget();
             ready.clear_ready();
         }

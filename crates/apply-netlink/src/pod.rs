@@ -41,12 +41,16 @@ impl Netlink {
         attachment: &Attachment,
         link: &PodLink,
     ) -> Result<(), NetlinkError> {
-        run_in(netns, || refuse_existing(&attachment.ifname))??;
         let end = |name, mac: Mac| VethEnd { name, mac: Some(mac), mtu: Some(link.mtu) };
         let host = end(&attachment.host_link, attachment.host_mac);
         let pod = end(&attachment.ifname, attachment.pod_mac);
         // When this fails, a link of that name may be somebody's, so nothing is removed.
-        self.channel.make_veth(host, pod, netns.as_raw_fd())?;
+        if let Err(error) = self.channel.make_veth(host, pod, netns.as_raw_fd()) {
+            if error.is_refusal(libc::EEXIST) {
+                run_in(netns, || refuse_existing(&attachment.ifname))??;
+            }
+            return Err(error);
+        }
         // The Pod is configured before the host's end comes up, so nothing gets in before its routes are complete.
         let configured =
             run_in(netns, || configure_inside(attachment, link)).map_err(NetlinkError::from).flatten();

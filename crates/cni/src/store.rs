@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,9 @@ pub(crate) struct Store {
 pub(crate) struct Lock {
     _file: Flock<File>,
 }
+
+/// Bytes of the file that says so; one address of each family takes at most 80.
+const LAST_GIVEN_LEN: usize = 128;
 
 /// Which addresses were given last, at most one per family: the next search begins behind them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -66,7 +69,7 @@ impl Store {
         ifname: &LinkName,
     ) -> Result<Option<Attachment>, CniError> {
         let attachment: Option<Attachment> = read(&self.file(container_id, ifname))?;
-        // `a-b` with `c` has the same file name as `a` with `b-c`.
+        // Another attachment may have the same file name.
         Ok(attachment.filter(|found| found.container_id == container_id && found.ifname == *ifname))
     }
 
@@ -110,8 +113,16 @@ impl Store {
         read(&self.directory.join("last-given.json")).ok().flatten().unwrap_or_default()
     }
 
+    /// Written over the old one, blanks at its end: a file that replaces another is sent to the disk at once by some
+    /// file systems (`auto_da_alloc` of ext4), which takes longer than all else. A hint that is torn is none.
     pub(crate) fn put_last_given(&self, last: &LastGiven) -> Result<(), CniError> {
-        write(&self.directory.join("last-given.json"), last)
+        let path = self.directory.join("last-given.json");
+        let write = || -> io::Result<()> {
+            let mut text = serde_json::to_vec(last)?;
+            text.resize(text.len().max(LAST_GIVEN_LEN), b' ');
+            File::options().create(true).truncate(false).write(true).open(&path)?.write_all(&text)
+        };
+        write().map_err(CniError::io(format!("write {}", path.display())))
     }
 
     /// Waits until no other call chooses addresses.
@@ -133,7 +144,7 @@ impl Store {
     }
 
     fn file(&self, container_id: &str, ifname: &LinkName) -> PathBuf {
-        self.directory.join("attachments").join(format!("{container_id}-{ifname}.json"))
+        self.directory.join("attachments").join(Attachment::file_name(container_id, ifname))
     }
 }
 

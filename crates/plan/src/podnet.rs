@@ -32,6 +32,32 @@ pub struct PodNetwork {
     pub masquerade: Masquerade,
 }
 
+impl PodNetwork {
+    /// Whether links, addresses, neighbours and routes of the node itself are the same in both: Pods that come and go
+    /// do not change them, unless they are ports of the bridge.
+    #[must_use]
+    pub fn has_links_of(&self, other: &Self) -> bool {
+        let Self {
+            pod_cidrs,
+            uplink,
+            link,
+            bridge,
+            vxlan,
+            peers,
+            local_addresses,
+            local_pods: _,
+            masquerade: _,
+        } = self;
+        *pod_cidrs == other.pod_cidrs
+            && *uplink == other.uplink
+            && *link == other.link
+            && *bridge == other.bridge
+            && *vxlan == other.vxlan
+            && *peers == other.peers
+            && *local_addresses == other.local_addresses
+    }
+}
+
 /// The bridge that Pods of a node are ports of.
 ///
 /// A frame of a Pod is for the bridge itself and for nobody else on it: what it carries is routed, so that rules hold

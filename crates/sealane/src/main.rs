@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod allocator;
 mod cli;
 mod cmd;
 mod config;
@@ -20,10 +21,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// JSON is made of many small allocations that live for one request: the API server spends half the time on them that
-/// it does with the C library's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::ByRole = allocator::ByRole;
 
 fn main() -> ExitCode {
     // Invoked as a CNI plugin, the environment decides: a container runtime passes no arguments.

@@ -126,6 +126,12 @@ impl Attachment {
             && self.link.as_ref().is_some_and(|link| link.mode == NetworkMode::Bridge)
     }
 
+    /// Name of an attachment's file below `attachments/`. `a-b` with `c` has the same as `a` with `b-c`.
+    #[must_use]
+    pub fn file_name(container_id: &str, ifname: &LinkName) -> String {
+        format!("{container_id}-{ifname}.json")
+    }
+
     /// Who has it: the Pod, or where the runtime knows of no Pods, the container, in no Namespace.
     #[must_use]
     pub fn owner(&self) -> PodName {

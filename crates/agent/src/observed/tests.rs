@@ -7,13 +7,13 @@ use types::{Mac, PodName};
 use watch::Batch;
 
 use super::*;
-use crate::in_force::Rules;
+use crate::in_force::Kernel;
 
-fn mk_in_force(pod_cidrs: &[&str], rules: Rules) -> InForce {
+fn mk_in_force(pod_cidrs: &[&str], rules: Kernel) -> InForce {
     mk_serving(plan::ServiceTable::default(), pod_cidrs, rules)
 }
 
-fn mk_serving(services: plan::ServiceTable, pod_cidrs: &[&str], rules: Rules) -> InForce {
+fn mk_serving(services: plan::ServiceTable, pod_cidrs: &[&str], rules: Kernel) -> InForce {
     let pod_cidrs = pod_cidrs.iter().map(|text| (*text).to_owned().try_into().expect("prefix")).collect();
     let podnet = plan::PodNetwork { pod_cidrs, ..plan::PodNetwork::default() };
     let plan = plan::NodePlan {
@@ -25,11 +25,11 @@ fn mk_serving(services: plan::ServiceTable, pod_cidrs: &[&str], rules: Rules) ->
         gateway: plan::GatewayPlan::default(),
         lb: plan::LbPlan::default(),
     };
-    InForce::default().succeeded_by(plan.into(), rules)
+    InForce::default().succeeded_by(plan.into(), Kernel::AsPlanned, rules)
 }
 
 fn mk_whole() -> InForce {
-    mk_in_force(&["192.0.2.0/24"], Rules::Loaded)
+    mk_in_force(&["192.0.2.0/24"], Kernel::AsPlanned)
 }
 
 fn mk_attachment(pod: Option<&str>) -> Attachment {
@@ -96,7 +96,7 @@ fn a_pod_may_start_only_when_its_labels_are_known_and_its_rules_are_in() {
     observed.answer_waiting(&mk_whole());
     assert!(answer.try_recv().is_err(), "the Pod's labels are not known");
     observed.fold(mk_batch(vec![mk_pod("web")], true));
-    observed.answer_waiting(&mk_in_force(&["192.0.2.0/24"], Rules::Failed));
+    observed.answer_waiting(&mk_in_force(&["192.0.2.0/24"], Kernel::Failed));
     assert!(answer.try_recv().is_err(), "its rules failed to load");
     observed.answer_waiting(&mk_whole());
     assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 1 }));
@@ -123,7 +123,7 @@ fn an_unknown_attachment_is_not_waited_for() {
 fn status_needs_a_pod_range() {
     let mut observed = Observed::default();
     let mut answer = ask(&mut observed, AgentRequest::Status);
-    observed.answer_waiting(&mk_in_force(&[], Rules::Loaded));
+    observed.answer_waiting(&mk_in_force(&[], Kernel::AsPlanned));
     assert!(matches!(answer.try_recv(), Ok(AgentAnswer::TryLater { .. })));
     let mut answer = ask(&mut observed, AgentRequest::Status);
     observed.answer_waiting(&mk_whole());
@@ -167,7 +167,7 @@ fn a_port_of_somebody_else_is_refused_with_its_name() {
         let mut answer = ask(&mut observed, mk_added());
         let attachment = Attachment { port_mappings: vec![mapping.clone()], ..mk_attachment(None) };
         observed.fold(Event::Attachments(vec![attachment], BTreeSet::new()));
-        observed.answer_waiting(&mk_serving(services, &["192.0.2.0/24"], Rules::Loaded));
+        observed.answer_waiting(&mk_serving(services, &["192.0.2.0/24"], Kernel::AsPlanned));
         answer.try_recv().expect("an answer")
     };
     assert_eq!(answer_with(PodName::new("", "c1"), &mapping), AgentAnswer::Ready { revision: 1 });

@@ -8,7 +8,7 @@ use apply_netlink::Netlink;
 use model::Told;
 use netns::world;
 use serde_json::{Value, json};
-use types::{AgentRequest, Attachment, Mac, NETWORK_ANNOTATION, NodeFacts, TunnelMode};
+use types::{AgentRequest, Attachment, LinkName, Mac, NETWORK_ANNOTATION, NodeFacts, TunnelMode};
 
 use crate::test_node::{NEIGHBOUR_PORT, TestNode};
 
@@ -177,10 +177,11 @@ fn a_full_range_is_told_and_taken_back_when_addresses_are_free() {
         let pool = |node: &TestNode| told(node)?.pools.first().copied();
         let empty = node.eventually("an empty range", pool);
         assert_eq!((empty.size, empty.used, empty.resting), (254, 0, 0));
-        (1..=254).for_each(|last| node.attach(&mk_attachment(last)));
-        // As after any DEL: the agent looks.
-        let notice = AgentRequest::Removed { container_id: "c0".into(), ifname: "eth0".into() };
-        node.ask_agent(&notice);
+        let ifname = || LinkName::from("eth0");
+        for last in 1..=254 {
+            node.attach(&mk_attachment(last));
+            node.ask_agent(&AgentRequest::Added { container_id: format!("c{last}"), ifname: ifname() });
+        }
         node.eventually("a full range", |node| pool(node).filter(|pool| pool.used == 254));
         let attachments = node.state_dir().join("attachments");
         let released = node.state_dir().join("released");
@@ -190,8 +191,8 @@ fn a_full_range_is_told_and_taken_back_when_addresses_are_free() {
             if last <= 40 {
                 std::fs::write(released.join(format!("10.244.0.{last}")), "").expect("written");
             }
+            node.ask_agent(&AgentRequest::Removed { container_id: format!("c{last}"), ifname: ifname() });
         }
-        node.ask_agent(&notice);
         let freed = node.eventually("free addresses", |node| pool(node).filter(|pool| pool.used < 254));
         assert_eq!((freed.used, freed.resting), (154, 40));
     });
