@@ -2,18 +2,24 @@
 
 use std::net::IpAddr;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoPortData, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-    VxlanDf,
+    State, VxlanDf,
 };
 use types::{LinkName, Mac};
 
 use crate::channel::Channel;
 use crate::port::PortSettings;
 use crate::{LINK_ALIAS, NetlinkError};
+
+/// How often the state of a link is looked at, and how long is waited in between: a second, the longest that the kernel
+/// puts such work off.
+const CARRIER_LOOKS: u32 = 1000;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// A link as read back.
 #[derive(Clone, Debug)]
@@ -25,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) mac: Option<Mac>,
     pub(crate) mtu: u32,
     pub(crate) is_up: bool,
+    /// Whether the kernel sends through it, and knows that it does.
+    pub(crate) is_operational: bool,
     /// Index of the bridge it is a port of.
     pub(crate) bridge: Option<u32>,
     /// What that bridge does with it.
@@ -91,6 +99,7 @@ impl Link {
             mac: None,
             mtu: 0,
             is_up: message.header.flags.contains(LinkFlags::Up),
+            is_operational: false,
             bridge: None,
             port: None,
             tunnel: None,
@@ -101,6 +110,7 @@ impl Link {
                 LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac),
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::OperState(state) => link.is_operational = state == State::Up,
                 LinkAttribute::Controller(index) => link.bridge = Some(index),
                 LinkAttribute::LinkInfo(infos) => link.read_infos(infos),
                 _ => {}
@@ -215,6 +225,21 @@ impl Channel {
     /// Like [`Channel::link`], when the link must be there.
     pub(crate) fn existing_link(&mut self, name: &LinkName) -> Result<Link, NetlinkError> {
         self.link(name)?.ok_or_else(|| NetlinkError::NoLink { name: name.0.clone() })
+    }
+
+    /// Waits until the kernel sends through a link whose other end has come up.
+    ///
+    /// It learns of that by work of its own (`linkwatch_event` in `net/core/link_watch.c`), and until then drops what is
+    /// to be sent. Asking for the link makes newer kernels do that work (`rtnl_getlink`, 6.13). Waiting has an end: on a
+    /// machine that is slow beyond it, a first packet may have to be sent again.
+    pub(crate) fn await_carrier(&mut self, name: &LinkName) -> Result<(), NetlinkError> {
+        for _ in 0..CARRIER_LOOKS {
+            if self.existing_link(name)?.is_operational {
+                break;
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        Ok(())
     }
 
     /// Makes a veth pair whose `peer` is born inside the namespace `netns`; both are down (`veth_open` in the kernel's

@@ -51,13 +51,7 @@ impl Netlink {
             }
             return Err(error);
         }
-        // The Pod is configured before the host's end comes up, so nothing gets in before its routes are complete.
-        let configured =
-            run_in(netns, || configure_inside(attachment, link)).map_err(NetlinkError::from).flatten();
-        let attached = configured.and_then(|()| match link.mode {
-            NetworkMode::Routed => self.route_pod(attachment),
-            NetworkMode::Bridge => self.bridge_pod(attachment),
-        });
+        let attached = self.join(netns, attachment, link);
         if attached.is_err() {
             // The first error counts; DEL or GC comes again for what cannot be removed now.
             let _ = self.detach(&attachment.host_link);
@@ -110,7 +104,22 @@ impl Netlink {
         Ok(missing)
     }
 
-    fn route_pod(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {
+    /// The node's end comes up first, so that the Pod's can send from the moment it is up; nothing is led into the Pod
+    /// before its routes are complete.
+    fn join(&mut self, netns: &Netns, attachment: &Attachment, link: &PodLink) -> Result<(), NetlinkError> {
+        match link.mode {
+            NetworkMode::Routed => self.raise_routed(attachment)?,
+            NetworkMode::Bridge => self.raise_port(attachment)?,
+        }
+        run_in(netns, || configure_inside(attachment, link))??;
+        match link.mode {
+            NetworkMode::Routed => self.route_pod(attachment)?,
+            NetworkMode::Bridge => self.reach_port(attachment)?,
+        }
+        self.channel.await_carrier(&attachment.host_link)
+    }
+
+    fn raise_routed(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {
         let name = &attachment.host_link;
         let link = self.channel.existing_link(name)?;
         // Strict: a Pod cannot send with a source address that is not its own.
@@ -120,7 +129,11 @@ impl Netlink {
         if let Some(rate) = attachment.bandwidth.ingress {
             self.channel.shape(link.index, rate)?;
         }
-        self.channel.change_link(&link, Change::default().alias().up())?;
+        self.channel.change_link(&link, Change::default().alias().up())
+    }
+
+    fn route_pod(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {
+        let link = self.channel.existing_link(&attachment.host_link)?;
         for address in &attachment.addresses {
             let (link, address, mac) = (link.index, *address, attachment.pod_mac);
             self.channel.put_neighbour(Neighbour { link, address, mac })?;

@@ -84,8 +84,8 @@ impl PortEntry {
 }
 
 impl Netlink {
-    /// The node's side of a Pod on the bridge.
-    pub(crate) fn bridge_pod(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {
+    /// Makes the node's end of a Pod's link a port of the bridge, and brings it up.
+    pub(crate) fn raise_port(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {
         let bridge = self.channel.pod_bridge()?;
         let link = self.channel.existing_link(&attachment.host_link)?;
         if let Some(rate) = attachment.bandwidth.ingress {
@@ -94,7 +94,12 @@ impl Netlink {
         self.channel.change_link(&link, Change::default().alias())?;
         self.channel.make_port(&link, bridge.index)?;
         self.channel.put_port_entry(PortEntry { port: link.index, mac: attachment.pod_mac })?;
-        self.channel.change_link(&link, Change::default().up())?;
+        self.channel.change_link(&link, Change::default().up())
+    }
+
+    /// Lets the node find a Pod on the bridge.
+    pub(crate) fn reach_port(&mut self, attachment: &Attachment) -> Result<(), NetlinkError> {
+        let bridge = self.channel.pod_bridge()?;
         for address in &attachment.addresses {
             let (link, address, mac) = (bridge.index, *address, attachment.pod_mac);
             self.channel.put_neighbour(Neighbour { link, address, mac })?;

@@ -327,3 +327,32 @@ fn verify_compares_what_was_given() {
         assert_eq!(verify(&wanted), missing);
     });
 }
+
+/// Nothing is sent twice here: what is lost while a link's carrier is still unknown to the kernel fails the test.
+fn first_packets(mode: NetworkMode) {
+    let (nodes, _, near, _) = joined_nodes(Way::Vxlan, mode);
+    let receiver = run_in(&near, || UdpSocket::bind("10.244.0.6:9").unwrap()).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let link = PodLink { mode, ..pod_link(&[range("10.244.0.0/24")]) };
+    let mut bytes = [0; 8];
+    for number in 10..40 {
+        let address = format!("10.244.0.{number}");
+        let pod = pod_with(&nodes.a, &format!("p{number}"), &[&address], &link);
+        let new = run_in(&pod, || UdpSocket::bind((address.as_str(), 9)).unwrap()).unwrap();
+        new.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        receiver.send_to(b"to", (address.as_str(), 9)).unwrap();
+        new.recv(&mut bytes).unwrap_or_else(|error| panic!("first to {address}: {error}"));
+        new.send_to(b"from", "10.244.0.6:9").unwrap();
+        receiver.recv(&mut bytes).unwrap_or_else(|error| panic!("first from {address}: {error}"));
+    }
+}
+
+#[test]
+fn the_first_packets_of_a_pod_arrive() {
+    netns::world::test(|| first_packets(NetworkMode::Routed));
+}
+
+#[test]
+fn the_first_packets_of_a_pod_on_a_bridge_arrive() {
+    netns::world::test(|| first_packets(NetworkMode::Bridge));
+}
