@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use apply_nft::Look;
 use plan::Report;
 use watch::Access;
 
@@ -57,7 +58,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
                 true => Report::default(),
                 false => world.converge_netlink(&plan).await,
             };
-            let rules = world.converge_nft(&plan).await;
+            let look = if is_due { Look::Again } else { Look::IfChanged };
+            let rules = world.converge_nft(&plan, look).await;
             let announcements = world.announce(&plan).await;
             let servers = world.publish(&plan).await;
             in_force = in_force.succeeded_by(plan, Kernel::of(&links), Kernel::of(&rules));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apply_announce::Announcer;
 use apply_netlink::Netlink;
-use apply_nft::Nft;
+use apply_nft::{Look, Nft};
 use model::Snapshot;
 use plan::{Failure, Finding, NodePlan, Report};
 use serve_admin::{Admin, Stage};
@@ -86,11 +86,14 @@ impl World {
             .await
     }
 
-    /// Service rules, policy and masquerading, in one transaction; before them, who may send what on the bridge.
-    pub(crate) async fn converge_nft(&mut self, plan: &Arc<NodePlan>) -> Report {
+    /// Service rules, policy and masquerading, in one transaction; before them, who may send what on the bridge; after
+    /// them, connections that lead elsewhere.
+    pub(crate) async fn converge_nft(&mut self, plan: &Arc<NodePlan>, look: Look) -> Report {
         let plan = Arc::clone(plan);
         let work = self.nft.run(move |nft| {
-            nft.converge(&ruleset::render_frames(&plan)).and(nft.converge(&ruleset::render(&plan)))
+            let rules =
+                nft.converge(&ruleset::render_frames(&plan)).and(nft.converge(&ruleset::render(&plan)));
+            rules.and(nft.forget_connections(&ruleset::Rightful::of(&plan), look))
         });
         timed(&self.admin, Stage::Nft, work).await
     }

@@ -1,11 +1,8 @@
-//! Forgetting UDP connections to a backend that has gone (semantics SD12), over ctnetlink.
-//!
-//! TCP is never cut, and an entry of another backend is never touched.
+//! Connection tracking over ctnetlink: entries are listed, judged by the caller, and forgotten.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use ruleset::RemovedBackend;
+use ruleset::Connection;
 
 use crate::attribute::{Attributes, Head, Message};
 use crate::error::NftError;
@@ -25,18 +22,12 @@ const NUMBER: u16 = 1;
 const SOURCE_PORT: u16 = 2;
 const DESTINATION_PORT: u16 = 3;
 
-/// Removes the entries of UDP connections from these frontends to these backends; how many.
-pub(crate) fn forget(socket: &mut Socket, removed: &BTreeSet<RemovedBackend>) -> Result<usize, NftError> {
+/// Removes the entries that `is_stale` says; how many.
+pub(crate) fn forget(socket: &mut Socket, is_stale: impl Fn(&Connection) -> bool) -> Result<usize, NftError> {
     let mut forgotten = 0;
-    // `AF_INET` and `AF_INET6`, each dumped only when one of its backends has gone.
-    for (family, is_v4) in [(libc::AF_INET, true), (libc::AF_INET6, false)] {
+    for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).expect("address families are small numbers");
-        let wanted: BTreeSet<RemovedBackend> =
-            removed.iter().filter(|removed| removed.backend.0.is_ipv4() == is_v4).copied().collect();
-        if wanted.is_empty() {
-            continue;
-        }
-        for entry in entries(socket, family, &wanted)? {
+        for entry in entries(socket, family, &is_stale)? {
             let mut message = Message::new(Head { kind: DELETE, flags: 4, family, resource: 0 });
             message.bytes(ORIGINAL | 1 << 15, &entry.original);
             if let Some(identifier) = &entry.identifier {
@@ -63,7 +54,7 @@ struct Entry {
 fn entries(
     socket: &mut Socket,
     family: u8,
-    wanted: &BTreeSet<RemovedBackend>,
+    is_stale: impl Fn(&Connection) -> bool,
 ) -> Result<Vec<Entry>, NftError> {
     let flags = u16::try_from(libc::NLM_F_DUMP).expect("netlink flags are 16 bits");
     let question = Message::new(Head { kind: GET, flags, family, resource: 0 }).finish();
@@ -71,7 +62,7 @@ fn entries(
     socket.ask(question, "connections", |answer| {
         let attributes = answer.attributes();
         let Some(connection) = connection_of(attributes) else { return };
-        if wanted.contains(&connection) {
+        if is_stale(&connection) {
             let original = attributes.bytes_at(ORIGINAL).unwrap_or_default().to_vec();
             let identifier = attributes.bytes_at(IDENTIFIER).map(<[u8]>::to_vec);
             entries.push(Entry { original, identifier });
@@ -81,10 +72,10 @@ fn entries(
 }
 
 /// What a connection aimed at, and who answers it.
-fn connection_of(attributes: Attributes<'_>) -> Option<RemovedBackend> {
+fn connection_of(attributes: Attributes<'_>) -> Option<Connection> {
     let (original, reply) = (attributes.nested(ORIGINAL)?, attributes.nested(REPLY)?);
     let protocol = *original.nested(TUPLE_PROTOCOL)?.bytes_at(NUMBER)?.first()?;
-    Some(RemovedBackend {
+    Some(Connection {
         frontend: (address_of(original, End::Destination)?, port_of(original, DESTINATION_PORT)?),
         protocol,
         backend: (address_of(reply, End::Source)?, port_of(reply, SOURCE_PORT)?),

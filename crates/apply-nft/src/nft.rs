@@ -1,12 +1,12 @@
 //! Making our table equal to a ruleset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use plan::{Failure, Report};
 use ruleset::{
-    Data, Element, Key, Ruleset, Step, TableFamily, Transaction, apply_in_place, diff, is_client_current,
-    removed_backends, shrinks_a_pool,
+    Data, Element, End, Key, Rightful, Ruleset, Step, TableFamily, Transaction, apply_in_place, diff,
+    frontends_that_lose, is_client_current, shrinks_a_pool,
 };
 use types::IpFamily;
 
@@ -22,6 +22,19 @@ pub struct Nft {
     socket: Socket,
     /// The tables as of a generation: true as long as the kernel's generation is that one.
     known: BTreeMap<TableFamily, (u32, Ruleset)>,
+    /// UDP frontends that lost backends since connections were looked through.
+    losing: BTreeSet<End>,
+    /// What connections were looked through for last.
+    looked_for: Option<Rightful>,
+}
+
+/// When to look through all connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// When what is rightful has changed since the last look.
+    IfChanged,
+    /// In any case: a packet on its way while rules changed can leave a connection that nobody expects.
+    Again,
 }
 
 impl Nft {
@@ -30,7 +43,12 @@ impl Nft {
     /// # Errors
     /// When the kernel has no netfilter netlink, or no more sockets are allowed.
     pub fn open() -> Result<Self, NftError> {
-        Ok(Self { socket: Socket::open()?, known: BTreeMap::new() })
+        Ok(Self {
+            socket: Socket::open()?,
+            known: BTreeMap::new(),
+            losing: BTreeSet::new(),
+            looked_for: None,
+        })
     }
 
     pub(crate) fn socket(&mut self) -> &mut Socket {
@@ -70,6 +88,8 @@ impl Nft {
             _ => (read::read_back(&mut self.socket, desired.family)?, true),
         };
         let transaction = diff(&actual, desired);
+        // Before it is tried: what fails half-way is not in the next difference any more.
+        self.losing.extend(frontends_that_lose(&transaction));
         let batches = self.commit(&transaction, &actual)?;
         let now = read::generation(&mut self.socket)?;
         // Counted wrong when somebody else committed meanwhile, or the number 0 was skipped: then it is read again.
@@ -82,7 +102,7 @@ impl Nft {
         }
         let mut report = Report { written: transaction.len(), failures: Vec::new() };
         if desired.family == TableFamily::Inet && (is_fresh || !transaction.is_empty()) {
-            report = report.and(self.forget(&transaction, desired, is_fresh));
+            report = report.and(self.forget_all_clients(&transaction, desired, is_fresh));
         }
         Ok(report)
     }
@@ -99,12 +119,32 @@ impl Nft {
         Ok(sent)
     }
 
-    /// Forgets connections and clients of backends that have gone.
-    fn forget(&mut self, done: &Transaction, after: &Ruleset, is_fresh: bool) -> Report {
-        let mut report = Report::default();
-        if let Err(error) = conntrack::forget(&mut self.socket, &removed_backends(done, after)) {
-            report = report.and(failed("UDP connections to removed backends", &error));
+    /// Forgets the UDP connections that lead where they should not any more. To be called after [`Nft::converge`].
+    ///
+    /// What is there is compared with what should be, so neither a change that was missed nor a restart matters.
+    pub fn forget_connections(&mut self, rightful: &Rightful, look: Look) -> Report {
+        let is_settled = self.looked_for.as_ref() == Some(rightful) && self.losing.is_empty();
+        let has_nothing = rightful.is_empty() && self.losing.is_empty();
+        if has_nothing || (is_settled && look == Look::IfChanged) {
+            return Report::default();
         }
+        let losing = &self.losing;
+        match conntrack::forget(&mut self.socket, |connection| rightful.is_stale(connection, losing)) {
+            Ok(forgotten) => {
+                self.losing.clear();
+                self.looked_for = Some(rightful.clone());
+                Report { written: forgotten, failures: Vec::new() }
+            }
+            Err(error) => {
+                self.looked_for = None;
+                failed("UDP connections to removed endpoints", &error)
+            }
+        }
+    }
+
+    /// Forgets which backend clients had, where it has gone.
+    fn forget_all_clients(&mut self, done: &Transaction, after: &Ruleset, is_fresh: bool) -> Report {
+        let mut report = Report::default();
         if !is_fresh && !shrinks_a_pool(done) {
             return report;
         }

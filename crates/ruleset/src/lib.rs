@@ -3,6 +3,7 @@
 //! Nothing here talks to the kernel; `apply-nft` carries a [`Transaction`] there and reads a [`Ruleset`] back.
 //! The rules are fixed and stand in `fixed.nft` (packets) and `frames.nft` (frames of Pods on a bridge); the cluster's state moves only in set and map elements.
 
+mod connections;
 mod diff;
 mod fixed;
 mod frames;
@@ -16,12 +17,13 @@ mod text;
 mod trace;
 mod value;
 
+pub use connections::{Connection, End, Rightful, frontends_that_lose};
 pub use diff::{Replacement, Step, Transaction, apply, apply_in_place, diff};
 pub use fixed::{TABLE, fixed_rules, known_rules};
 pub use frames::{fixed_frame_rules, render_frames};
 pub use parse::{ParseError, parse};
 pub use render::render;
-pub use services::{RemovedBackend, is_client_current, removed_backends, shrinks_a_pool};
+pub use services::{is_client_current, shrinks_a_pool};
 pub use trace::{ConntrackState, Fate, Hop, Origin, Packet, Trace, trace};
 pub use value::{
     Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, LinkBytes, Membership,

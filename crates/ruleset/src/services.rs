@@ -16,14 +16,14 @@ use crate::value::{Data, Element, Key, Ruleset, Value};
 
 /// A frontend with its one address: what the maps are keyed by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Aim {
-    address: IpAddr,
-    protocol: Protocol,
-    port: Port,
+pub(crate) struct Aim {
+    pub(crate) address: IpAddr,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: Port,
 }
 
 impl Aim {
-    fn family(self) -> IpFamily {
+    pub(crate) fn family(self) -> IpFamily {
         IpFamily::of(self.address)
     }
 
@@ -73,7 +73,7 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
 }
 
 /// Every frontend by address; a NodePort stands on each of this node's addresses, after every virtual address.
-fn aims(plan: &NodePlan) -> BTreeMap<Aim, &FrontendRule> {
+pub(crate) fn aims(plan: &NodePlan) -> BTreeMap<Aim, &FrontendRule> {
     let mut aims = BTreeMap::new();
     for (Frontend { address, protocol, port }, rule) in &plan.services.frontends {
         let (protocol, port) = (*protocol, *port);
@@ -139,7 +139,7 @@ fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &Frontend
 }
 
 /// Whether the frontend can serve this family; a NodePort of a single-stack Service stands on addresses of both.
-fn is_of_family(rule: &FrontendRule, family: IpFamily) -> bool {
+pub(crate) fn is_of_family(rule: &FrontendRule, family: IpFamily) -> bool {
     [&rule.internal, &rule.external].iter().all(|outcome| match outcome {
         Outcome::Forward { backends, .. } => {
             backends.iter().any(|backend| IpFamily::of(backend.address) == family)
@@ -344,48 +344,6 @@ pub fn is_client_current(rules: &Ruleset, family: IpFamily, key: &[Value], data:
     rules.sets.get(pool).is_some_and(|pool| pool.elements.contains_key(&wanted))
 }
 
-/// A backend that no frontend uses any more, under a frontend that has others now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RemovedBackend {
-    /// The address clients aim at.
-    pub frontend: (IpAddr, u16),
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Where their connections still lead.
-    pub backend: (IpAddr, u16),
-}
-
-/// Backends whose UDP connections should be forgotten, as TCP is never cut: removed by the transaction and, for no frontend, in `after`
-/// (semantics SD12).
-///
-/// A backend that only this frontend stopped using, because of a traffic policy or topology, is not among them; nor
-/// is one of a frontend that has no other backend yet.
-#[must_use]
-pub fn removed_backends(transaction: &Transaction, after: &Ruleset) -> BTreeSet<RemovedBackend> {
-    let mut removed = BTreeSet::new();
-    for step in &transaction.steps {
-        let (set, gone): (_, Vec<(&Key, &Element)>) = match step {
-            Step::RemoveElements(set, gone) => (set, gone.iter().map(|(key, old)| (key, old)).collect()),
-            Step::ReplaceElements(set, gone) => (set, gone.iter().map(|one| (&one.key, &one.old)).collect()),
-            _ => continue,
-        };
-        if is_family_of(set, "backends") {
-            removed.extend(gone.into_iter().filter_map(|(key, element)| removed_backend(key, element)));
-        }
-    }
-    removed.retain(|old| old.protocol == Protocol::Udp.number());
-    if removed.is_empty() {
-        return removed;
-    }
-    let sets = ["backends4", "backends6"].iter().filter_map(|name| after.sets.get(*name));
-    let elements = || sets.clone().flat_map(|set| &set.elements);
-    let now = || elements().filter_map(|(key, element)| removed_backend(key, element));
-    let used: BTreeSet<_> = now().map(|element| element.backend).collect();
-    let served: BTreeSet<_> = now().map(|element| (element.frontend, element.protocol)).collect();
-    removed.retain(|old| !used.contains(&old.backend) && served.contains(&(old.frontend, old.protocol)));
-    removed
-}
-
 /// Whether the transaction takes a backend from a pool, so that clients may be remembered that should not be.
 #[must_use]
 pub fn shrinks_a_pool(transaction: &Transaction) -> bool {
@@ -394,16 +352,6 @@ pub fn shrinks_a_pool(transaction: &Transaction) -> bool {
 }
 
 /// Whether `set` is the IPv4 or IPv6 twin of this name.
-fn is_family_of(set: &str, name: &str) -> bool {
+pub(crate) fn is_family_of(set: &str, name: &str) -> bool {
     set.strip_prefix(name).is_some_and(|digit| matches!(digit, "4" | "6"))
-}
-
-/// An element of `backends4` or `backends6` as what it stands for.
-fn removed_backend(key: &Key, element: &Element) -> Option<RemovedBackend> {
-    let [Value::Address(vip), Value::Protocol(protocol), Value::Port(port), _] = key.first[..] else {
-        return None;
-    };
-    let Data::Values(data) = &element.data else { return None };
-    let [Value::Address(address), Value::Port(target)] = data[..] else { return None };
-    Some(RemovedBackend { frontend: (vip, port), protocol, backend: (address, target) })
 }

@@ -10,11 +10,11 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
 use plan::{
-    Backend, BridgePort, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope,
-    GatewayPlan, Isolation, LbPlan, Masquerade, NodePlan, Outcome, PodBridge, PodNetwork, PodPolicy,
-    PolicyTable, Report, ServiceTable, SourceAddress,
+    Backend, BackendState, BridgePort, Candidate, DnsPlan, EndpointOrigin, Exclusion, Frontend,
+    FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, Masquerade, NodePlan,
+    Outcome, PodBridge, PodNetwork, PodPolicy, PolicyTable, Report, ServiceTable, SourceAddress,
 };
-use sealane_apply_nft::Nft;
+use sealane_apply_nft::{Look, Nft};
 use types::{
     Attachment, IpFamily, Mac, NamespacedName, NetworkMode, POD_BRIDGE, PodLink, Prefix, Protocol,
     pod_bridge_mac,
@@ -220,6 +220,18 @@ impl Lab {
         }
     }
 
+    /// A Pod that is on its way out and still serves.
+    pub(crate) fn terminating(&self, pod: usize) -> Candidate {
+        Candidate {
+            backend: Backend { address: self.at.pods[pod - 1], port: port(PORT) },
+            pod: None,
+            node: None,
+            state: BackendState { ready: false, serving: true, terminating: true },
+            excluded_internal: Some(Exclusion::Terminating),
+            excluded_external: Some(Exclusion::Terminating),
+        }
+    }
+
     /// A Service's outcome that leads to these Pods.
     pub(crate) fn forward(&self, pods: &[usize], source: SourceAddress) -> Outcome {
         let backend = |pod: &usize| Backend { address: self.at.pods[pod - 1], port: port(PORT) };
@@ -286,6 +298,8 @@ pub(crate) fn load(nft: &mut Nft, plan: &NodePlan) -> Report {
         let difference = ruleset::diff(&actual, desired);
         assert!(difference.is_empty(), "what was read back differs: {difference:#?}");
     }
+    let forgotten = nft.forget_connections(&ruleset::Rightful::of(plan), Look::IfChanged);
+    assert_eq!(forgotten.failures, []);
     report
 }
 

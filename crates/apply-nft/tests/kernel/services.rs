@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use netns::world;
-use plan::{FrontendScope, Outcome, SourceAddress};
+use plan::{FrontendScope, NodePlan, Outcome, SourceAddress};
+use sealane_apply_nft::Look;
 use types::{IpFamily, Prefix};
 
 use crate::fixture::{Answer, Client, From, Lab, expose, load, on_frontends};
@@ -190,24 +191,79 @@ fn affinity_ends_after_its_time() {
     });
 }
 
+/// A plan with one Service, of these Pods; refused, where there are none.
+fn stats(lab: &Lab, pods: &[usize]) -> NodePlan {
+    let mut plan = lab.plan();
+    let all = match pods {
+        [] => Outcome::Reject,
+        pods => lab.forward(pods, SourceAddress::KeptForPods),
+    };
+    expose(&mut plan, (FrontendScope::ClusterIp, Some(lab.at.cluster_ip), 80), all.clone(), all);
+    plan
+}
+
+/// The sender never changes its port and never pauses, as senders of metrics do: only its connection's entry decides.
+fn udp_follows(lab: &Lab) {
+    let mut table = lab.nft();
+    load(&mut table, &stats(lab, &[1]));
+    let client = Client::open(lab, From::Pod(3), lab.at.cluster_ip, 80);
+    assert_eq!(client.ask().server(), "pod-1");
+    load(&mut table, &stats(lab, &[1, 2]));
+    assert_eq!(client.ask().server(), "pod-1", "a connection stays while its endpoint does");
+    load(&mut table, &stats(lab, &[2]));
+    assert_eq!(client.ask().server(), "pod-2");
+    // The last endpoint goes: nothing is sent to its address any more, although the Service has no other.
+    load(&mut table, &stats(lab, &[]));
+    assert_eq!(client.ask(), Answer::Refused);
+    load(&mut table, &stats(lab, &[1]));
+    assert_eq!(client.ask().server(), "pod-1");
+    // The Service goes, and its address is one of no Service.
+    load(&mut table, &lab.plan());
+    assert_eq!(client.ask(), Answer::Silence);
+}
+
 #[test]
-fn udp_connections_follow_when_their_backend_goes() {
+fn udp_connections_follow_when_their_endpoint_goes() {
+    world::test(|| check(IpFamily::V4, udp_follows));
+}
+
+#[test]
+fn udp_connections_follow_when_their_endpoint_goes_over_ipv6() {
+    world::test(|| check(IpFamily::V6, udp_follows));
+}
+
+#[test]
+fn udp_connections_stay_while_their_endpoint_serves() {
     world::test(|| {
         let lab = Lab::new(IpFamily::V4);
-        let at = &lab.at;
-        let plan_with = |pods: &[usize]| {
-            let mut plan = lab.plan();
-            let all = lab.forward(pods, SourceAddress::KeptForPods);
-            expose(&mut plan, (FrontendScope::ClusterIp, Some(at.cluster_ip), 80), all.clone(), all);
-            plan
-        };
-        let mut table = lab.nft();
-        load(&mut table, &plan_with(&[1]));
-        let client = Client::open(&lab, From::Pod(3), at.cluster_ip, 80);
+        load(&mut lab.nft(), &stats(&lab, &[1]));
+        let client = Client::open(&lab, From::Pod(3), lab.at.cluster_ip, 80);
         assert_eq!(client.ask().server(), "pod-1");
-        load(&mut table, &plan_with(&[1, 2]));
-        assert_eq!(client.ask().server(), "pod-1", "a connection stays while its backend does");
-        load(&mut table, &plan_with(&[2]));
+        // Terminating: new connections go to others, this one stays.
+        let mut plan = stats(&lab, &[2]);
+        on_frontends(&mut plan, |rule| rule.candidates = vec![lab.terminating(1)]);
+        load(&mut lab.nft(), &plan);
+        assert_eq!(client.ask().server(), "pod-1");
+        assert_eq!(lab.udp(From::Pod(3), lab.at.cluster_ip, 80).server(), "pod-2");
+        // A restart that finds nothing changed forgets nothing.
+        let forgotten = lab.nft().forget_connections(&ruleset::Rightful::of(&plan), Look::Again);
+        assert_eq!((forgotten.written, forgotten.failures), (0, Vec::new()));
+        assert_eq!(client.ask().server(), "pod-1");
+    });
+}
+
+#[test]
+fn an_agent_finds_udp_connections_that_its_predecessor_left() {
+    world::test(|| {
+        let lab = Lab::new(IpFamily::V4);
+        load(&mut lab.nft(), &stats(&lab, &[1]));
+        let client = Client::open(&lab, From::Pod(3), lab.at.cluster_ip, 80);
+        assert_eq!(client.ask().server(), "pod-1");
+        // It wrote the rules, and ended before it had looked through the connections.
+        let plan = stats(&lab, &[2]);
+        assert_eq!(lab.nft().converge(&ruleset::render(&plan)).failures, []);
+        assert_eq!(client.ask().server(), "pod-1");
+        load(&mut lab.nft(), &plan);
         assert_eq!(client.ask().server(), "pod-2");
     });
 }
