@@ -19,6 +19,7 @@ mod previous;
 mod quarantine;
 mod runtime_config;
 mod store;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

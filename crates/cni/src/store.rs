@@ -15,6 +15,7 @@ use types::{Attachment, LinkName, NodeNetwork};
 
 use crate::CniError;
 use crate::quarantine::Quarantine;
+use crate::taken::Taken;
 
 /// The state directory of one node.
 #[derive(Debug)]
@@ -58,6 +59,11 @@ impl Store {
         Quarantine::new(&self.directory)
     }
 
+    /// Addresses that attachments have.
+    pub(crate) fn taken(&self) -> Taken {
+        Taken::new(&self.directory)
+    }
+
     /// What the agent wrote about its node; `None` before it did.
     pub(crate) fn network(&self) -> Result<Option<NodeNetwork>, CniError> {
         read(&self.directory.join("network.json"))
@@ -96,7 +102,9 @@ impl Store {
         Ok(attachments)
     }
 
+    /// Writes an attachment whose addresses nobody has; to be called under the lock.
     pub(crate) fn put(&self, attachment: &Attachment) -> Result<(), CniError> {
+        self.taken().take(attachment)?;
         write(&self.file(&attachment.container_id, &attachment.ifname), attachment)
     }
 
@@ -137,10 +145,10 @@ impl Store {
             .write(true)
             .open(&path)
             .map_err(CniError::io(what.as_str()))?;
-        match Flock::lock(file, FlockArg::LockExclusive) {
-            Ok(file) => Ok(Lock { _file: file }),
-            Err((_, error)) => Err(CniError::Io { what, source: error.into() }),
-        }
+        let file = Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, error)| CniError::Io { what, source: error.into() })?;
+        self.taken().prepare(|| Ok(self.attachments()?.readable))?;
+        Ok(Lock { _file: file })
     }
 
     fn file(&self, container_id: &str, ifname: &LinkName) -> PathBuf {

@@ -3,7 +3,7 @@
 //! Layout of a state directory: `network.json` holds a [`NodeNetwork`], written by the agent;
 //! `attachments/<container ID>-<ifname>.json` holds one [`Attachment`] each, written by the plugin;
 //! `agent.sock` is a unix stream socket on which the agent answers one [`AgentRequest`] per connection,
-//! both sides as one line of JSON. `last-given.json`, `released/`, `lock` and unfinished files (`*.tmp`) are the plugin's alone.
+//! both sides as one line of JSON. `addresses/`, `last-given.json`, `released/`, `lock` and unfinished files (`*.tmp`) are the plugin's alone.
 
 use std::fmt;
 use std::net::IpAddr;

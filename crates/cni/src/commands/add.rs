@@ -47,14 +47,15 @@ fn reserve(
     network: &NodeNetwork,
 ) -> Result<Attachment, CniError> {
     let _lock = store.lock()?;
-    let attachments = store.attachments()?;
-    refuse_second(call, &attachments)?;
+    refuse_second(call, store)?;
     let port_mappings = config.runtime_config.port_mappings()?;
-    refuse_taken_ports(&port_mappings, &attachments)?;
+    if !port_mappings.is_empty() {
+        refuse_taken_ports(&port_mappings, &store.attachments()?)?;
+    }
     let wishes = config.runtime_config.addresses()?;
     let wishes = if wishes.is_empty() { &call.wishes } else { &wishes };
     let resting = store.quarantine().resting(config.quarantine())?;
-    let in_use = attachments.addresses();
+    let in_use = store.taken().addresses()?;
     let pool = addresses::Pool { in_use: &in_use, resting: &resting, last: &store.last_given() };
     let derived = Mac::derived(&format!("{} {} pod", call.container_id, call.ifname));
     let attachment = Attachment {
@@ -76,14 +77,14 @@ fn reserve(
     Ok(attachment)
 }
 
-pub(super) fn refuse_second(call: &Invocation, attachments: &Attachments) -> Result<(), CniError> {
-    let is_this = |other: &Attachment| other.container_id == call.container_id && other.ifname == call.ifname;
-    match attachments.readable.iter().any(is_this) {
-        false => Ok(()),
-        true => Err(CniError::AlreadyAttached {
+pub(super) fn refuse_second(call: &Invocation, store: &Store) -> Result<(), CniError> {
+    // What cannot be read is none, and is written anew.
+    match store.attachment(&call.container_id, &call.ifname) {
+        Ok(Some(_)) => Err(CniError::AlreadyAttached {
             container_id: call.container_id.clone(),
             ifname: call.ifname.to_string(),
         }),
+        _ => Ok(()),
     }
 }
 

@@ -48,7 +48,7 @@ fn register(
 ) -> Result<Attachment, CniError> {
     let _lock = store.lock()?;
     let attachments = store.attachments()?;
-    add::refuse_second(call, &attachments)?;
+    add::refuse_second(call, store)?;
     let port_mappings = config.runtime_config.port_mappings()?;
     add::refuse_taken_ports(&port_mappings, &attachments)?;
     let has_one = |other: &&Attachment| other.addresses.iter().any(|held| endpoint.addresses.contains(held));
