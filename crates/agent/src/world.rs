@@ -8,7 +8,7 @@ use apply_netlink::Netlink;
 use apply_nft::{Look, Nft};
 use model::Snapshot;
 use plan::{Failure, Finding, NodePlan, Report};
-use serve_admin::{Admin, Stage};
+use serve_admin::{Admin, HealthChecks, Stage};
 use serve_dns::DnsServer;
 use serve_gateway::Gateway;
 use types::{LinkName, UnderlayFacts};
@@ -29,6 +29,7 @@ pub(crate) struct World {
     announcer: Blocking<Announcer>,
     dns: DnsServer,
     gateway: Gateway,
+    health_checks: HealthChecks,
     admin: Arc<Admin>,
     _admin_server: Option<serve_admin::Server>,
     installer: Option<Installer>,
@@ -49,6 +50,7 @@ impl World {
             announcer: Blocking::new(Announcer::new()),
             dns: DnsServer::start(serve_dns::Config::default()),
             gateway: Gateway::start(serve_gateway::Config::default())?,
+            health_checks: HealthChecks::new(Arc::clone(&admin)),
             admin,
             _admin_server: admin_server,
             installer: settings
@@ -95,7 +97,11 @@ impl World {
                 nft.converge(&ruleset::render_frames(&plan)).and(nft.converge(&ruleset::render(&plan)));
             rules.and(nft.forget_connections(&ruleset::Rightful::of(&plan), look))
         });
-        timed(&self.admin, Stage::Nft, work).await
+        let report = timed(&self.admin, Stage::Nft, work).await;
+        if report.failures.is_empty() {
+            self.admin.liveness().rules_are_right();
+        }
+        report
     }
 
     /// Tells neighbours of LoadBalancer addresses that are new here.
@@ -105,9 +111,12 @@ impl World {
         timed(&self.admin, Stage::Announce, work).await
     }
 
-    /// Names and HTTP routes, now that what they lead to is there.
+    /// Names, HTTP routes and health checks, now that what they lead to is there.
     pub(crate) async fn publish(&mut self, plan: &Arc<NodePlan>) -> Report {
-        let work = async { self.dns.publish(&plan.dns).and(self.gateway.publish(&plan.gateway)) };
+        let work = async {
+            let checks = self.health_checks.converge(&plan.services.health_checks);
+            self.dns.publish(&plan.dns).and(self.gateway.publish(&plan.gateway)).and(checks)
+        };
         timed(&self.admin, Stage::Publish, work).await
     }
 

@@ -10,6 +10,7 @@ mod dns;
 mod endpoints;
 mod findings;
 mod gateway;
+mod health_checks;
 mod host_ports;
 mod lb;
 mod paths;

@@ -15,7 +15,7 @@ use types::{IpFamily, LabelSelector, Labels, ObjectRef, Prefix};
 use crate::NodeContext;
 use crate::endpoints::{self, Choice, Place, PortEndpoint, PortKey, SlicesByService};
 use crate::findings::{Findings, error, warning};
-use crate::{host_ports, underlay};
+use crate::{health_checks, host_ports, underlay};
 
 pub(crate) fn compile(
     snapshot: &Snapshot,
@@ -29,6 +29,7 @@ pub(crate) fn compile(
     node_addresses.extend(node.iter().flat_map(|node| &node.addresses));
     let claims = claims(snapshot, &context.dns_addresses, findings);
     check_targets(snapshot, findings);
+    let health_checks = health_checks::compile(snapshot, slices, &context.node, findings);
     let mut frontends = claims
         .into_iter()
         .map(|(frontend, claim)| (frontend, rule(frontend, &claim, slices, place, &node_addresses)))
@@ -40,6 +41,7 @@ pub(crate) fn compile(
         pod_cidrs: node.iter().flat_map(|node| &node.pod_cidrs).copied().collect(),
         service_cidrs: context.service_cidrs.clone(),
         local_vips: context.dns_addresses.clone(),
+        health_checks,
     }
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn compile(
 pub(crate) fn check(snapshot: &Snapshot, local_vips: &BTreeSet<IpAddr>, findings: &mut Findings) {
     claims(snapshot, local_vips, findings);
     check_targets(snapshot, findings);
+    health_checks::check(snapshot, findings);
 }
 
 /// A Service port that wants a frontend.
@@ -95,7 +98,7 @@ fn claims<'a>(
 }
 
 /// Headless, ExternalName and other proxies' Services have no frontend (semantics SD18).
-fn is_programmed(service: &Service) -> bool {
+pub(crate) fn is_programmed(service: &Service) -> bool {
     !service.headless && service.kind != ServiceType::ExternalName && !service.proxied_elsewhere
 }
 

@@ -76,6 +76,7 @@ fn node(this: &str, other: &str, pods: &[(&str, &str)], outcome: &Outcome) -> No
             pod_cidrs: BTreeSet::from(["10.244.0.0/16".parse().unwrap()]),
             service_cidrs: BTreeSet::from(["10.96.0.0/16".parse().unwrap()]),
             local_vips: BTreeSet::from([ip("10.96.0.10")]),
+            health_checks: BTreeMap::new(),
         },
         policy: PolicyTable::default(),
         dns: DnsPlan {

@@ -49,6 +49,8 @@ pub struct Service {
     pub internal_policy: TrafficPolicy,
     /// `spec.externalTrafficPolicy`.
     pub external_policy: TrafficPolicy,
+    /// `spec.healthCheckNodePort`, only for type LoadBalancer with `externalTrafficPolicy: Local`.
+    pub health_check_node_port: Option<Port>,
     /// Timeout of `spec.sessionAffinity: ClientIP`, in seconds; `None` without affinity.
     pub affinity_seconds: Option<u32>,
     /// `spec.publishNotReadyAddresses`.
@@ -166,6 +168,7 @@ fn read_service(service: &v1::Service) -> Read<Service> {
         conditions: read_conditions(service),
         internal_policy: read_policy("spec.internalTrafficPolicy", spec.internal_traffic_policy.as_deref())?,
         external_policy: read_policy("spec.externalTrafficPolicy", spec.external_traffic_policy.as_deref())?,
+        health_check_node_port: read_health_check_port(spec, kind)?,
         affinity_seconds: read_affinity(spec)?,
         publish_not_ready: spec.publish_not_ready_addresses == Some(true),
         proxied_elsewhere: has_label(PROXY_NAME_LABEL) || has_label(HEADLESS_LABEL),
@@ -244,6 +247,13 @@ fn read_load_balancer(spec: &v1::ServiceSpec) -> Read<LoadBalancer> {
             .map(|(index, text)| read_prefix(|| format!("spec.loadBalancerSourceRanges[{index}]"), text))
             .collect::<Read<_>>()?,
     })
+}
+
+fn read_health_check_port(spec: &v1::ServiceSpec, kind: ServiceType) -> Read<Option<Port>> {
+    let is_local = spec.external_traffic_policy.as_deref() == Some("Local");
+    let number = spec.health_check_node_port.filter(|number| *number != 0);
+    let number = number.filter(|_| is_local && kind == ServiceType::LoadBalancer);
+    number.map(|number| read_port(|| "spec.healthCheckNodePort".to_owned(), number)).transpose()
 }
 
 fn read_status(service: &v1::Service) -> Read<Vec<LoadBalancerIngress>> {

@@ -25,7 +25,7 @@ pub use policy::{
 pub use report::{Failure, Report};
 pub use services::{
     Backend, BackendState, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule,
-    FrontendScope, Outcome, ServiceTable, SourceAddress,
+    FrontendScope, HealthCheck, Outcome, ServiceTable, SourceAddress,
 };
 
 use serde::Serialize;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol};
+use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol, ServiceName};
 
 /// All frontends of the cluster, seen from one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +25,18 @@ pub struct ServiceTable {
     pub service_cidrs: BTreeSet<Prefix>,
     /// Addresses in `service_cidrs` that this node answers itself, such as the cluster DNS address.
     pub local_vips: BTreeSet<IpAddr>,
+    /// Ports at which load balancers ask whether this node has endpoints of a Service.
+    pub health_checks: BTreeMap<Port, HealthCheck>,
+}
+
+/// What a load balancer is told at a Service's `healthCheckNodePort`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// The Service.
+    pub service: ServiceName,
+    /// Addresses of ready endpoints on this node.
+    pub local_endpoints: usize,
 }
 
 /// What a client aims at.

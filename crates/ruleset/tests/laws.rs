@@ -128,6 +128,7 @@ fn any_services() -> impl Strategy<Value = ServiceTable> {
         pod_cidrs: [prefix("10.244.0.0/16"), prefix("fd00::/16")].into(),
         service_cidrs: [prefix("10.96.0.0/16"), prefix("fd00:96::/112")].into(),
         local_vips: [address("10.96.0.10")].into(),
+        health_checks: BTreeMap::new(),
     })
 }
 

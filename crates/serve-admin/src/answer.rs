@@ -16,7 +16,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Whoever ends a Pod asks here whether a node may still send it new connections.
 const ENDPOINTS: &str = "/endpoints/";
-const PATHS: &str = "/healthz\n/readyz\n/metrics\n/plan\n/findings\n/report\n/endpoints/NAMESPACE/POD\n";
+const PATHS: &str =
+    "/healthz\n/livez\n/readyz\n/metrics\n/plan\n/findings\n/report\n/endpoints/NAMESPACE/POD\n";
 
 pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Full<Bytes>> {
     if method != Method::GET && method != Method::HEAD {
@@ -25,7 +26,13 @@ pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Ful
     let status = admin.status();
     match path {
         "/" => response(StatusCode::OK, TEXT, PATHS.to_owned()),
-        "/healthz" => response(StatusCode::OK, TEXT, "ok\n".to_owned()),
+        // Of kube-proxy, too: one for load balancers, one for whoever restarts the process.
+        "/healthz" | "/livez" if admin.liveness().is_good() => {
+            response(StatusCode::OK, TEXT, "ok\n".to_owned())
+        }
+        "/healthz" | "/livez" => {
+            response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the rules could not be kept right\n".to_owned())
+        }
         "/readyz" if status.is_ready() => response(StatusCode::OK, TEXT, "ok\n".to_owned()),
         "/readyz" => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no plan in force yet\n".to_owned()),
         "/metrics" => response(StatusCode::OK, OPEN_METRICS, admin.metrics().to_text()),
@@ -99,6 +106,7 @@ mod tests {
     fn ready_comes_with_the_first_plan() {
         let admin = Admin::new();
         assert_eq!(check(&admin, "/healthz").0, 200);
+        assert_eq!(check(&admin, "/livez").0, 200);
         assert_eq!(check(&admin, "/readyz").0, 503);
         assert_eq!(check(&admin, "/plan").0, 404);
         admin.publish(mk_status());

@@ -1,4 +1,4 @@
-//! Health, metrics and the current plan over HTTP.
+//! Health, health checks of load balancers, metrics and the current plan over HTTP.
 //!
 //! Answers from what was last published and never asks anybody: a stuck loop still shows its last plan. Everything
 //! is read-only, and nothing secret is in a plan (keys are not serialized).
@@ -6,9 +6,13 @@
 #![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the admin socket is served")]
 
 mod answer;
+mod health_checks;
+mod liveness;
 mod metrics;
 mod server;
 
+pub use health_checks::HealthChecks;
+pub use liveness::Liveness;
 pub use metrics::{Metrics, Stage};
 pub use server::{Error, Server, serve};
 
@@ -45,6 +49,7 @@ pub enum Plan {
 pub struct Admin {
     status: ArcSwap<Status>,
     endpoints: ArcSwap<BTreeSet<PodName>>,
+    liveness: Liveness,
     metrics: Metrics,
 }
 
@@ -52,7 +57,12 @@ impl Admin {
     /// Not ready, with nothing published.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { status: ArcSwap::default(), endpoints: ArcSwap::default(), metrics: Metrics::new() })
+        Arc::new(Self {
+            status: ArcSwap::default(),
+            endpoints: ArcSwap::default(),
+            liveness: Liveness::new(),
+            metrics: Metrics::new(),
+        })
     }
 
     /// Shows this from now on.
@@ -70,6 +80,12 @@ impl Admin {
     #[must_use]
     pub fn status(&self) -> Arc<Status> {
         self.status.load_full()
+    }
+
+    /// Whether the rules follow the cluster.
+    #[must_use]
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 
     /// The metrics, to count into.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,33 +62,43 @@ pub async fn serve(admin: Arc<Admin>, address: SocketAddr) -> Result<Server, Err
     let refused = |source| Error::Listen { address, source };
     let socket = TcpListener::bind(address).await.map_err(refused)?;
     let address = socket.local_addr().map_err(refused)?;
-    Ok(Server { address, accepting: tokio::spawn(accept(socket, admin)) })
+    let respond = move |request: &Request| answer(&admin, request.method(), request.uri().path());
+    Ok(Server { address, accepting: tokio::spawn(accept(socket, respond)) })
 }
 
-async fn accept(socket: TcpListener, admin: Arc<Admin>) {
+/// A request, whose body nobody reads.
+pub(crate) type Request = hyper::Request<hyper::body::Incoming>;
+/// A response, whole.
+pub(crate) type Response = hyper::Response<Full<Bytes>>;
+
+/// Accepts connections and answers every request on them.
+pub(crate) async fn accept(
+    socket: TcpListener,
+    respond: impl Fn(&Request) -> Response + Clone + Send + Sync + 'static,
+) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match socket.accept().await {
             Ok((stream, _)) => {
-                let admin = Arc::clone(&admin);
+                let respond = respond.clone();
                 tokio::spawn(async move {
-                    converse(stream, admin).await;
+                    converse(stream, respond).await;
                     drop(permit);
                 });
             }
             // Out of file descriptors, most likely; others will be closed meanwhile.
             Err(error) => {
-                tracing::warn!(%error, "admin connection not accepted");
+                tracing::warn!(%error, "connection not accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn converse(stream: TcpStream, admin: Arc<Admin>) {
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let response = answer(&admin, request.method(), request.uri().path());
+async fn converse(stream: TcpStream, respond: impl Fn(&Request) -> Response) {
+    let service = service_fn(move |request: Request| {
+        let response = respond(&request);
         async { Ok::<_, Infallible>(response) }
     });
     let outcome = hyper::server::conn::http1::Builder::new()
@@ -95,7 +107,7 @@ async fn converse(stream: TcpStream, admin: Arc<Admin>) {
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = outcome {
-        tracing::debug!(%error, "admin connection broke");
+        tracing::debug!(%error, "connection broke");
     }
 }
 

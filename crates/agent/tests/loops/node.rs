@@ -1,6 +1,6 @@
 //! The node loop in a real network namespace: names, rules and addresses follow the cluster.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -65,6 +65,42 @@ fn a_service_gets_its_name_and_its_rules_and_loses_both() {
         node.eventually("the name goes", |node| {
             node.resolve("web.default.svc.cluster.local").is_none().then_some(())
         });
+    });
+}
+
+/// The status that a balancer is told; `None` where nobody listens.
+fn health(node: &TestNode, port: u16) -> Option<String> {
+    let answer = node.inside(|| {
+        let mut stream = TcpStream::connect((Ipv4Addr::new(172, 31, 0, 11), port))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    });
+    Some(answer.ok()?.split(' ').nth(1)?.to_owned())
+}
+
+#[test]
+fn a_balancer_is_told_whether_the_node_has_endpoints() {
+    world::test(|| {
+        const PORT: u16 = 32_100;
+        let mut node = TestNode::new();
+        node.start_agent();
+        assert_eq!(health(&node, PORT), None);
+        let mut service = mk_service();
+        service["spec"]["type"] = "LoadBalancer".into();
+        service["spec"]["externalTrafficPolicy"] = "Local".into();
+        service["spec"]["healthCheckNodePort"] = PORT.into();
+        node.create(&service);
+        let becomes = |status: Option<&str>| {
+            node.eventually("a status", |node| (health(node, PORT).as_deref() == status).then_some(()));
+        };
+        becomes(Some("503"));
+        node.create(&mk_slice(8080));
+        becomes(Some("200"));
+        node.delete(&Target::namespaced("discovery.k8s.io/v1", "EndpointSlice", "default", "web-1"));
+        becomes(Some("503"));
+        node.delete(&Target::namespaced("v1", "Service", "default", "web"));
+        becomes(None);
     });
 }
 

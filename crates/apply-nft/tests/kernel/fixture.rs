@@ -212,6 +212,7 @@ impl Lab {
                 pod_cidrs: [at.cluster_range].into(),
                 service_cidrs: [at.service_range].into(),
                 local_vips: BTreeSet::new(),
+                health_checks: BTreeMap::new(),
             },
             policy: PolicyTable::default(),
             dns: DnsPlan::default(),

@@ -19,6 +19,9 @@ pub(super) fn show(table: &ServiceTable) -> String {
         text += &format!("{frontend}{scope} of {}{port}\n", rule.owner);
         text += &rule_text(rule);
     }
+    for (port, check) in &table.health_checks {
+        text += &format!("health checks {port}/TCP of {}: {} here\n", check.service, check.local_endpoints);
+    }
     text
 }
 
