@@ -91,6 +91,57 @@ fn es6_slices_hold_a_hundred_and_change_little() {
 }
 
 #[test]
+fn es6_a_change_of_one_pod_in_a_thousand_is_one_write() {
+    let mut world = world();
+    for index in 0..1000 {
+        world.put(pod_at(&format!("web-{index}"), &format!("10.244.{}.{}", index / 250, index % 250)));
+    }
+    let writes = reconcile(&world, at(0));
+    settle(&mut world, writes);
+    assert_eq!(world.endpoint_slices.len(), 10);
+    let mut unready = pod_at("web-617", "10.244.2.117");
+    unready.status.as_mut().unwrap().conditions = None;
+    world.put(unready);
+    let writes = reconcile(&world, at(1));
+    let [Write::Replace(slice)] = writes.as_slice() else { panic!("one write: {writes:?}") };
+    let changed: Vec<_> = slice["endpoints"].as_array().unwrap().iter().collect();
+    let unready = changed.iter().filter(|endpoint| endpoint["conditions"]["ready"] == false);
+    assert_eq!((changed.len(), unready.count()), (100, 1));
+    // A Pod that is replaced by another stands in its place.
+    settle(&mut world, writes);
+    world.pods.remove(&NamespacedName::new("shop", "web-5"));
+    world.put(pod_at("web-new", "10.244.9.1"));
+    let writes = reconcile(&world, at(2));
+    assert!(matches!(writes.as_slice(), [Write::Replace(_)]), "{}", writes.len());
+}
+
+#[test]
+fn es10_hints_are_those_that_the_service_asks_for() {
+    let mut world = world();
+    world.put(pod_at("web-1", "10.244.0.10"));
+    let mut terminating = pod_at("web-2", "10.244.0.11");
+    terminating.metadata.deletion_timestamp = Some(Time(at(0)));
+    world.put(terminating);
+    let zones = serde_json::json!([{ "name": "a" }]);
+    let nodes = serde_json::json!([{ "name": "node-a" }]);
+    for (distribution, for_zones, for_nodes) in [
+        (Some("PreferClose"), &zones, &Value::Null),
+        (Some("PreferSameZone"), &zones, &Value::Null),
+        (Some("PreferSameNode"), &zones, &nodes),
+        (None, &Value::Null, &Value::Null),
+    ] {
+        let mut service = mk_service("shop", "web");
+        service.spec.as_mut().unwrap().traffic_distribution = distribution.map(str::to_owned);
+        world.put(service);
+        let writes = reconcile(&world, at(0));
+        let endpoints = &created(&writes)["endpoints"];
+        let hints = &endpoints[0]["hints"];
+        assert_eq!((&hints["forZones"], &hints["forNodes"]), (for_zones, for_nodes), "{distribution:?}");
+        assert_eq!(endpoints[1]["hints"], Value::Null, "only ready endpoints have hints");
+    }
+}
+
+#[test]
 fn es7_a_service_without_pods_has_one_placeholder() {
     let mut world = world();
     let writes = reconcile(&world, at(0));

@@ -59,8 +59,8 @@ fn address(address: &str, kind: &str, field: &str, findings: &mut Findings) {
     }
 }
 
-/// Addresses that must not be endpoints (upstream: `ValidateEndpointIP`).
-fn special(ip: IpAddr, field: &str, findings: &mut Findings) {
+/// Addresses that must be neither endpoints nor external addresses (upstream: `ValidateEndpointIP`).
+pub(super) fn special(ip: IpAddr, field: &str, findings: &mut Findings) {
     let value = json!(ip.to_string());
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),

@@ -39,6 +39,7 @@ pub(crate) fn service(object: &Value, old: Option<&Value>, findings: &mut Findin
     if let Some(old) = old {
         addresses::unchanged(object, old, findings);
         unchanged_class(object, old, findings);
+        unchanged_health_port(object, old, findings);
     }
 }
 
@@ -98,7 +99,11 @@ fn ports(object: &Value, kind: &str, findings: &mut Findings) {
 
 fn external_addresses(object: &Value, findings: &mut Findings) {
     for (index, address) in list(object, "/spec/externalIPs").iter().enumerate() {
-        ip(address.as_str().unwrap_or_default(), &format!("spec.externalIPs[{index}]"), findings);
+        let (address, field) = (address.as_str().unwrap_or_default(), format!("spec.externalIPs[{index}]"));
+        match address.parse() {
+            Ok(address) => super::endpoints::special(address, &field, findings),
+            Err(_) => ip(address, &field, findings),
+        }
     }
 }
 
@@ -179,6 +184,19 @@ fn unchanged_class(object: &Value, old: &Value, findings: &mut Findings) {
     if both && was != object.pointer("/spec/loadBalancerClass") {
         let value = object.pointer("/spec/loadBalancerClass").unwrap_or(&Value::Null);
         findings.invalid("spec.loadBalancerClass", value, "may not change once set");
+    }
+}
+
+/// A balancer knows the port (upstream: `validateServiceExternalTrafficFieldsUpdate`).
+fn unchanged_health_port(object: &Value, old: &Value, findings: &mut Findings) {
+    const FIELD: &str = "spec.healthCheckNodePort";
+    let needs_one = |service: &&Value| {
+        text(service, "/spec/type") == "LoadBalancer"
+            && text(service, "/spec/externalTrafficPolicy") == "Local"
+    };
+    let port = |service: &Value| integer(service, "/spec/healthCheckNodePort").unwrap_or(0);
+    if [old, object].iter().all(needs_one) && port(old) != 0 && port(object) != port(old) {
+        findings.forbidden(FIELD, "field is immutable");
     }
 }
 

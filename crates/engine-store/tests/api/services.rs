@@ -147,6 +147,38 @@ fn headless_services_have_no_address() {
 }
 
 #[test]
+fn a_health_check_port_stays_while_it_is_needed() {
+    let mut world = World::new();
+    let spec = json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"});
+    let made = world.post(SERVICES, mk_service("s", spec)).unwrap();
+    let port = made["spec"]["healthCheckNodePort"].as_i64().unwrap();
+    let path = format!("{SERVICES}/s");
+    let other = json!({"spec": {"healthCheckNodePort": if port == 32_100 { 32_101 } else { 32_100 }}});
+    let refused = world.patch(&path, PatchKind::Merge, other).unwrap_err();
+    let text = "spec.healthCheckNodePort: Forbidden: field is immutable";
+    assert!(refused.message.contains(text), "{}", refused.message);
+    let cluster = json!({"spec": {"externalTrafficPolicy": "Cluster"}});
+    let changed = world.patch(&path, PatchKind::Merge, cluster).unwrap();
+    assert!(changed["spec"].get("healthCheckNodePort").is_none());
+}
+
+#[test]
+fn addresses_of_the_node_itself_are_no_external_ones() {
+    let mut world = World::new();
+    for (address, why) in [
+        ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("169.254.169.254", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("ff02::1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ] {
+        let refused = world.post(SERVICES, mk_service("s", json!({"externalIPs": [address]}))).unwrap_err();
+        let text = format!("spec.externalIPs[0]: Invalid value: \"{address}\": {why}");
+        assert!(refused.message.contains(&text), "{}", refused.message);
+    }
+    world.post(SERVICES, mk_service("s", json!({"externalIPs": ["203.0.113.7"]}))).unwrap();
+}
+
+#[test]
 fn balancers_may_do_without_node_ports() {
     let mut world = World::new();
     let spec = json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false});
