@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use plan::{NodePlan, Outcome, PodNetwork, Via};
+use plan::{NodePlan, Outcome, Vxlan};
 use types::{IpFamily, Prefix, Protocol};
 
 use crate::render::{member, put};
@@ -32,11 +32,13 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
         put(rules, "nodes", IpFamily::of(address), key, member(""));
     }
     if let Some(vxlan) = &plan.podnet.vxlan {
-        for end in tunnel_ends(&plan.podnet).chain([vxlan.underlay]) {
-            let key =
-                vec![Value::Address(end), Value::Protocol(Protocol::Udp.number()), Value::Port(vxlan.port)];
+        let port = [Value::Protocol(Protocol::Udp.number()), Value::Port(vxlan.port)];
+        for end in tunnel_ends(plan, vxlan) {
+            let key = [&[Value::Address(end)], port.as_slice()].concat();
             put(rules, "tunnels", IpFamily::of(end), Key::exact(key), member(""));
         }
+        let ports = rules.sets.get_mut("tunnelports").expect("fixed.nft has the set tunnelports");
+        ports.elements.insert(Key::exact(port.to_vec()), member(""));
     }
     for address in reaching_themselves(plan) {
         let key = Key::exact(vec![Value::Address(address); 2]);
@@ -44,11 +46,11 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
     }
 }
 
-/// Underlay addresses of the peers that are reached through the tunnel.
-fn tunnel_ends(podnet: &PodNetwork) -> impl Iterator<Item = IpAddr> {
-    let is_tunnel = |via: Via| matches!(via, Via::Vxlan { .. });
-    let peers = podnet.peers.values().filter(move |peer| peer.paths.values().any(|path| is_tunnel(path.via)));
-    peers.map(|peer| peer.underlay)
+/// Addresses that the tunnel's outer packets come from and go to. Also those of peers that are reached without it: they
+/// listen all the same where another node needs it.
+fn tunnel_ends(plan: &NodePlan, vxlan: &Vxlan) -> BTreeSet<IpAddr> {
+    let peers = plan.podnet.peers.values().map(|peer| peer.underlay);
+    peers.chain(plan.services.node_addresses.iter().copied()).chain([vxlan.underlay]).collect()
 }
 
 /// Addresses that packets of this node itself may carry. A program that connects to an address which the node holds

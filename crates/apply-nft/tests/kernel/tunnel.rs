@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use apply_netlink::Netlink;
 use netns::world;
-use plan::{Peer, PeerPath, Via, Vxlan};
+use plan::{LocalAddress, Peer, PeerPath, PodNetwork, Via, Vxlan};
 use types::{IpFamily, Mac, Prefix};
 
 use crate::fixture::{From, Lab, load};
@@ -48,6 +49,12 @@ fn tracked(lab: &Lab) -> String {
     lab.in_node(count).expect("connection tracking is there").trim().to_owned()
 }
 
+/// The lab's network, whose node has an address more.
+fn holding(lab: &Lab, address: IpAddr) -> PodNetwork {
+    let local_addresses = [(address, LocalAddress::Dns)].into();
+    PodNetwork { local_addresses, ..lab.plan().podnet }
+}
+
 fn check(family: IpFamily) {
     let lab = Lab::new(family);
     load(&mut lab.nft(), &tunnelled(&lab));
@@ -66,6 +73,19 @@ fn check(family: IpFamily) {
         honest.send_to(b"a node's", (to, PORT)).expect("sent");
         assert_eq!(received(receiver).0, "a node's");
     }
+    // The kernel listens at every address of the node; a Pod gets to none.
+    let inner = at.pod_range.first();
+    lab.in_node(|| Netlink::open().map(|mut netlink| netlink.converge(&holding(&lab, inner)))).expect("open");
+    let tunnel = socket(&lab, From::Node, inner);
+    pod.send_to(b"a Pod's", (inner, PORT)).expect("sent");
+    // On another port the same address is reached, and what was sent before has come or never will.
+    let open = lab.within(From::Node, || UdpSocket::bind((inner, PORT + 1))).expect("bound");
+    open.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    pod.send_to(b"hello", (inner, PORT + 1)).expect("sent");
+    assert_eq!(received(&open).0, "hello");
+    tunnel.set_nonblocking(true).expect("set");
+    let heard = tunnel.recv_from(&mut [0; 32]).map_err(|error| error.kind());
+    assert_eq!(heard, Err(std::io::ErrorKind::WouldBlock), "the node's tunnel heard a Pod");
     // To others, the port is one like any other.
     let near = socket(&lab, From::Pod(2), at.pods[1]);
     pod.send_to(b"hello", (at.pods[1], PORT)).expect("sent");
