@@ -44,6 +44,11 @@ pub(crate) fn follow(
     };
     // A node's own address is decided by that node, whoever asks; the client's node sees it as it is.
     let plan = cluster.node_at(attempt.address).unwrap_or(plan);
+    if let Some(hop) = tunnel_guard(cluster, source, attempt) {
+        let why = hop.text.clone();
+        explanation.hops.push(hop);
+        return explanation.conclude(Conclusion::Dropped, why);
+    }
     let mut way = Way { source, is_past_egress: false };
     let is_elsewhere = source.pod.is_some() && source.node.as_ref() != Some(&plan.node);
     if is_elsewhere && way.denies_egress(cluster, attempt, explanation) {
@@ -91,6 +96,19 @@ pub(crate) fn follow(
     let seen = sending.and_then(|node| node_source(cluster, node, backend.address)).or(source.address);
     let ends = vec![reach(cluster, &way, seen, (&backend, attempt.protocol))];
     conclude(ends, explanation);
+}
+
+/// A Pod's packets to the tunnel's port of a node, which its own node drops (`guard-tunnel` in `ruleset/src/fixed.nft`).
+fn tunnel_guard(cluster: &Cluster, source: &Source, attempt: Attempt) -> Option<Hop> {
+    let (pod, node) = (source.pod.as_ref()?, source.node.as_ref()?);
+    let vxlan = cluster.plans.get(node)?.podnet.vxlan.as_ref()?;
+    let is_tunnel = attempt.protocol == Protocol::Udp && attempt.port.number() == vxlan.port;
+    let end = cluster.node_at(attempt.address).filter(|_| is_tunnel)?;
+    let text = format!(
+        "Node {node} drops what Pod {pod} sends to port {}/UDP of Node {}: the tunnel is the nodes' own",
+        attempt.port, end.node
+    );
+    Some(Hop::stop(Stage::Route, text).because(Some(ObjectRef::cluster("Node", node.as_str())), ""))
 }
 
 /// A client, and how far its packets have come.
@@ -371,6 +389,10 @@ fn reach(
 ) -> End {
     let attempt = Attempt { address: backend.address, port: backend.port, protocol };
     let source = way.source;
+    if let Some(hop) = tunnel_guard(cluster, source, attempt) {
+        let backend = format!("{backend} ({})", cluster.describe(backend.address));
+        return End { backend, hops: vec![hop], kind: EndKind::Denied };
+    }
     let egress = if way.is_past_egress { None } else { policy::egress(cluster, source, attempt) };
     let mut hops: Vec<_> = egress.into_iter().collect();
     let mut kind = EndKind::Reached;
@@ -413,7 +435,7 @@ fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
     if *here == there {
         let through = bridge_here
             .or(bridge_there)
-            .map(|link| format!(", through its bridge {link}"))
+            .map(|link| format!(", which joins new Pods by its bridge {link}"))
             .unwrap_or_default();
         return Some(Hop::pass(Stage::Route, format!("on Node {here} itself{through}")));
     }
@@ -427,9 +449,9 @@ fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
         None => return Some(Hop::stop(Stage::Route, format!("Node {here} has no route to Node {there}"))),
     };
     let ways = [
-        bridge_here.map(|link| format!("through bridge {link}")),
         Some(how),
-        bridge_there.map(|link| format!("there through bridge {link}")),
+        bridge_here.map(|link| format!("Node {here} joins new Pods by its bridge {link}")),
+        bridge_there.map(|link| format!("Node {there} joins new Pods by its bridge {link}")),
     ];
     let how = ways.into_iter().flatten().collect::<Vec<_>>().join(", ");
     Some(
@@ -438,7 +460,7 @@ fn route(cluster: &Cluster, source: &Source, address: IpAddr) -> Option<Hop> {
     )
 }
 
-/// The bridge that a node's Pods are joined by, as far as its agent makes them now.
+/// The bridge that a node joins new Pods by. Which way a Pod that runs was joined is not known here.
 fn bridge(cluster: &Cluster, node: &NodeName) -> Option<&'static str> {
     let mode = cluster.plans.get(node)?.podnet.link.mode;
     (mode == NetworkMode::Bridge).then_some(POD_BRIDGE)

@@ -7,9 +7,9 @@ use plan::{
     Backend, BackendState, Candidate, DnsPlan, DnsService, DnsServiceKind, EndpointOrigin, Exclusion,
     Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, NodePlan,
     Outcome, Peer, PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable,
-    ServiceTable, SourceAddress, Via,
+    ServiceTable, SourceAddress, Via, Vxlan,
 };
-use types::{FailingPath, Mac, NamespacedName, NetworkMode, NodeName, Port, Protocol};
+use types::{FailingPath, Mac, NamespacedName, NetworkMode, NodeName, ObjectRef, Port, Protocol};
 
 use super::*;
 
@@ -180,23 +180,56 @@ fn a_client_without_the_family_is_told_so() {
 }
 
 #[test]
-fn the_bridges_on_the_way_are_named() {
+fn bridges_are_named_without_claiming_who_is_on_them() {
     let mut cluster = cluster(&forwarding());
     let mut told = |node: &str, mode, to: &str| {
         cluster.plans.get_mut(&NodeName::from(node)).unwrap().podnet.link.mode = mode;
         ask(&cluster, "client", to).to_string()
     };
     let text = told("node-b", NetworkMode::Bridge, "web:80");
-    assert!(text.contains("node-b, through VXLAN to 172.31.0.12, there through bridge sealane-br"), "{text}");
-    let text = told("node-a", NetworkMode::Bridge, "web:80");
     assert!(
-        text.contains("to Node node-b, through bridge sealane-br, through VXLAN to 172.31.0.12"),
+        text.contains("through VXLAN to 172.31.0.12, Node node-b joins new Pods by its bridge sealane-br"),
         "{text}"
     );
+    let text = told("node-a", NetworkMode::Bridge, "web:80");
+    assert!(text.contains("172.31.0.12, Node node-a joins new Pods by its bridge sealane-br"), "{text}");
     let text = told("node-a", NetworkMode::Bridge, "10.244.0.2:80");
-    assert!(text.contains("on Node node-a itself, through its bridge sealane-br"), "{text}");
+    assert!(text.contains("on Node node-a itself, which joins new Pods by its bridge sealane-br"), "{text}");
     let text = told("node-a", NetworkMode::Routed, "10.244.0.2:80");
     assert!(text.contains("on Node node-a itself\n"), "{text}");
+}
+
+#[test]
+fn a_pod_is_kept_from_the_tunnel_by_its_own_node() {
+    let mut cluster = cluster(&forwarding());
+    let ask_over = |cluster: &Cluster, from: &str, to: &str, protocol| {
+        let question = Question { protocol, ..Question::parse(from, to, "shop").unwrap() };
+        explain(cluster, &question)
+    };
+    let untunnelled = ask_over(&cluster, "client", "172.31.0.12:8472", Protocol::Udp);
+    assert_eq!(untunnelled.conclusion, Conclusion::ReachesNode, "{untunnelled}");
+    cluster.plans.get_mut(&NodeName::from("node-a")).unwrap().podnet.vxlan = Some(Vxlan {
+        link: "sealane-vx".into(),
+        vni: 4096,
+        port: 8472,
+        underlay: ip("172.31.0.11"),
+        addresses: [ip("10.244.0.0")].into(),
+        mac: Mac::derived("node-a"),
+        mtu: 1450,
+    });
+    for (to, node) in [("172.31.0.12:8472", "node-b"), ("172.31.0.11:8472", "node-a")] {
+        let kept = ask_over(&cluster, "client", to, Protocol::Udp);
+        assert_eq!(kept.conclusion, Conclusion::Dropped, "{kept}");
+        let why = format!("Node node-a drops what Pod shop/client sends to port 8472/UDP of Node {node}");
+        assert!(kept.summary.contains(&why), "{kept}");
+        assert_eq!(kept.hops.last().unwrap().object, Some(ObjectRef::cluster("Node", "node-a")));
+    }
+    let other_port = ask_over(&cluster, "client", "172.31.0.12:8473", Protocol::Udp);
+    assert_eq!(other_port.conclusion, Conclusion::ReachesNode, "{other_port}");
+    let other_protocol = ask_over(&cluster, "client", "172.31.0.12:8472", Protocol::Tcp);
+    assert_eq!(other_protocol.conclusion, Conclusion::ReachesNode, "{other_protocol}");
+    let from_node = ask_over(&cluster, "node/node-a", "172.31.0.12:8472", Protocol::Udp);
+    assert_eq!(from_node.conclusion, Conclusion::ReachesNode, "{from_node}");
 }
 
 #[test]

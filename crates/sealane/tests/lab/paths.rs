@@ -116,7 +116,7 @@ fn bridges_carry_traffic_on_nodes_and_between_them() {
     let test = "bridges_carry_traffic_on_nodes_and_between_them";
     let Some(cluster) = Cluster::open(test, "bridges", &["--pod-links", "bridge"]) else { return };
     check_traffic(&cluster);
-    let hop = "through bridge sealane-br, through VXLAN to 172.31.0.12, there through bridge sealane-br";
+    let hop = "through VXLAN to 172.31.0.12, Node node-a joins new Pods by its bridge sealane-br";
     check_told(&cluster, hop, "vxlan");
     // A neighbour of each on its own node, through a policy, and through a Service that leads to itself, too.
     cluster.create(NEIGHBOURS);
@@ -139,7 +139,10 @@ fn bridges_carry_traffic_on_nodes_and_between_them() {
     ]);
     assert!(!denied.status.success());
     let explained = text(&["explain", "b", &format!("{address}:8080")]);
-    assert!(explained.contains("on Node node-b itself, through its bridge sealane-br"), "{explained}");
+    assert!(
+        explained.contains("on Node node-b itself, which joins new Pods by its bridge sealane-br"),
+        "{explained}"
+    );
     let checked = text(&["lab", "check"]);
     assert!(checked.contains("sealane-br: Pods are on it, MTU 65535"), "{checked}");
     assert!(text(&["status"]).contains(" bridge "));
