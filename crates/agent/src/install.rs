@@ -1,11 +1,11 @@
 //! Puts the CNI plugin and its configuration where the container runtime of the node looks for them.
 //!
 //! The runtime takes a node for ready as soon as it finds a configuration, so that one appears only when ADD can be
-//! served: nobody has to install things in a certain order. Both files appear whole, under names of our own, and are
-//! put back when somebody has changed or removed them.
+//! served: nobody has to install things in a certain order. Files appear whole, under names of our own but for `loopback`,
+//! and are put back when somebody has changed or removed them.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -16,6 +16,9 @@ use plan::{Failure, Report};
 const CONFIG_FILE: &str = "05-sealane.conflist";
 /// Name of the plugin, as `type` of a configuration.
 const PLUGIN: &str = "sealane";
+/// The plugin that containerd and CRI-O call by themselves, for every Pod. Ours is a link to [`PLUGIN`], by which it is
+/// known; a file of anybody else's is as good and stays.
+const LOOPBACK: &str = "loopback";
 
 /// Where the container runtime looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +48,14 @@ impl Installer {
         Self { wish, program, config: config(state_dir), placed: None }
     }
 
-    /// Makes both files as they should be, the plugin first.
+    /// Makes the files as they should be, the plugins first.
     pub(crate) fn converge(&mut self) -> Report {
         let plugin = self.wish.bin_dir.join(PLUGIN);
         let config = self.wish.config_dir.join(CONFIG_FILE);
-        let placed = note(&plugin, self.place_plugin(&plugin));
-        // A configuration without its plugin would have the runtime call what is not there.
+        let loopback = self.wish.bin_dir.join(LOOPBACK);
+        let placed =
+            note(&plugin, self.place_plugin(&plugin)).and(note(&loopback, place_loopback(&loopback)));
+        // A configuration without its plugins would have the runtime call what is not there.
         if !placed.failures.is_empty() {
             return placed;
         }
@@ -78,6 +83,15 @@ impl Installer {
         // Readable for all, as runtimes of ordinary users and diagnostic tools expect.
         replace(path, self.config.as_bytes(), 0o644)?;
         Ok(true)
+    }
+}
+
+/// Where there is none; also a link that leads nowhere is somebody's.
+fn place_loopback(path: &Path) -> io::Result<bool> {
+    match symlink(PLUGIN, path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -156,10 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn both_files_are_put_there_once() {
+    fn all_files_are_put_there_once() {
         let place = Place::new("install");
         let mut installer = place.installer();
-        assert_eq!(installer.converge(), Report { written: 2, failures: Vec::new() });
+        assert_eq!(installer.converge(), Report { written: 3, failures: Vec::new() });
+        let loopback = place.plugin().with_file_name(LOOPBACK);
+        assert_eq!(fs::read(loopback).expect("it leads to the plugin"), b"new");
         let mode = fs::metadata(place.plugin()).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
         let config: serde_json::Value =
@@ -185,11 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn a_loopback_of_anybody_elses_stays() {
+        let place = Place::new("loopback");
+        let loopback = place.plugin().with_file_name(LOOPBACK);
+        fs::create_dir_all(place.0.join("bin")).expect("created");
+        fs::write(&loopback, "another").expect("written");
+        assert_eq!(place.installer().converge().written, 2);
+        assert_eq!(fs::read(loopback).expect("there"), b"another");
+    }
+
+    #[test]
     fn without_the_plugin_there_is_no_configuration() {
         let place = Place::new("no-plugin");
         fs::write(place.0.join("bin"), "a file where a directory is wanted").expect("written");
         let report = place.installer().converge();
-        assert_eq!(report.failures.len(), 1);
+        assert_eq!(report.failures.len(), 2);
         assert!(report.failures[0].what.ends_with("bin/sealane"), "{report:?}");
         assert!(!place.config().exists());
     }

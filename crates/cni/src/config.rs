@@ -10,7 +10,7 @@ use types::LinkName;
 use crate::CniError;
 use crate::invocation::Command;
 use crate::previous::PreviousResult;
-use crate::runtime_config::RuntimeConfig;
+use crate::runtime_config::{self, RuntimeConfig};
 
 /// Versions of the specification that we answer in, oldest first.
 pub const SUPPORTED_VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -21,13 +21,16 @@ pub const SUPPORTED_VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 pub(crate) struct NetworkConfig {
     #[serde(default)]
     pub(crate) cni_version: String,
+    /// Which plugin is meant.
+    #[serde(rename = "type", default)]
+    plugin: String,
     /// The node's state directory, shared with its agent.
     #[serde(default)]
     pub(crate) state_dir: PathBuf,
     /// How long the address of a Pod that is gone is given to nobody, in seconds.
     #[serde(default = "quarantine_seconds")]
     quarantine_seconds: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "runtime_config::in_any_case")]
     pub(crate) runtime_config: RuntimeConfig,
     prev_result: Option<Value>,
     #[serde(rename = "cni.dev/valid-attachments", default, deserialize_with = "even_if_null")]
@@ -61,6 +64,11 @@ impl NetworkConfig {
         Duration::from_secs(self.quarantine_seconds)
     }
 
+    /// Whether a runtime wants only `lo` brought up.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.plugin == "loopback"
+    }
+
     /// What plugins before us answered; none when we are the first.
     pub(crate) fn previous(&self) -> Result<Option<PreviousResult>, CniError> {
         self.prev_result.as_ref().map(PreviousResult::parse).transpose()
@@ -88,7 +96,7 @@ impl NetworkConfig {
                 supported: supported.join(", "),
             });
         }
-        if self.state_dir.as_os_str().is_empty() {
+        if self.state_dir.as_os_str().is_empty() && !self.is_loopback() {
             let reason = "stateDir is missing; it names the state directory of the node's agent".into();
             return Err(CniError::Config { reason });
         }

@@ -76,7 +76,7 @@ pub(crate) struct ErrorAnswer {
 #[serde(untagged)]
 pub(crate) enum Answer {
     Added(AddResult),
-    /// The result of the plugin before us.
+    /// The result of the plugin before us, or of one that we stand in for.
     Passed(serde_json::Value),
     Version(VersionAnswer),
 }

@@ -1,47 +1,71 @@
 //! `runtimeConfig`: what the runtime adds for the capabilities that the configuration declares.
 //!
-//! The fields are those of the CNI project's `CONVENTIONS.md`.
+//! The fields are those of the CNI project's `CONVENTIONS.md`, in any case: Go programs read them so, and containerd
+//! writes `HostPort` and `IngressRate` (`PortMapping` and `BandWidth` in go-cni have no names for JSON).
 
 use std::net::IpAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use types::{Bandwidth, Mac, Port, PortMapping, Rate};
 
 use crate::CniError;
 
 /// As it came; values are looked at by the command that needs them, so that DEL never fails of them.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "lowercase")]
 pub(crate) struct RuntimeConfig {
     /// Wished addresses, with or without prefix length.
     ips: Option<Vec<String>>,
     /// The wished link-layer address.
     mac: Option<String>,
+    #[serde(rename = "portmappings")]
     port_mappings: Option<Vec<MappingWish>>,
     bandwidth: Option<BandwidthWish>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 struct MappingWish {
-    #[serde(default)]
+    #[serde(rename = "hostport")]
     host_port: i64,
-    #[serde(default)]
+    #[serde(rename = "containerport")]
     container_port: i64,
-    #[serde(default)]
     protocol: String,
-    #[serde(default, rename = "hostIP")]
+    #[serde(rename = "hostip")]
     host_ip: String,
 }
 
 /// In bits per second, and bits.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct BandwidthWish {
+    #[serde(rename = "ingressrate")]
     ingress_rate: i64,
+    #[serde(rename = "ingressburst")]
     ingress_burst: i64,
+    #[serde(rename = "egressrate")]
     egress_rate: i64,
+    #[serde(rename = "egressburst")]
     egress_burst: i64,
+}
+
+/// Reads it with names in any case.
+pub(crate) fn in_any_case<'de, D: Deserializer<'de>>(input: D) -> Result<RuntimeConfig, D::Error> {
+    let given = Value::deserialize(input)?;
+    serde_json::from_value(lower_case(given)).map_err(serde::de::Error::custom)
+}
+
+fn lower_case(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            let lowered = fields.map(|(name, value)| (name.to_ascii_lowercase(), lower_case(value)));
+            Value::Object(lowered.collect::<Map<_, _>>())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(lower_case).collect()),
+        other => other,
+    }
 }
 
 impl RuntimeConfig {
@@ -164,10 +188,10 @@ pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn parse(value: Value) -> RuntimeConfig {
-        serde_json::from_value(value).unwrap()
+        in_any_case(value).unwrap()
     }
 
     #[test]
@@ -183,6 +207,20 @@ mod tests {
         assert_eq!(shown(1), json!({"hostPort": 8080, "containerPort": 53, "protocol": "UDP"}));
         assert_eq!(shown(2)["hostIp"], "192.0.2.1");
         assert_eq!(parse(json!({"portMappings": null})).port_mappings().unwrap(), []);
+    }
+
+    #[test]
+    fn fields_are_read_as_containerd_writes_them() {
+        let config = parse(json!({
+            "portMappings": [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": "192.0.2.1"}],
+            "bandwidth": {"IngressRate": 8_000_000, "IngressBurst": 4_294_967_295_u64, "EgressRate": 0, "EgressBurst": 0},
+        }));
+        let mapping = serde_json::to_value(&config.port_mappings().unwrap()[0]).unwrap();
+        let wanted = json!({"hostPort": 8080, "containerPort": 80, "protocol": "TCP", "hostIp": "192.0.2.1"});
+        assert_eq!(mapping, wanted);
+        let bandwidth = config.bandwidth().unwrap();
+        assert_eq!(bandwidth.ingress, Some(Rate::of_bits(8_000_000, Some(4_294_967_295))));
+        assert_eq!(bandwidth.egress, None);
     }
 
     #[test]

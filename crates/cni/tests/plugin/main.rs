@@ -10,6 +10,7 @@ mod bandwidth;
 mod bridge;
 mod chained;
 mod killed;
+mod loopback;
 mod node;
 mod ports;
 mod protocol;
