@@ -138,7 +138,10 @@ impl Credentials {
     }
 
     /// A fresh server certificate and its key, both as PEM.
-    pub(crate) fn server_certificate(&self) -> Result<(String, String), ApiServerError> {
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn server_certificate(&self) -> Result<(String, String), ApiServerError> {
         let wrap = |source| ApiServerError::Certificate { what: "server", source };
         let issuer = self.issuer()?;
         let names: Vec<String> = SERVER_NAMES.iter().map(|name| (*name).to_owned()).collect();

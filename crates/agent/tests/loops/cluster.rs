@@ -1,6 +1,7 @@
 //! The cluster loop: addresses, statuses and Events appear in the API.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use apply_kube::{Target, Writer};
 use futures_util::StreamExt;
@@ -15,10 +16,10 @@ use watch::{Client, ObjectBatch, Selection, Watched};
 
 use crate::server::{TestServer, in_time};
 
-fn mk_settings(server: &TestServer) -> ClusterSettings {
+pub(crate) fn mk_settings(kubeconfig: PathBuf) -> ClusterSettings {
     let prefix = |text: &str| Prefix::try_from(text.to_owned()).expect("prefix");
     ClusterSettings {
-        kubeconfig: Some(server.kubeconfig.clone()),
+        kubeconfig: Some(kubeconfig),
         pod_cidrs: vec![prefix("10.244.0.0/16")],
         node_mask: NodeMask::default(),
         service_cidrs: BTreeSet::from([prefix("10.96.0.0/16")]),
@@ -49,7 +50,7 @@ async fn first<K: Watched>(client: &Client, what: &str, is_wanted: impl Fn(&K) -
 async fn a_load_balancer_gets_an_address_and_a_node_a_pod_range() {
     let server = TestServer::start().await;
     let writer = Writer::new(server.client.clone());
-    let running = tokio::spawn(sealane_agent::cluster::run(mk_settings(&server)));
+    let running = tokio::spawn(sealane_agent::cluster::run(mk_settings(server.kubeconfig.clone())));
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node-a" } });
     writer.create(&node).await.expect("created");
     let service = json!({
@@ -90,7 +91,7 @@ async fn what_cannot_be_honoured_is_told_on_the_object() {
         },
     });
     writer.create(&ingress).await.expect("created");
-    let running = tokio::spawn(sealane_agent::cluster::run(mk_settings(&server)));
+    let running = tokio::spawn(sealane_agent::cluster::run(mk_settings(server.kubeconfig.clone())));
     let is_about_secret = |event: &Event| {
         event.involved_object.name.as_deref() == Some("shop")
             && event.message.as_deref().is_some_and(|message| message.contains("missing"))

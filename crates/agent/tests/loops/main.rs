@@ -10,4 +10,5 @@ mod reading;
 mod server;
 mod test_node;
 mod told;
+mod upstream;
 mod writing;

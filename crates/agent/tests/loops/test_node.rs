@@ -104,7 +104,8 @@ pub(crate) struct TestNode {
     server: TestServer,
 }
 
-struct Agent {
+/// An agent in the namespace of its node.
+pub(crate) struct Agent {
     stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
@@ -116,7 +117,7 @@ pub(crate) struct Neighbour {
 }
 
 impl Agent {
-    fn start(node: &str, settings: Settings) -> Self {
+    pub(crate) fn start(node: &str, settings: Settings) -> Self {
         let netns = Netns::open(&world::netns_path(node)).expect("namespace");
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
@@ -133,7 +134,8 @@ impl Agent {
         Self { stop, thread }
     }
 
-    fn kill(self) {
+    /// Ends it between two steps.
+    pub(crate) fn kill(self) {
         self.stop.send(()).expect("running");
         self.thread.join().expect("no panic");
     }
@@ -291,17 +293,7 @@ impl TestNode {
 
     /// The address a name has, asked of the cluster DNS address.
     pub(crate) fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
-        let answer = self.inside(|| {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-            socket.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-            socket.send_to(&mk_query(name), (DNS, 53)).ok()?;
-            let mut buffer = [0; 512];
-            let len = socket.recv(&mut buffer).ok()?;
-            Some(buffer[..len].to_vec())
-        })?;
-        let answers = u16::from_be_bytes([answer[6], answer[7]]);
-        let (_, address) = answer.split_last_chunk::<4>()?;
-        (answers == 1).then(|| Ipv4Addr::from(*address))
+        resolve_in(&self.netns, name)
     }
 
     /// Asks the agent as the CNI plugin does.
@@ -356,6 +348,27 @@ impl TestNode {
 
 fn self_target() -> Target {
     Target::cluster("v1", "Node", "node-a")
+}
+
+/// The address a name has, asked of the cluster DNS address from this namespace.
+pub(crate) fn resolve_in(netns: &Netns, name: &str) -> Option<Ipv4Addr> {
+    let answer = run_in(netns, || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        socket.send_to(&mk_query(name), (DNS, 53)).ok()?;
+        let mut buffer = [0; 512];
+        let len = socket.recv(&mut buffer).ok()?;
+        Some(buffer[..len].to_vec())
+    })
+    .expect("entered")?;
+    let answers = u16::from_be_bytes([answer[6], answer[7]]);
+    let (_, address) = answer.split_last_chunk::<4>()?;
+    (answers == 1).then(|| Ipv4Addr::from(*address))
+}
+
+/// Settings of an agent of a cluster of IPv4.
+pub(crate) fn mk_settings_v4(kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
+    mk_settings(V4, kubeconfig, state_dir)
 }
 
 fn mk_settings(at: At, kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
