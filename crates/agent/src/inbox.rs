@@ -132,3 +132,20 @@ async fn pass_changes(client: watch::Client, sender: mpsc::Sender<Event>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_is_up_also_where_there_is_always_an_event() {
+        let (sender, events) = mpsc::channel(1);
+        let mut inbox = Inbox { events, sender, node: None, sources: JoinSet::new() };
+        for (deadline, has_timer) in [(None, false), (Some(Instant::now()), true)] {
+            inbox.sender.send(Event::Stop).await.expect("room");
+            let events = inbox.next(deadline).await;
+            assert!(events.iter().any(|event| matches!(event, Event::Stop)), "{events:?}");
+            assert_eq!(events.iter().any(|event| matches!(event, Event::Timer)), has_timer, "{events:?}");
+        }
+    }
+}

@@ -61,7 +61,7 @@ impl Round<'_> {
     }
 
     fn fail(&mut self, what: impl Into<String>, error: &NetlinkError) {
-        self.report.failures.push(Failure { what: what.into(), why: error.chain() });
+        self.report.failures.push(Failure { what: what.into(), why: types::with_causes(error) });
     }
 
     /// What was read, or nothing and a note.

@@ -80,19 +80,6 @@ impl NetlinkError {
     pub fn is_refusal(&self, code: i32) -> bool {
         matches!(self, Self::Refused { source, .. } if source.is(code))
     }
-
-    /// This error and all its causes in one line.
-    #[must_use]
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
-    }
 }
 
 /// Takes an answer that means that the wish was fulfilled before as success.

@@ -183,11 +183,6 @@ impl Nft {
 }
 
 fn failed(what: &str, error: &NftError) -> Report {
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        why = format!("{why}: {cause}");
-        source = cause.source();
-    }
+    let why = types::with_causes(error);
     Report { written: 0, failures: vec![Failure { what: what.to_owned(), why }] }
 }

@@ -1,7 +1,7 @@
 //! From an address to where the connection ends: Service, policy, route.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use plan::{
     Backend, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope,
@@ -101,8 +101,9 @@ pub(crate) fn follow(
 /// A Pod's packets to the tunnel's port of a node, which its own node drops (`guard-tunnel` in `ruleset/src/fixed.nft`).
 fn tunnel_guard(cluster: &Cluster, source: &Source, attempt: Attempt) -> Option<Hop> {
     let (pod, node) = (source.pod.as_ref()?, source.node.as_ref()?);
-    let vxlan = cluster.plans.get(node)?.podnet.vxlan.as_ref()?;
-    let is_tunnel = attempt.protocol == Protocol::Udp && attempt.port.number() == vxlan.port;
+    let aim = SocketAddr::new(attempt.address, attempt.port.number());
+    let is_tunnel =
+        attempt.protocol == Protocol::Udp && cluster.plans.get(node)?.tunnel_ends().contains(&aim);
     let end = cluster.node_at(attempt.address).filter(|_| is_tunnel)?;
     let text = format!(
         "Node {node} drops what Pod {pod} sends to port {}/UDP of Node {}: the tunnel is the nodes' own",

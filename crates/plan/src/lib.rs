@@ -28,6 +28,9 @@ pub use services::{
     FrontendScope, HealthCheck, Outcome, ServiceTable, SourceAddress,
 };
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use serde::Serialize;
 use types::NodeName;
 
@@ -52,4 +55,16 @@ pub struct NodePlan {
     pub gateway: GatewayPlan,
     /// LoadBalancer addresses this node answers for.
     pub lb: LbPlan,
+}
+
+impl NodePlan {
+    /// Where the nodes that this one knows listen for the tunnel, by port: also those that are reached without it, since
+    /// others need it there. Empty where this node has no tunnel.
+    #[must_use]
+    pub fn tunnel_ends(&self) -> BTreeSet<SocketAddr> {
+        let Some(vxlan) = &self.podnet.vxlan else { return BTreeSet::new() };
+        let peers = self.podnet.peers.values().map(|peer| peer.underlay);
+        let own = self.services.node_addresses.iter().copied().chain([vxlan.underlay]);
+        peers.chain(own).map(|address| SocketAddr::new(address, vxlan.port)).collect()
+    }
 }

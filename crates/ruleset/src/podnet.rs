@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use plan::{NodePlan, Outcome, Vxlan};
+use plan::{NodePlan, Outcome};
 use types::{IpFamily, Prefix, Protocol};
 
 use crate::render::{member, put};
@@ -33,9 +33,9 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
     }
     if let Some(vxlan) = &plan.podnet.vxlan {
         let port = [Value::Protocol(Protocol::Udp.number()), Value::Port(vxlan.port)];
-        for end in tunnel_ends(plan, vxlan) {
-            let key = [&[Value::Address(end)], port.as_slice()].concat();
-            put(rules, "tunnels", IpFamily::of(end), Key::exact(key), member(""));
+        for end in plan.tunnel_ends() {
+            let key = [&[Value::Address(end.ip())], port.as_slice()].concat();
+            put(rules, "tunnels", IpFamily::of(end.ip()), Key::exact(key), member(""));
         }
         let ports = rules.sets.get_mut("tunnelports").expect("fixed.nft has the set tunnelports");
         ports.elements.insert(Key::exact(port.to_vec()), member(""));
@@ -44,13 +44,6 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
         let key = Key::exact(vec![Value::Address(address); 2]);
         put(rules, "self", IpFamily::of(address), key, member(""));
     }
-}
-
-/// Addresses that the tunnel's outer packets come from and go to. Also those of peers that are reached without it: they
-/// listen all the same where another node needs it.
-fn tunnel_ends(plan: &NodePlan, vxlan: &Vxlan) -> BTreeSet<IpAddr> {
-    let peers = plan.podnet.peers.values().map(|peer| peer.underlay);
-    peers.chain(plan.services.node_addresses.iter().copied()).chain([vxlan.underlay]).collect()
 }
 
 /// Addresses that packets of this node itself may carry. A program that connects to an address which the node holds

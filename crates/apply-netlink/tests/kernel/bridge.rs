@@ -114,7 +114,7 @@ fn without_the_bridge_there_is_no_pod() {
         assert!(
             matches!(&refused, NetlinkError::NoLink { name } if name == POD_BRIDGE),
             "{}",
-            refused.chain()
+            types::with_causes(&refused)
         );
         assert_eq!(inside(&node, Netlink::pod_links).unwrap(), []);
         // And with one of somebody else neither.

@@ -145,7 +145,7 @@ fn an_existing_link_is_refused_and_nothing_changes() {
         let a = pod(&node, "a", &["10.244.0.5"]);
         let again = attachment("other", &["10.244.0.7"]);
         let refused = inside(&node, |netlink| netlink.attach(&a, &again, &pod_link(&[]))).unwrap_err();
-        assert!(matches!(refused, NetlinkError::ForeignLink { .. }), "{}", refused.chain());
+        assert!(matches!(refused, NetlinkError::ForeignLink { .. }), "{}", types::with_causes(&refused));
         assert_eq!(inside(&node, Netlink::pod_links).unwrap(), [LinkName::from("sla")]);
     });
 }
@@ -159,7 +159,7 @@ fn an_attach_that_fails_half_way_leaves_nothing() {
         let b = namespace("b");
         let double = attachment("b", &["10.244.0.5"]);
         let refused = inside(&node, |netlink| netlink.attach(&b, &double, &pod_link(&[]))).unwrap_err();
-        assert!(refused.is_refusal(libc::EEXIST), "{}", refused.chain());
+        assert!(refused.is_refusal(libc::EEXIST), "{}", types::with_causes(&refused));
         assert_eq!(inside(&node, Netlink::pod_links).unwrap(), [LinkName::from("sla")]);
         assert!(inside(&b, |netlink| netlink.facts(&"eth0".into())).is_err());
     });
