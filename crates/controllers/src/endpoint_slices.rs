@@ -1,28 +1,28 @@
 //! EndpointSlice: which Pods stand behind each Service (semantics ES1 to ES10).
 
+mod changes;
+mod hints;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service, ServiceSpec};
-use k8s_openapi::api::discovery::v1::{
-    Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
-};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use types::{IpFamily, LabelSelector, NamespacedName};
 
 use crate::by_label::ByLabel;
-use crate::owner::{controller_reference, is_controlled_by, is_deleting};
+use crate::owner::{is_controlled_by, is_deleting};
 use crate::pod_state::{is_finished, is_ready};
-use crate::world::{World, Write, deletion_of, to_value};
+use crate::world::{Note, World, Write, deletion_of};
+use changes::Changes;
 
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
-/// Most endpoints in one slice (`--max-endpoints-per-slice` of kube-controller-manager).
-const MAX_ENDPOINTS: usize = 100;
 
 pub(crate) fn reconcile(world: &World, _now: Timestamp) -> Vec<Write> {
     let mut slices: BTreeMap<NamespacedName, Vec<&EndpointSlice>> = BTreeMap::new();
@@ -70,25 +70,48 @@ fn reconcile_one(
     }
     let (owned, strangers): (Vec<&EndpointSlice>, Vec<&EndpointSlice>) =
         existing.iter().partition(|slice| is_controlled_by(&slice.metadata, service.metadata.uid.as_deref()));
-    let mut writes: Vec<_> = strangers.into_iter().map(deletion).collect();
     let mut groups = wanted_groups(world, pods, service, spec);
+    let notes = hinted(world, service, spec, &mut groups, &owned);
     for family in families(spec) {
         if !groups.keys().any(|(of, _)| *of == family) {
             // ES7: exactly one placeholder, so that watchers see the Service has none.
             groups.insert((family, Vec::new()), Vec::new());
         }
     }
+    let mut changes = Changes::new(service, &owned);
     let mut held: BTreeMap<Group, Vec<&EndpointSlice>> = BTreeMap::new();
     for slice in owned {
         match group_of(slice) {
             Some(group) if groups.contains_key(&group) => held.entry(group).or_default().push(slice),
-            _ => writes.push(deletion(slice)),
+            _ => changes.delete(slice),
         }
     }
     for (group, endpoints) in groups {
-        writes.extend(fill(service, &group, endpoints, held.remove(&group).unwrap_or_default()));
+        changes.fill(&group, endpoints, held.remove(&group).unwrap_or_default());
+    }
+    let mut writes: Vec<_> = strangers.into_iter().map(deletion).collect();
+    writes.extend(changes.into_writes(world));
+    if !writes.is_empty() {
+        writes.extend(notes.into_iter().map(Write::Note));
     }
     writes
+}
+
+/// Gives the wanted endpoints their hints, family by family.
+fn hinted(
+    world: &World,
+    service: &Service,
+    spec: &ServiceSpec,
+    groups: &mut BTreeMap<Group, Vec<Endpoint>>,
+    owned: &[&EndpointSlice],
+) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for family in families(spec) {
+        let of_family = groups.iter_mut().filter(|((of, _), _)| *of == family);
+        let mut endpoints: Vec<_> = of_family.flat_map(|(_, endpoints)| endpoints).collect();
+        notes.extend(hints::give(world, service, spec, family, &mut endpoints, owned));
+    }
+    notes
 }
 
 /// Whether endpoints follow from a selector (ES11) and the Service has any.
@@ -206,7 +229,6 @@ fn endpoint(world: &World, service: &Service, spec: &ServiceSpec, pod: &Pod, add
             serving: Some(serving),
             terminating: Some(terminating),
         }),
-        hints: ready.then(|| hints(spec, zone.as_deref(), node.as_deref())).flatten(),
         hostname: hostname.filter(|_| pod_spec.subdomain == service.metadata.name),
         node_name: node,
         target_ref: Some(pod_reference(pod)),
@@ -223,20 +245,6 @@ pub(crate) fn pod_reference(pod: &Pod) -> ObjectReference {
         name: pod.metadata.name.clone(),
         uid: pod.metadata.uid.clone(),
         ..ObjectReference::default()
-    }
-}
-
-/// ES10: `trafficDistribution` asks for hints.
-fn hints(spec: &ServiceSpec, zone: Option<&str>, node: Option<&str>) -> Option<EndpointHints> {
-    let distribution = spec.traffic_distribution.as_deref()?;
-    let for_zones = zone.map(|zone| vec![ForZone { name: zone.to_owned() }]);
-    match distribution {
-        "PreferClose" | "PreferSameZone" => Some(EndpointHints { for_zones, ..EndpointHints::default() }),
-        "PreferSameNode" => Some(EndpointHints {
-            for_zones,
-            for_nodes: node.map(|node| vec![ForNode { name: node.to_owned() }]),
-        }),
-        _ => None,
     }
 }
 
@@ -259,80 +267,6 @@ pub(crate) fn group_of(slice: &EndpointSlice) -> Option<Group> {
         .collect();
     ports.sort();
     Some((family, ports))
-}
-
-/// Brings the slices of one group up to date with as few writes as may be: endpoints stay where they are, new ones
-/// fill free places, and only what does not fit opens a slice (ES6).
-fn fill(
-    service: &Service,
-    group: &Group,
-    endpoints: Vec<Endpoint>,
-    slices: Vec<&EndpointSlice>,
-) -> Vec<Write> {
-    let is_placeholder = endpoints.is_empty();
-    let mut wanted: BTreeMap<String, Endpoint> =
-        endpoints.into_iter().map(|endpoint| (endpoint.addresses[0].clone(), endpoint)).collect();
-    let mut kept: Vec<(&EndpointSlice, Vec<Endpoint>)> = Vec::new();
-    for slice in slices {
-        let stay = slice.endpoints.iter().filter_map(|endpoint| wanted.remove(endpoint.addresses.first()?));
-        kept.push((slice, stay.collect()));
-    }
-    let mut rest = wanted.into_values();
-    for (_, endpoints) in &mut kept {
-        let room = MAX_ENDPOINTS.saturating_sub(endpoints.len());
-        endpoints.extend(rest.by_ref().take(room));
-    }
-    let mut writes = Vec::new();
-    let mut in_use = 0;
-    for (slice, endpoints) in kept {
-        if endpoints.is_empty() && !(is_placeholder && in_use == 0) {
-            writes.push(deletion(slice));
-            continue;
-        }
-        in_use += 1;
-        writes.extend(changed(service, slice, endpoints));
-    }
-    let mut rest: Vec<_> = rest.collect();
-    while !rest.is_empty() || (is_placeholder && in_use == 0) {
-        let next = rest.split_off(rest.len().min(MAX_ENDPOINTS));
-        writes.push(Write::Create(to_value(&new_slice(service, group, rest))));
-        rest = next;
-        in_use += 1;
-    }
-    writes
-}
-
-fn changed(service: &Service, slice: &EndpointSlice, endpoints: Vec<Endpoint>) -> Option<Write> {
-    let labels = labels(service);
-    let same_labels = slice.metadata.labels.as_ref() == Some(&labels);
-    if same_labels && slice.endpoints == endpoints {
-        return None;
-    }
-    let mut slice = slice.clone();
-    slice.metadata.labels = Some(labels);
-    slice.endpoints = endpoints;
-    Some(Write::Replace(to_value(&slice)))
-}
-
-fn new_slice(service: &Service, (family, ports): &Group, endpoints: Vec<Endpoint>) -> EndpointSlice {
-    let ports = ports.iter().map(|port| EndpointPort {
-        name: Some(port.name.clone()),
-        protocol: Some(port.protocol.clone()),
-        port: Some(port.port),
-        app_protocol: port.app_protocol.clone(),
-    });
-    EndpointSlice {
-        address_type: family.to_string(),
-        endpoints,
-        metadata: ObjectMeta {
-            generate_name: service.metadata.name.as_ref().map(|name| format!("{name}-")),
-            namespace: service.metadata.namespace.clone(),
-            labels: Some(labels(service)),
-            owner_references: Some(vec![controller_reference(service)]),
-            ..ObjectMeta::default()
-        },
-        ports: Some(ports.collect()),
-    }
 }
 
 /// ES1: the Service's labels and ours; ours cannot be overridden.

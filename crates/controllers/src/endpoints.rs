@@ -69,7 +69,6 @@ fn subsets(
     spec: &ServiceSpec,
 ) -> (Vec<EndpointSubset>, bool) {
     let mut groups: BTreeMap<Vec<SlicePort>, EndpointSubset> = BTreeMap::new();
-    let mut count = 0;
     for pod in members(world, pods, service, spec) {
         let terminating = is_deleting(&pod.metadata);
         let ready = spec.publish_not_ready_addresses == Some(true) || (is_ready(pod) && !terminating);
@@ -82,14 +81,11 @@ fn subsets(
             continue;
         }
         let Some(address) = address(service, pod) else { continue };
-        count += 1;
-        if count > MAX_ADDRESSES {
-            break;
-        }
         let subset = groups.entry(ports).or_default();
         let list = if ready { &mut subset.addresses } else { &mut subset.not_ready_addresses };
         list.get_or_insert_default().push(address);
     }
+    let is_truncated = truncate(groups.values_mut().collect());
     let with_ports = groups.into_iter().map(|(ports, mut subset)| {
         let ports = ports.into_iter().map(|port| EndpointPort {
             name: (!port.name.is_empty()).then_some(port.name),
@@ -101,7 +97,38 @@ fn subsets(
         subset.ports = (!ports.is_empty()).then_some(ports);
         subset
     });
-    (with_ports.collect(), count > MAX_ADDRESSES)
+    (with_ports.collect(), is_truncated)
+}
+
+/// Leaves no more addresses than fit, the ready ones first, of each subset in proportion (upstream:
+/// `truncateEndpoints`); whether any had to go.
+fn truncate(mut subsets: Vec<&mut EndpointSubset>) -> bool {
+    let len = |list: &Option<Vec<EndpointAddress>>| list.as_ref().map_or(0, Vec::len);
+    let ready: usize = subsets.iter().map(|subset| len(&subset.addresses)).sum();
+    let unready: usize = subsets.iter().map(|subset| len(&subset.not_ready_addresses)).sum();
+    if ready + unready <= MAX_ADDRESSES {
+        return false;
+    }
+    let (room, total) =
+        if ready > MAX_ADDRESSES { (MAX_ADDRESSES, ready) } else { (MAX_ADDRESSES - ready, unready) };
+    let mut left = room;
+    for subset in &mut subsets {
+        let list = if ready > MAX_ADDRESSES {
+            subset.not_ready_addresses = None;
+            &mut subset.addresses
+        } else {
+            &mut subset.not_ready_addresses
+        };
+        let kept = (len(list) * room).div_ceil(total).min(left);
+        if let Some(list) = list {
+            list.truncate(kept);
+        }
+        left -= len(list);
+        if len(list) == 0 {
+            *list = None;
+        }
+    }
+    true
 }
 
 fn address(service: &Service, pod: &Pod) -> Option<EndpointAddress> {
@@ -135,6 +162,29 @@ mod tests {
         assert_eq!(endpoints["subsets"][0]["notReadyAddresses"][0]["targetRef"]["name"], "web-2");
         world.put(serde_json::from_value::<Endpoints>(endpoints.clone()).unwrap());
         assert_eq!(reconcile(&world, at(1)), []);
+    }
+
+    #[test]
+    fn ready_addresses_are_the_last_to_go() {
+        let mk_list = |count: usize| Some(vec![EndpointAddress::default(); count]);
+        let mk_subset = |ready, unready| EndpointSubset {
+            addresses: mk_list(ready),
+            not_ready_addresses: mk_list(unready),
+            ..EndpointSubset::default()
+        };
+        let truncated = |mut subsets: Vec<EndpointSubset>| {
+            let is_truncated = truncate(subsets.iter_mut().collect());
+            let len = |list: &Option<Vec<_>>| list.as_ref().map_or(0, Vec::len);
+            let sizes =
+                subsets.iter().map(|subset| (len(&subset.addresses), len(&subset.not_ready_addresses)));
+            (is_truncated, sizes.collect::<Vec<_>>())
+        };
+        assert_eq!(truncated(vec![mk_subset(900, 100)]), (false, vec![(900, 100)]));
+        assert_eq!(
+            truncated(vec![mk_subset(600, 300), mk_subset(300, 100)]),
+            (true, vec![(600, 75), (300, 25)])
+        );
+        assert_eq!(truncated(vec![mk_subset(1500, 9), mk_subset(500, 9)]), (true, vec![(750, 0), (250, 0)]));
     }
 
     #[test]

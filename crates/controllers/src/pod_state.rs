@@ -24,6 +24,13 @@ fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
     conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
+/// When the condition `Ready` last changed.
+pub(crate) fn ready_changed_at(pod: &Pod) -> Option<Timestamp> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
 /// Whether the condition `Ready` is true.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     ready_condition(pod).is_some()

@@ -64,6 +64,12 @@ fn integer_or_zero(object: &Value, pointer: &str) -> Value {
 
 pub(crate) const PLAIN: &[Column] = &[NAME, AGE];
 
+pub(crate) const SERVICE_CIDR: &[Column] =
+    &[NAME, column("CIDRs", |object, _| json!(network::ranges(object))), AGE];
+
+pub(crate) const IP_ADDRESS: &[Column] =
+    &[NAME, column("ParentRef", |object, _| json!(network::parent(object))), AGE];
+
 pub(crate) const NAMESPACE: &[Column] =
     &[NAME, column("Status", |object, _| json!(text(object, "/status/phase"))), AGE];
 

@@ -254,6 +254,12 @@ impl Kind {
         }
     }
 
+    /// Whether this is the core group's resource of that name: others may have a `services` of their own.
+    #[must_use]
+    pub fn is_core(&self, plural: &str) -> bool {
+        self.group.is_empty() && self.plural == plural
+    }
+
     /// Whether a definition brought the kind.
     #[must_use]
     pub fn is_custom(&self) -> bool {

@@ -128,6 +128,8 @@ pub enum NameRule {
     Label1035,
     /// Anything that fits one segment of a path.
     PathSegment,
+    /// An IP address in its canonical form.
+    Address,
 }
 
 /// A field a field selector may use.

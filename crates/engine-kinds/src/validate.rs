@@ -12,6 +12,7 @@ mod network_policy;
 mod plain;
 mod pod;
 mod service;
+mod service_range;
 mod workload;
 
 use serde_json::Value;
@@ -32,6 +33,7 @@ pub(crate) use plain::{config_map, lease, secret};
 pub(crate) use pod::pod;
 pub(crate) use service::service;
 pub use service::service_addresses;
+pub(crate) use service_range::{ip_address, service_cidr};
 pub(crate) use workload::{daemon_set, deployment, replica_set, stateful_set};
 
 /// Rules broken so far (upstream: apimachinery `pkg/util/validation/field`).
@@ -139,6 +141,7 @@ pub fn name_problems(rule: NameRule, name: &str) -> Vec<String> {
         NameRule::Label => names::label(name),
         NameRule::Label1035 => names::label_1035(name),
         NameRule::PathSegment => names::path_segment(name),
+        NameRule::Address => names::address(name),
     }
 }
 
@@ -159,9 +162,9 @@ pub fn update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Result<(), S
         Part::Main | Part::Scale => kind.validate(new, Some(old), &mut findings),
         // The schema of a custom kind is about its status too.
         Part::Status if matches!(kind.form, Form::Custom(_)) => kind.validate(new, Some(old), &mut findings),
-        Part::Status if kind.plural == "services" => service::status(new, &mut findings),
+        Part::Status if kind.is_core("services") => service::status(new, &mut findings),
         Part::EphemeralContainers => pod::ephemeral::update(new, old, &mut findings),
-        Part::Status | Part::Approval if kind.plural == "certificatesigningrequests" => {
+        Part::Status | Part::Approval if kind.plural == "certificatesigningrequests" && !kind.is_custom() => {
             certificate::verdicts(new, old, part == Part::Approval, &mut findings);
         }
         Part::Status | Part::Approval | Part::Finalize => {}

@@ -9,15 +9,24 @@ use serde_json::Value;
 use types::{IpFamily, Prefix};
 
 use crate::store::StoreConfig;
-use engine_kinds::object::{integer, list};
+use engine_kinds::object::{self, integer, list};
+
+/// A Service, by namespace and name.
+pub(crate) type Holder = (String, String);
 
 /// What the Services of a store hold.
 #[derive(Debug)]
 pub(crate) struct Allocations {
     /// At most one of each family; the first is the primary family's.
-    ranges: Vec<Prefix>,
+    configured: Vec<Prefix>,
+    /// Those of ServiceCIDRs.
+    added: Vec<Prefix>,
     node_ports: (u16, u16),
-    addresses: BTreeSet<IpAddr>,
+    addresses: BTreeMap<IpAddr, Holder>,
+    /// Those of which there is an IPAddress.
+    noted: BTreeSet<IpAddr>,
+    /// Those whose holder or IPAddress has changed, since somebody asked.
+    due: BTreeSet<IpAddr>,
     /// Port → how many ports of its Service use it (one per protocol).
     ports: BTreeMap<u16, u32>,
 }
@@ -25,26 +34,62 @@ pub(crate) struct Allocations {
 impl Allocations {
     pub(crate) fn new(config: &StoreConfig) -> Self {
         Self {
-            ranges: config.service_cidrs.clone(),
+            configured: config.service_cidrs.clone(),
+            added: Vec::new(),
             node_ports: config.node_port_range,
-            addresses: BTreeSet::new(),
+            addresses: BTreeMap::new(),
+            noted: BTreeSet::new(),
+            due: BTreeSet::new(),
             ports: BTreeMap::new(),
         }
     }
 
-    /// The families of the cluster, the primary one first.
-    pub(crate) fn families(&self) -> impl Iterator<Item = IpFamily> + '_ {
-        self.ranges.iter().map(|range| range.family())
+    /// Takes over the ranges of the ServiceCIDRs that are ready.
+    pub(crate) fn set_ranges(&mut self, ranges: impl Iterator<Item = Prefix>) {
+        self.added = ranges.filter(|range| !self.configured.contains(range)).collect();
     }
 
-    fn range(&self, family: IpFamily) -> Option<Prefix> {
-        self.ranges.iter().copied().find(|range| range.family() == family)
+    /// The families of the cluster, the primary one first.
+    pub(crate) fn families(&self) -> impl Iterator<Item = IpFamily> + '_ {
+        self.configured.iter().map(|range| range.family())
+    }
+
+    fn ranges(&self, family: IpFamily) -> impl Iterator<Item = Prefix> + '_ {
+        self.configured.iter().chain(&self.added).copied().filter(move |range| range.family() == family)
+    }
+
+    /// Who holds an address.
+    pub(crate) fn holder(&self, address: IpAddr) -> Option<&Holder> {
+        self.addresses.get(&address)
+    }
+
+    /// Notes that an IPAddress is there, or gone.
+    pub(crate) fn note(&mut self, address: IpAddr, is_there: bool) {
+        let changed = if is_there { self.noted.insert(address) } else { self.noted.remove(&address) };
+        self.due.extend(changed.then_some(address));
+    }
+
+    /// An address whose IPAddress is to be looked at.
+    pub(crate) fn next_due(&mut self) -> Option<IpAddr> {
+        self.due.pop_first()
+    }
+
+    fn is_free(&self, address: IpAddr) -> bool {
+        !self.addresses.contains_key(&address) && !self.noted.contains(&address)
     }
 
     /// Records what a Service holds.
     pub(crate) fn claim(&mut self, service: Option<&Value>) {
         let Some(service) = service else { return };
-        self.addresses.extend(cluster_ips(service));
+        let holder = (object::namespace(service).to_owned(), object::name(service).to_owned());
+        for address in cluster_ips(service) {
+            self.addresses.insert(address, holder.clone());
+            if self.noted.contains(&address) {
+                self.due.remove(&address);
+            } else {
+                self.due.insert(address);
+            }
+        }
         for port in node_ports(service) {
             *self.ports.entry(port).or_default() += 1;
         }
@@ -55,6 +100,7 @@ impl Allocations {
         let Some(service) = service else { return };
         for address in cluster_ips(service) {
             self.addresses.remove(&address);
+            self.due.insert(address);
         }
         for port in node_ports(service) {
             if let Some(count) = self.ports.get_mut(&port) {
@@ -69,27 +115,34 @@ impl Allocations {
     /// Why `address` cannot be had; `None` when it can.
     pub(crate) fn address_refusal(&self, address: IpAddr) -> Option<String> {
         let family = IpFamily::of(address);
-        let Some(range) = self.range(family) else {
+        if self.ranges(family).next().is_none() {
             return Some(format!("{family} is not configured on this cluster"));
+        }
+        let is_edge =
+            |range: &Prefix| address == range.first() || (address.is_ipv4() && address == range.last());
+        let mut holding = self.ranges(family).filter(|range| range.contains(address)).peekable();
+        let Some(first) = holding.peek().copied() else {
+            // Upstream: `ErrMismatchedNetwork` of `pkg/registry/core/service/ipallocator`.
+            return Some("the provided network does not match the current range".to_owned());
         };
-        let edge = address == range.first() || (address.is_ipv4() && address == range.last());
-        if !range.contains(address) || edge {
+        if holding.all(|range| is_edge(&range)) {
             return Some(format!(
-                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}"
+                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {first}"
             ));
         }
-        self.addresses.contains(&address).then(|| "provided IP is already allocated".to_owned())
+        (!self.is_free(address)).then(|| "provided IP is already allocated".to_owned())
     }
 
-    /// A free address of this family; the upper band first.
+    /// A free address of this family: of the first range that has one, from its upper band if it can be.
     pub(crate) fn free_address(&self, family: IpFamily, draw: u64) -> Option<IpAddr> {
-        let range = self.range(family)?;
-        let size = range.size().min(u128::from(u32::MAX));
-        // The network address and, for IPv4, the broadcast address are not given out.
-        let last = size - if family == IpFamily::V4 { 2 } else { 1 };
-        let band = address_band(size);
-        let probe = |first, last| self.probe_addresses(range, (first, last), draw);
-        probe(band + 1, last).or_else(|| probe(1, band.min(last)))
+        self.ranges(family).find_map(|range| {
+            let size = range.size().min(u128::from(u32::MAX));
+            // The network address and, for IPv4, the broadcast address are not given out.
+            let last = size - if family == IpFamily::V4 { 2.min(size) } else { 1 };
+            let band = address_band(size);
+            let probe = |first, last| self.probe_addresses(range, (first, last), draw);
+            probe(band + 1, last).or_else(|| probe(1, band.min(last)))
+        })
     }
 
     fn probe_addresses(&self, range: Prefix, (first, last): (u128, u128), draw: u64) -> Option<IpAddr> {
@@ -97,7 +150,7 @@ impl Allocations {
         let start = u128::from(draw) % count;
         (0..count)
             .filter_map(|step| range.nth(first + (start + step) % count))
-            .find(|address| !self.addresses.contains(address))
+            .find(|address| self.is_free(*address))
     }
 
     /// Why `port` cannot be had; `None` when it can.
@@ -199,6 +252,8 @@ mod tests {
         let refusal = allocations.address_refusal("10.96.0.9".parse().unwrap()).unwrap();
         assert_eq!(refusal, "provided IP is already allocated");
         let refusal = allocations.address_refusal("10.97.0.9".parse().unwrap()).unwrap();
+        assert!(refusal.ends_with("does not match the current range"), "{refusal}");
+        let refusal = allocations.address_refusal("10.96.0.0".parse().unwrap()).unwrap();
         assert!(refusal.ends_with("The range of valid IPs is 10.96.0.0/16"), "{refusal}");
         assert!(allocations.port_refusal(30001).unwrap().contains("already allocated"));
         assert!(allocations.port_refusal(80).unwrap().contains("30000-32767"));

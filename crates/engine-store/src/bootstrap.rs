@@ -23,6 +23,7 @@ impl Store {
             // One that an earlier start left without.
             self.furnish(env, name)?;
         }
+        self.ensure_default_range(env)?;
         self.ensure_own_service(env)
     }
 

@@ -25,7 +25,7 @@ impl Store {
         let kind = request.stored_kind();
         let old = self.find(request.id, request.target)?;
         check_preconditions(request, options, &old)?;
-        if kind.plural == "namespaces" && IMMORTAL.contains(&request.name()) {
+        if kind.is_core("namespaces") && IMMORTAL.contains(&request.name()) {
             return Err(Status::forbidden(kind, request.name(), "this namespace may not be deleted"));
         }
         let mut object = Value::clone(&old);
@@ -111,7 +111,7 @@ fn set_policy_finalizers(object: &mut Value, options: &DeleteOptions) -> Result<
 
 /// Seconds a Pod has to stop; other kinds go at once (upstream: `podStrategy.CheckGracefulDelete`).
 fn grace_period(kind: &Kind, object: &Value, options: &DeleteOptions) -> i64 {
-    if kind.plural != "pods" {
+    if !kind.is_core("pods") {
         return 0;
     }
     let asked = options
@@ -148,7 +148,7 @@ fn mark_deleted(env: &Env<'_>, kind: &Kind, object: &mut Value, grace: i64) {
         let generation = object::integer(object, "/metadata/generation").unwrap_or(0) + 1;
         set_metadata(object, "generation", Some(generation.into()));
     }
-    if kind.plural == "namespaces" {
+    if kind.is_core("namespaces") {
         object["status"]["phase"] = "Terminating".into();
     }
 }

@@ -3,6 +3,7 @@
 //! No clock, no randomness, no sockets: time and random draws come in with each write ([`Env`]). Objects are JSON
 //! texts, shared and never changed once stored. What a kind is, `engine-kinds` knows.
 
+mod addresses;
 mod admission;
 mod alloc;
 mod apply;

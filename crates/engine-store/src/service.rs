@@ -37,7 +37,7 @@ pub(crate) fn prepare(
     service: &mut Value,
     old: Option<&Value>,
 ) -> Result<(), Status> {
-    if kind.plural != "services" {
+    if !kind.is_core("services") {
         return Ok(());
     }
     if let Some(old) = old {
@@ -153,7 +153,7 @@ pub(crate) fn allocate(
     service: &mut Value,
     old: Option<&Value>,
 ) -> Result<(), Status> {
-    if kind.plural != "services" {
+    if !kind.is_core("services") {
         return Ok(());
     }
     let mut findings = Findings::default();

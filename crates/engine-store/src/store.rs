@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::addresses;
 use crate::alloc::Allocations;
 use crate::collection::Collection;
 use crate::journal::Record;
@@ -44,6 +45,8 @@ pub struct Store {
     changed: BTreeSet<KindId>,
     /// Definitions to look at again before the write is over, by name.
     pub(crate) due: BTreeSet<String>,
+    /// Whether the ServiceCIDRs are to be looked at again before the write is over.
+    pub(crate) ranges_are_due: bool,
 }
 
 /// A change on its way into the store.
@@ -63,7 +66,20 @@ impl Store {
         let objects = registry.places().map(|_| Collection::default()).collect();
         let (log, pins) = (Log::new(1, log::BUDGET), Pins::default());
         let (journal, changed, due) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        Self { config, registry, objects, log, pins, revision: 1, allocations, journal, changed, due }
+        let ranges_are_due = false;
+        Self {
+            config,
+            registry,
+            objects,
+            log,
+            pins,
+            revision: 1,
+            allocations,
+            journal,
+            changed,
+            due,
+            ranges_are_due,
+        }
     }
 
     /// Forgets the log: the history begins after `revision`.
@@ -162,6 +178,10 @@ impl Store {
         &self.allocations
     }
 
+    pub(crate) fn allocations_mut(&mut self) -> &mut Allocations {
+        &mut self.allocations
+    }
+
     pub(crate) fn pins(&self) -> &Pins {
         &self.pins
     }
@@ -229,18 +249,30 @@ impl Store {
 
     /// Puts an object at its place, or takes it away, without history; allocations follow.
     pub(crate) fn place(&mut self, stored: KindId, key: &Key, object: Option<Stored>) -> Option<Stored> {
-        let claims =
-            (self.registry.kind(stored).plural == "services").then(|| object.as_ref().map(Stored::untyped));
+        let after = object.clone();
         let objects = &mut self.objects[stored.index()];
         let before = match object {
             Some(object) => objects.insert(key, object),
             None => objects.remove(key),
         };
-        if let Some(claims) = claims {
-            self.allocations.release(before.as_ref().map(Stored::untyped).as_ref());
-            self.allocations.claim(claims.as_ref());
-        }
+        self.follow(stored, key, before.as_ref(), after.as_ref());
         before
+    }
+
+    /// Keeps in mind what an object that came, changed or went holds of the Service ranges.
+    fn follow(&mut self, stored: KindId, key: &Key, before: Option<&Stored>, after: Option<&Stored>) {
+        let kind = self.registry.kind(stored);
+        if kind.is_core("services") {
+            self.allocations.release(before.map(Stored::untyped).as_ref());
+            self.allocations.claim(after.map(Stored::untyped).as_ref());
+        } else if addresses::is_address(kind) {
+            key.name()
+                .parse()
+                .into_iter()
+                .for_each(|address| self.allocations.note(address, after.is_some()));
+        } else if addresses::is_range(kind) {
+            self.follow_ranges();
+        }
     }
 }
 

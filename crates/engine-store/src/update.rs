@@ -275,7 +275,7 @@ fn is_unchanged(old: &Value, new: &Value) -> bool {
 /// Whether a deletion that had begun is complete.
 pub(crate) fn is_finished(kind: &Kind, object: &Value) -> bool {
     let holds_finalizers = object::finalizers(object).next().is_some()
-        || (kind.plural == "namespaces" && !object::list(object, "/spec/finalizers").is_empty());
+        || (kind.is_core("namespaces") && !object::list(object, "/spec/finalizers").is_empty());
     let grace_over = object::integer(object, "/metadata/deletionGracePeriodSeconds").unwrap_or(0) == 0;
     object::is_deleting(object) && grace_over && !holds_finalizers
 }

@@ -107,6 +107,7 @@ impl Store {
         let had_own = removes && target.resource == "services" && self.has_own_service();
         let written = self.write_one(env, target, write, options);
         self.settle_definitions(env.now);
+        self.settle_addresses(env);
         if had_own && !self.has_own_service() {
             // Upstream does within seconds; only the Service range could stand in the way, and it has just had it.
             let _ = self.ensure_own_service(env);
@@ -114,7 +115,8 @@ impl Store {
         written
     }
 
-    fn write_one(
+    /// The same without what the server does of its own accord afterwards.
+    pub(crate) fn write_one(
         &mut self,
         env: &mut Env<'_>,
         target: &Target,

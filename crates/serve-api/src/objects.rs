@@ -28,7 +28,7 @@ pub(crate) async fn answer(service: &Service, target: Target, asked: Asked) -> R
         return answer_token(service, target, asked).await;
     }
     let kind = kind_of(service, &target)?;
-    if kind.plural == "pods" && kind.group.is_empty() {
+    if kind.is_core("pods") {
         match target.subresource.as_deref() {
             Some("log") => return answer_logs(service, target, asked).await,
             Some("exec" | "attach" | "portforward") => return converse(service, target, asked),

@@ -141,6 +141,111 @@ fn es10_hints_are_those_that_the_service_asks_for() {
     }
 }
 
+/// Two zones with two Pods each.
+fn zoned_world(mode: &str) -> World {
+    let mut world = World::default();
+    for (node, zone) in [("node-a", "a"), ("node-b", "b")] {
+        let mut node = mk_node(node);
+        node.metadata.labels.as_mut().unwrap().insert(ZONE_LABEL.to_owned(), zone.to_owned());
+        let cpu = k8s_openapi::apimachinery::pkg::api::resource::Quantity("4".to_owned());
+        node.status.as_mut().unwrap().allocatable = Some(BTreeMap::from([("cpu".to_owned(), cpu)]));
+        world.put(node);
+    }
+    let mut service = mk_service("shop", "web");
+    service.metadata.annotations =
+        Some(BTreeMap::from([("service.kubernetes.io/topology-mode".to_owned(), mode.to_owned())]));
+    world.put(service);
+    for (name, node, address) in [
+        ("web-1", "node-a", "10.244.0.1"),
+        ("web-2", "node-a", "10.244.0.2"),
+        ("web-3", "node-b", "10.244.1.1"),
+        ("web-4", "node-b", "10.244.1.2"),
+    ] {
+        let mut pod = pod_at(name, address);
+        pod.spec.as_mut().unwrap().node_name = Some(node.to_owned());
+        world.put(pod);
+    }
+    world
+}
+
+fn reasons(writes: &[Write]) -> Vec<&'static str> {
+    let notes = writes.iter().filter_map(|write| match write {
+        Write::Note(note) => Some(note.reason),
+        _ => None,
+    });
+    notes.collect()
+}
+
+#[test]
+fn es10_shares_follow_processors_and_an_event_tells_when_they_cannot() {
+    let mut world = zoned_world("Auto");
+    let mut writes = reconcile(&world, at(0));
+    assert_eq!(reasons(&writes), ["TopologyAwareHintsEnabled"]);
+    writes.retain(|write| !matches!(write, Write::Note(_)));
+    let zones: Vec<_> = created(&writes)["endpoints"].as_array().unwrap().clone();
+    let zones: Vec<_> =
+        zones.iter().map(|endpoint| endpoint["hints"]["forZones"][0]["name"].clone()).collect();
+    assert_eq!(zones, ["a", "a", "b", "b"]);
+    settle(&mut world, writes);
+    assert_eq!(reconcile(&world, at(1)), []);
+    // A node that comes up without a zone: nobody can tell what the shares are.
+    let mut bare = mk_node("node-c");
+    bare.metadata.labels = None;
+    world.put(bare);
+    let writes = reconcile(&world, at(2));
+    let [Write::Replace(slice), Write::Note(note)] = writes.as_slice() else { panic!("{writes:?}") };
+    assert_eq!(slice["endpoints"][0]["hints"], Value::Null);
+    assert!(note.message.starts_with("Insufficient Node information"), "{}", note.message);
+}
+
+#[test]
+fn es10_other_modes_ask_for_nothing() {
+    let writes = reconcile(&zoned_world("Never"), at(0));
+    assert_eq!(created(&writes)["endpoints"][0]["hints"], Value::Null);
+}
+
+#[test]
+fn es6_slices_that_would_go_become_those_that_would_come() {
+    let mut world = world();
+    world.put(pod_at("web-1", "10.244.0.9"));
+    let writes = reconcile(&world, at(0));
+    settle(&mut world, writes);
+    let before = world.endpoint_slices.keys().next().unwrap().clone();
+    let mut service = mk_service("shop", "web");
+    service.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].target_port = Some(IntOrString::Int(9090));
+    world.put(service);
+    let writes = reconcile(&world, at(1));
+    let [Write::Replace(slice)] = writes.as_slice() else { panic!("{writes:?}") };
+    assert_eq!((&slice["metadata"]["name"], &slice["ports"][0]["port"]), (&before.name.into(), &9090.into()));
+    settle(&mut world, writes);
+    assert_eq!(reconcile(&world, at(2)), []);
+}
+
+#[test]
+fn es9_a_slice_tells_when_what_changed_it_happened() {
+    const KEY: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+    let mut world = world();
+    let mut service = mk_service("shop", "web");
+    service.metadata.creation_timestamp = Some(Time(at(5)));
+    world.put(service);
+    world.put(pod_at("web-1", "10.244.0.9"));
+    let writes = reconcile(&world, at(7));
+    assert_eq!(created(&writes)["metadata"]["annotations"][KEY], at(5).to_string(), "a new Service");
+    settle(&mut world, writes);
+    let mut second = pod_at("web-2", "10.244.0.10");
+    let conditions = second.status.as_mut().unwrap().conditions.as_mut().unwrap();
+    conditions[0].last_transition_time = Some(Time(at(20)));
+    world.put(second);
+    let writes = reconcile(&world, at(21));
+    let [Write::Replace(slice)] = writes.as_slice() else { panic!("{writes:?}") };
+    assert_eq!(slice["metadata"]["annotations"][KEY], at(20).to_string(), "the Pod that became ready");
+    settle(&mut world, writes);
+    world.pods.remove(&NamespacedName::new("shop", "web-2"));
+    let writes = reconcile(&world, at(30));
+    let [Write::Replace(slice)] = writes.as_slice() else { panic!("{writes:?}") };
+    assert_eq!(slice["metadata"]["annotations"], Value::Null, "nothing tells when a Pod went");
+}
+
 #[test]
 fn es7_a_service_without_pods_has_one_placeholder() {
     let mut world = world();

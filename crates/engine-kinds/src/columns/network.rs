@@ -133,6 +133,28 @@ pub(super) fn class_parameters(class: &Value) -> String {
     format!("{kind}/{}", text(class, "/spec/parameters/name"))
 }
 
+/// The ranges of a ServiceCIDR.
+pub(super) fn ranges(object: &Value) -> String {
+    let ranges: Vec<&str> = list(object, "/spec/cidrs").iter().filter_map(Value::as_str).collect();
+    ranges.join(",")
+}
+
+/// What an address was given to, as upstream's `printIPAddress` writes it.
+pub(super) fn parent(object: &Value) -> String {
+    if map(object, "/spec/parentRef").is_none() {
+        return "<none>".to_owned();
+    }
+    let part = |field: &str| text(object, &format!("/spec/parentRef/{field}"));
+    let resource = match part("group") {
+        "" => part("resource").to_lowercase(),
+        group => format!("{}.{group}", part("resource")).to_lowercase(),
+    };
+    match part("namespace") {
+        "" => format!("{resource}/{}", part("name")),
+        namespace => format!("{resource}/{namespace}/{}", part("name")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

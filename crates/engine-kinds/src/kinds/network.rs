@@ -3,7 +3,7 @@
 use super::{BASE, STATUS};
 use crate::columns;
 use crate::defaults;
-use crate::row::{Generation, Row};
+use crate::row::{Generation, NameRule, Row};
 use crate::validate;
 
 pub(super) const KINDS: &[&Row] = &[
@@ -44,6 +44,31 @@ pub(super) const KINDS: &[&Row] = &[
         schema: "io.k8s.api.networking.v1.NetworkPolicy",
         defaults: defaults::network_policy,
         validate: validate::network_policy,
+        ..BASE
+    },
+    &Row {
+        group: "networking.k8s.io",
+        kind: "ServiceCIDR",
+        plural: "servicecidrs",
+        singular: "servicecidr",
+        namespaced: false,
+        subresources: &[STATUS],
+        columns: columns::SERVICE_CIDR,
+        schema: "io.k8s.api.networking.v1.ServiceCIDR",
+        validate: validate::service_cidr,
+        ..BASE
+    },
+    &Row {
+        group: "networking.k8s.io",
+        kind: "IPAddress",
+        plural: "ipaddresses",
+        singular: "ipaddress",
+        short_names: &["ip"],
+        namespaced: false,
+        names: NameRule::Address,
+        columns: columns::IP_ADDRESS,
+        schema: "io.k8s.api.networking.v1.IPAddress",
+        validate: validate::ip_address,
         ..BASE
     },
     &Row {

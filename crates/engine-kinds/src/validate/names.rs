@@ -1,5 +1,9 @@
 //! Syntax of names, labels and ports, with upstream's texts (apimachinery `pkg/util/validation`).
 
+use std::net::IpAddr;
+
+use types::Prefix;
+
 /// What is wrong with an RFC 1123 label.
 pub(super) fn label(text: &str) -> Vec<String> {
     let mut wrong = too_long(text, 63);
@@ -67,6 +71,40 @@ pub(super) fn path_segment(text: &str) -> Vec<String> {
             .map(|bad| format!("may not contain '{bad}'"))
             .collect(),
     }
+}
+
+/// What is wrong with an IP address that must be written in its one canonical form (upstream: `IsValidIP`).
+pub(super) fn address(text: &str) -> Vec<String> {
+    match text.parse::<IpAddr>() {
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()],
+        Ok(address) if is_mapped(address) => vec!["must not be an IPv4-mapped IPv6 address".to_owned()],
+        Ok(address) if address.to_string() != text => {
+            vec![format!("must be in canonical form (\"{address}\")")]
+        }
+        Ok(_) => Vec::new(),
+    }
+}
+
+/// What is wrong with a range in CIDR form that must be written in its one canonical form (upstream: `IsValidCIDR`).
+pub(super) fn range(text: &str) -> Option<String> {
+    match text.parse::<Prefix>() {
+        Err(_) => Some("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()),
+        Ok(range) if is_mapped(range.first()) => Some("must not have an IPv4-mapped IPv6 address".to_owned()),
+        Ok(range) if has_host_bits(text, range) => {
+            Some("must not have bits set beyond the prefix length".to_owned())
+        }
+        Ok(range) if range.to_string() != text => Some(format!("must be in canonical form (\"{range}\")")),
+        Ok(_) => None,
+    }
+}
+
+fn has_host_bits(text: &str, range: Prefix) -> bool {
+    let address = text.split('/').next().and_then(|address| address.parse::<IpAddr>().ok());
+    address.is_some_and(|address| address != range.first())
+}
+
+fn is_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
 }
 
 /// What is wrong with a label value.

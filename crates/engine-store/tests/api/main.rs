@@ -4,6 +4,7 @@
 
 extern crate sealane_engine_store as engine_store;
 
+mod addresses;
 mod apply;
 mod bodies;
 mod crud;
