@@ -50,3 +50,11 @@ pub(crate) fn podnet(arguments: &[&str]) -> Result<()> {
     ensure!(status.success(), "the measurement of peers did not finish");
     Ok(())
 }
+
+/// Services: next to rules as kube-proxy writes them, with the programs nft and iptables where they are installed.
+pub(crate) fn services(arguments: &[&str]) -> Result<()> {
+    let mut command = cargo(&["bench", "--quiet", "--package", "sealane", "--bench", "services", "--"]);
+    let status = command.args(arguments).status().context("cannot run cargo bench")?;
+    ensure!(status.success(), "the benchmark did not finish");
+    Ok(())
+}

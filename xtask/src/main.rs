@@ -23,6 +23,8 @@ usage: cargo xtask <verb>
                      takes the options of crates/serve-api/benches/api/main.rs
   bench podnet       figures of traffic between Pods and of CNI ADD, next to plain routing and to the plugins `bridge`
                      and `host-local`; takes the options of crates/sealane/benches/podnet/main.rs
+  bench services     figures of Services, from 1 to 100 000, next to the same path without any and to rules as kube-proxy
+                     writes them; takes the options of crates/sealane/benches/services/main.rs
 ";
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["tidy", "--report"] => tidy::command().and_then(|()| tidy::report()),
         ["bench", "api", rest @ ..] => bench::api(rest),
         ["bench", "podnet", rest @ ..] => bench::podnet(rest),
+        ["bench", "services", rest @ ..] => bench::services(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

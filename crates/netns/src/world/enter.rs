@@ -15,6 +15,7 @@ use crate::NetnsError;
 pub struct World {
     flags: libc::c_int,
     dies_with_parent: bool,
+    stays_root: bool,
 }
 
 /// What the process got.
@@ -31,7 +32,7 @@ pub struct Entered {
 pub enum UserNamespace {
     /// Yes; root inside is the calling user outside.
     New,
-    /// No: this is root, and user namespaces are off.
+    /// No: this is root, and user namespaces are off or [`World::staying_root`] was asked for.
     Inherited,
 }
 
@@ -77,6 +78,14 @@ impl World {
     #[must_use]
     pub fn dying_with_parent(mut self) -> Self {
         self.dies_with_parent = true;
+        self
+    }
+
+    /// Where this is root, keeps the user namespace: some limits, such as that of a socket's buffers, are lifted only
+    /// for the root of the whole machine.
+    #[must_use]
+    pub fn staying_root(mut self) -> Self {
+        self.stays_root = true;
         self
     }
 
@@ -149,6 +158,10 @@ impl Prepared {
 
     fn unshare(&self) -> io::Result<UserNamespace> {
         let flags = self.world.flags | libc::CLONE_NEWNS | libc::CLONE_NEWNET;
+        if self.root && self.world.stays_root {
+            // SAFETY: no pointer is passed.
+            return check(unsafe { libc::unshare(flags) }).map(|()| UserNamespace::Inherited);
+        }
         let writer = self.map.start_writer()?;
         // SAFETY: no pointer is passed.
         match check(unsafe { libc::unshare(flags | libc::CLONE_NEWUSER) }) {

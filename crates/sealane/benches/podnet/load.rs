@@ -2,17 +2,24 @@
 
 use std::fmt;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::serve::{ECHO_PORT, SINK_PORT, pin};
+use crate::serve::{DATAGRAM_PORT, ECHO_PORT, SINK_PORT, pin};
 
 /// Bytes of one write; the kernel cuts them to segments.
 const CHUNK: usize = 256 * 1024;
 /// Connections made before the clock runs.
 const WARM_UP: usize = 50;
+/// Questions of [`Load::FirstPacket`]: few, as connection tracking remembers each for half a minute.
+const QUESTIONS: usize = 1000;
+/// When an answer to a datagram is lost.
+const LOST: Duration = Duration::from_secs(5);
+/// Source ports of those questions, one after the other, so that none is one that connection tracking knows.
+const SOURCE_PORTS: std::ops::Range<u16> = 10_000..60_000;
 
 /// One kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,15 +30,8 @@ pub(crate) enum Load {
     RoundTrip,
     /// Connect, one byte there and back, close; connections per second.
     Connect,
-}
-
-/// Which Pod is the other side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Distance {
-    /// One on the same node.
-    Near,
-    /// One on the other node.
-    Far,
+    /// One datagram there and back, from a source port that was not used before; the median in microseconds.
+    FirstPacket,
 }
 
 impl Load {
@@ -42,12 +42,13 @@ impl Load {
             Self::Stream(count) => stream(SocketAddr::new(address, SINK_PORT), count, period),
             Self::RoundTrip => round_trip(SocketAddr::new(address, ECHO_PORT), period),
             Self::Connect => connect(SocketAddr::new(address, ECHO_PORT), period),
+            Self::FirstPacket => first_packet(SocketAddr::new(address, DATAGRAM_PORT), period),
         }
     }
 
     /// Whether a smaller figure is the better one.
     pub(crate) fn is_time(self) -> bool {
-        self == Self::RoundTrip
+        matches!(self, Self::RoundTrip | Self::FirstPacket)
     }
 }
 
@@ -107,6 +108,26 @@ fn connect(to: SocketAddr, period: Duration) -> f64 {
     f64::from(count) / start.elapsed().as_secs_f64()
 }
 
+fn first_packet(to: SocketAddr, period: Duration) -> f64 {
+    static NEXT: AtomicU16 = AtomicU16::new(SOURCE_PORTS.start);
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while times.len() < QUESTIONS && start.elapsed() < period {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if port + 1 >= SOURCE_PORTS.end {
+            NEXT.store(SOURCE_PORTS.start, Ordering::Relaxed);
+        }
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+        socket.connect(to).unwrap();
+        socket.set_read_timeout(Some(LOST)).unwrap();
+        let sent = Instant::now();
+        socket.send(&[0]).unwrap();
+        socket.recv(&mut [0]).unwrap();
+        times.push(sent.elapsed());
+    }
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1e6
+}
+
 fn ask(stream: &mut TcpStream) {
     let mut byte = [0];
     stream.write_all(&byte).unwrap();
@@ -119,6 +140,7 @@ impl fmt::Display for Load {
             Self::Stream(count) => write!(f, "stream-{count}"),
             Self::RoundTrip => f.write_str("round-trip"),
             Self::Connect => f.write_str("connect"),
+            Self::FirstPacket => f.write_str("first-packet"),
         }
     }
 }
@@ -130,29 +152,9 @@ impl FromStr for Load {
         match text.split_once('-') {
             Some(("stream", count)) => count.parse().map(Self::Stream).map_err(|error| format!("{error}")),
             Some(("round", "trip")) => Ok(Self::RoundTrip),
+            Some(("first", "packet")) => Ok(Self::FirstPacket),
             _ if text == "connect" => Ok(Self::Connect),
             _ => Err(format!("no load {text}")),
-        }
-    }
-}
-
-impl fmt::Display for Distance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Near => "near",
-            Self::Far => "far",
-        })
-    }
-}
-
-impl FromStr for Distance {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "near" => Ok(Self::Near),
-            "far" => Ok(Self::Far),
-            _ => Err(format!("no distance {text}")),
         }
     }
 }

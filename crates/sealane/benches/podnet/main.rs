@@ -11,6 +11,7 @@
 )]
 
 mod attach;
+mod distance;
 mod figures;
 mod load;
 mod ours;
@@ -21,11 +22,12 @@ mod turns;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::load::{Distance, Load};
+use crate::distance::Distance;
+use crate::load::Load;
 
 const USAGE: &str = "\
 usage: podnet [--rounds N] [--seconds N] [--tunnel vxlan|direct] [--pod-links routed|bridge]
-              [--cni-plugins DIRECTORY] [--no-plugins-because REASON] [--only WORD]
+              [--cni-plugins DIRECTORY] [--no-plugins-because REASON] [--only WORD] [--json FILE]
 ";
 
 /// What one run measures.
@@ -39,6 +41,8 @@ struct Options {
     pod_links: String,
     plugins: Result<PathBuf, String>,
     only: String,
+    /// Where every value goes.
+    json: Option<PathBuf>,
 }
 
 fn main() {
@@ -46,8 +50,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["serve"] => serve::serve(),
-        ["wait"] => serve::wait(),
+        ["serve"] => serve::serve(&[]),
+        ["wait"] => wait(),
         ["load", load, address, seconds] => {
             let load: Load = load.parse().unwrap();
             println!("{}", load.run(address.parse().unwrap(), seconds.parse().unwrap()));
@@ -62,6 +66,13 @@ fn main() {
                 std::process::exit(2);
             }
         },
+    }
+}
+
+/// Keeps a Pod alive.
+fn wait() -> ! {
+    loop {
+        std::thread::park();
     }
 }
 
@@ -91,6 +102,7 @@ fn read_options(arguments: &[&str]) -> Result<Options, String> {
         pod_links: "routed".to_owned(),
         plugins: Err("no directory of plugins was named".to_owned()),
         only: String::new(),
+        json: None,
     };
     let mut rest = arguments.iter();
     while let Some(name) = rest.next() {
@@ -104,6 +116,7 @@ fn read_options(arguments: &[&str]) -> Result<Options, String> {
             "--cni-plugins" => options.plugins = Ok(value.into()),
             "--no-plugins-because" => options.plugins = Err(value),
             "--only" => options.only = value,
+            "--json" => options.json = Some(value.into()),
             _ => return Err(format!("unknown option {name}")),
         }
     }

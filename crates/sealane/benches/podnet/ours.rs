@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use serde_json::json;
 
-use crate::load::{Distance, Load};
+use crate::distance::Distance;
+use crate::load::Load;
 use crate::own_path;
 
 /// How long the Pods may take to run.

@@ -11,7 +11,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use netns::Netns;
 use netns::world::{World, mount_tmpfs};
 
-use crate::load::{Distance, Load};
+use crate::distance::Distance;
+use crate::load::Load;
 use crate::{Options, attach, own_path};
 
 /// MTU of the network between the nodes, and what is left of it in a tunnel (RFC 7348 over IPv4).

@@ -1,7 +1,8 @@
 //! The rounds: every subject has its turn at every load.
 
+use crate::distance::Distance;
 use crate::figures::{Figures, Row, machine};
-use crate::load::{Distance, Load};
+use crate::load::Load;
 use crate::ours::Ours;
 use crate::peers::{Peers, Subject};
 use crate::{Options, matrix};
@@ -45,7 +46,10 @@ pub(crate) fn run(options: &Options) {
     }
     let subjects: Vec<&str> =
         [OURS].into_iter().chain(peers.subjects.iter().map(|subject| subject.name())).collect();
-    println!("\n× above 1: better than that one\n{}", figures.table(&subjects));
+    println!("\n× above 1: better than that one\n{}", figures.table(&subjects, ""));
+    if let Some(file) = &options.json {
+        std::fs::write(file, figures.json().to_string()).unwrap();
+    }
 }
 
 fn row(distance: Distance, load: Load) -> Row {
@@ -54,6 +58,7 @@ fn row(distance: Distance, load: Load) -> Row {
         Load::Stream(count) => format!("{count} streams, Gbit/s"),
         Load::RoundTrip => "round trip p50, µs".to_owned(),
         Load::Connect => "connections per second".to_owned(),
+        Load::FirstPacket => "first packet p50, µs".to_owned(),
     };
     let place = match distance {
         Distance::Near => "same node",
