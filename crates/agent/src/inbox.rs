@@ -114,7 +114,7 @@ fn read_after(state_dir: &Path, event: &Event) -> Option<Event> {
                 let key = (container_id.clone(), ifname.clone());
                 Some(Event::Attachment(key, attachment.map(Box::new), attachments::resting(state_dir)))
             }
-            AgentRequest::Status => None,
+            AgentRequest::Status | AgentRequest::ChainedStatus => None,
         },
         _ => None,
     }

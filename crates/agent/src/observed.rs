@@ -134,6 +134,11 @@ impl Observed {
                 let reason = "the Node has no podCIDR yet".to_owned();
                 Some(AgentAnswer::TryLater { reason })
             }
+            AgentRequest::ChainedStatus if in_force.rules_are_loaded() => Some(ready),
+            AgentRequest::ChainedStatus => {
+                let reason = "the node's rules are not in force yet".to_owned();
+                Some(AgentAnswer::TryLater { reason })
+            }
             AgentRequest::Added { container_id, ifname } => {
                 match self.attachments.get(&(container_id.clone(), ifname.clone())) {
                     Some(attachment) if self.is_covered(attachment) => match in_force.refusal(attachment) {

@@ -31,12 +31,14 @@ pub(crate) fn serve(call: &Invocation, config: &NetworkConfig) -> Result<Option<
     let store = Store::new(&config.state_dir);
     match call.command {
         Command::Add => match config.previous()? {
+            None if config.chained => Err(chained::no_previous()),
             None => add::add(call, config, &store).map(Answer::Added).map(Some),
             Some(previous) => chained::add(call, config, &previous, &store).map(Answer::Passed).map(Some),
         },
         Command::Del => del::del(call, &store).map(|()| None),
         Command::Check => check::check(call, config.previous()?.as_ref(), &store).map(|()| None),
         Command::Gc => gc::gc(config, &store).map(|()| None),
+        Command::Status if config.chained => chained::status(&store).map(|()| None),
         Command::Status => status::status(&store).map(|()| None),
         Command::Version => Ok(None),
     }
@@ -77,8 +79,8 @@ fn confirm(store: &Store, call: &Invocation) -> Result<(), CniError> {
     }
 }
 
-fn ready(store: &Store) -> Result<(), String> {
-    match agent::ask_once(&store.agent_socket(), &AgentRequest::Status, agent::RESTART) {
+fn ready(store: &Store, request: &AgentRequest) -> Result<(), String> {
+    match agent::ask_once(&store.agent_socket(), request, agent::RESTART) {
         Ok(AgentAnswer::Ready { .. }) => Ok(()),
         Ok(AgentAnswer::TryLater { reason } | AgentAnswer::Refused { reason }) => Err(reason),
         Err(error) => Err(away(store, &error)),

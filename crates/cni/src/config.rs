@@ -32,6 +32,9 @@ pub(crate) struct NetworkConfig {
     quarantine_seconds: u64,
     #[serde(default, deserialize_with = "runtime_config::in_any_case")]
     pub(crate) runtime_config: RuntimeConfig,
+    /// Another plugin of the list makes the link. STATUS has to be told, as it gets no `prevResult`.
+    #[serde(default)]
+    pub(crate) chained: bool,
     prev_result: Option<Value>,
     #[serde(rename = "cni.dev/valid-attachments", default, deserialize_with = "even_if_null")]
     pub(crate) valid_attachments: Option<Vec<ValidAttachment>>,

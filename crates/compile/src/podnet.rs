@@ -4,7 +4,7 @@ mod bridge;
 mod peers;
 pub(crate) mod ranges;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::Snapshot;
@@ -45,6 +45,7 @@ pub(crate) fn compile(
         link: pod_link(context, tunnel.as_ref(), &pod_cidrs),
         vxlan: tunnel.filter(|_| needs_tunnel),
         peers,
+        other_nodes: other_nodes(snapshot, context),
         local_addresses: local_addresses(context, lb),
         local_pods: pods.local().clone(),
         masquerade: masquerade(snapshot, context, &pod_cidrs),
@@ -81,6 +82,11 @@ fn pod_link(context: &NodeContext, tunnel: Option<&Vxlan>, pod_cidrs: &[Prefix])
         PodLinkMtu::Bytes(bytes) => bytes.max(path_mtu),
     };
     PodLink { mode: context.pod_links, mtu, path_mtu, local: pod_cidrs.to_vec() }
+}
+
+fn other_nodes(snapshot: &Snapshot, context: &NodeContext) -> BTreeSet<IpAddr> {
+    let others = snapshot.nodes.values().filter(|node| node.name != context.node);
+    others.flat_map(|node| node.addresses.iter().copied()).collect()
 }
 
 /// The link-layer address of a node's tunnel link, which every node works out for itself and for its peers.

@@ -193,3 +193,19 @@ fn ranges_that_something_else_has_are_told() {
         ["b 10.96.0.7 is in the Pod range 10.96.0.0/24 of Node a"]
     );
 }
+
+#[test]
+fn the_tunnel_is_guarded_at_every_address_of_every_node() {
+    let snapshot = snapshot(&[
+        A,
+        ("b", &["172.31.0.12", "192.0.2.12"], &["10.244.2.0/24"]),
+        // No peer, as its range is the first one's.
+        ("c", &["172.31.0.13"], &["10.244.1.0/24"]),
+    ]);
+    let (plan, _) = node_plan(&snapshot, &context(TunnelMode::Vxlan, &["172.31.0.11"]));
+    assert_eq!(plan.podnet.peers.len(), 1);
+    let wanted =
+        ["172.31.0.11", "172.31.0.12", "172.31.0.13", "192.0.2.12"].map(|text| format!("{text}:8472"));
+    let ends: Vec<String> = plan.tunnel_ends().iter().map(ToString::to_string).collect();
+    assert_eq!(ends, [&wanted[..], &["[fd00:31::11]:8472".to_owned()]].concat());
+}

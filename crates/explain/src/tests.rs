@@ -224,6 +224,13 @@ fn a_pod_is_kept_from_the_tunnel_by_its_own_node() {
         assert!(kept.summary.contains(&why), "{kept}");
         assert_eq!(kept.hops.last().unwrap().object, Some(ObjectRef::cluster("Node", "node-a")));
     }
+    // At its other InternalIP, too.
+    let node_a = cluster.plans.get_mut(&NodeName::from("node-a")).unwrap();
+    node_a.podnet.other_nodes.insert(ip("172.31.0.99"));
+    let node_b = cluster.plans.get_mut(&NodeName::from("node-b")).unwrap();
+    node_b.services.node_addresses.insert(ip("172.31.0.99"));
+    let kept = ask_over(&cluster, "client", "172.31.0.99:8472", Protocol::Udp);
+    assert_eq!(kept.conclusion, Conclusion::Dropped, "{kept}");
     let other_port = ask_over(&cluster, "client", "172.31.0.12:8473", Protocol::Udp);
     assert_eq!(other_port.conclusion, Conclusion::ReachesNode, "{other_port}");
     let other_protocol = ask_over(&cluster, "client", "172.31.0.12:8472", Protocol::Tcp);

@@ -58,13 +58,14 @@ pub struct NodePlan {
 }
 
 impl NodePlan {
-    /// Where the nodes that this one knows listen for the tunnel, by port: also those that are reached without it, since
-    /// others need it there. Empty where this node has no tunnel.
+    /// Where the nodes that this one knows listen for the tunnel, by port: at all their addresses, also where they are
+    /// reached without it, since others need it there. Empty where this node has no tunnel.
     #[must_use]
     pub fn tunnel_ends(&self) -> BTreeSet<SocketAddr> {
         let Some(vxlan) = &self.podnet.vxlan else { return BTreeSet::new() };
         let peers = self.podnet.peers.values().map(|peer| peer.underlay);
+        let others = peers.chain(self.podnet.other_nodes.iter().copied());
         let own = self.services.node_addresses.iter().copied().chain([vxlan.underlay]);
-        peers.chain(own).map(|address| SocketAddr::new(address, vxlan.port)).collect()
+        others.chain(own).map(|address| SocketAddr::new(address, vxlan.port)).collect()
     }
 }

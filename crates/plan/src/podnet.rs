@@ -24,6 +24,8 @@ pub struct PodNetwork {
     pub vxlan: Option<Vxlan>,
     /// The other nodes.
     pub peers: BTreeMap<NodeName, Peer>,
+    /// Every InternalIP of every other node, also of those that are no peers.
+    pub other_nodes: BTreeSet<IpAddr>,
     /// Addresses that this node holds although no network assigned them: DNS and LoadBalancer addresses.
     pub local_addresses: BTreeMap<IpAddr, LocalAddress>,
     /// This node's running Pods with a network namespace of their own, by address.
@@ -44,6 +46,7 @@ impl PodNetwork {
             bridge,
             vxlan,
             peers,
+            other_nodes: _,
             local_addresses,
             local_pods: _,
             masquerade: _,

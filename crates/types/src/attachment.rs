@@ -159,6 +159,8 @@ pub enum AgentRequest {
     },
     /// Whether ADD can be served.
     Status,
+    /// Whether it can be behind another plugin, which gives the addresses.
+    ChainedStatus,
 }
 
 /// What the agent answers.

@@ -131,6 +131,17 @@ fn status_needs_a_pod_range() {
 }
 
 #[test]
+fn behind_another_plugin_status_needs_rules_and_no_pod_range() {
+    let mut observed = Observed::default();
+    let mut answer = ask(&mut observed, AgentRequest::ChainedStatus);
+    observed.answer_waiting(&mk_in_force(&[], Kernel::Failed));
+    assert!(matches!(answer.try_recv(), Ok(AgentAnswer::TryLater { .. })));
+    let mut answer = ask(&mut observed, AgentRequest::ChainedStatus);
+    observed.answer_waiting(&mk_in_force(&[], Kernel::AsPlanned));
+    assert_eq!(answer.try_recv(), Ok(AgentAnswer::Ready { revision: 1 }));
+}
+
+#[test]
 fn a_plugin_that_gave_up_is_forgotten() {
     let mut observed = Observed::default();
     observed.fold(Event::Attachments(vec![mk_attachment(Some("web"))], BTreeSet::new()));

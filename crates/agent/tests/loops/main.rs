@@ -4,6 +4,7 @@
 mod check;
 mod cluster;
 mod exec;
+mod foreign;
 mod links;
 mod node;
 mod reading;

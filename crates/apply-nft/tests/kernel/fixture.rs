@@ -28,6 +28,8 @@ pub(crate) const PORT: u16 = 8080;
 /// Addresses of one family's world.
 pub(crate) struct Addresses {
     pub(crate) outside: IpAddr,
+    /// One that it has where a test gives it.
+    pub(crate) outside_second: IpAddr,
     pub(crate) node: IpAddr,
     pub(crate) pods: [IpAddr; 3],
     pub(crate) cluster_ip: IpAddr,
@@ -36,7 +38,7 @@ pub(crate) struct Addresses {
     pub(crate) pod_range: Prefix,
     cluster_range: Prefix,
     service_range: Prefix,
-    underlay_len: u8,
+    pub(crate) underlay_len: u8,
 }
 
 impl Addresses {
@@ -47,6 +49,7 @@ impl Addresses {
             |v4: &str, v6: &str| -> Prefix { if family == IpFamily::V4 { v4 } else { v6 }.parse().unwrap() };
         Self {
             outside: a("172.31.0.1", "fd31::1"),
+            outside_second: a("172.31.0.2", "fd31::2"),
             node: a("172.31.0.11", "fd31::11"),
             pods: [a("10.244.1.2", "fd00:1::2"), a("10.244.1.3", "fd00:1::3"), a("10.244.1.4", "fd00:1::4")],
             cluster_ip: a("10.96.0.20", "fd96::20"),

@@ -4,18 +4,22 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use apply_netlink::Netlink;
-use netns::world;
+use apply_netlink::underlay::Port;
+use netns::{Netns, world};
 use plan::{LocalAddress, Peer, PeerPath, PodNetwork, Via, Vxlan};
 use types::{IpFamily, Mac, Prefix};
 
-use crate::fixture::{From, Lab, load};
+use crate::fixture::{From, Lab, load, pod_name};
 
 const PORT: u16 = 8472;
 
-/// The lab's plan with the outside as a peer behind the tunnel.
+/// The lab's plan with the outside as a peer behind the tunnel, a Node with two addresses.
 fn tunnelled(lab: &Lab) -> plan::NodePlan {
     let mut plan = lab.plan();
     let at = &lab.at;
+    let give =
+        || Netlink::open()?.add_underlay_address(&"underlay".into(), at.outside_second, at.underlay_len);
+    lab.within(From::Outside, give).expect("a second address");
     let mac = Mac::derived("peer");
     plan.podnet.vxlan = Some(Vxlan {
         link: "sealane-vxlan".into(),
@@ -29,6 +33,7 @@ fn tunnelled(lab: &Lab) -> plan::NodePlan {
     let path = PeerPath { via: Via::Vxlan { address: at.outside, mac }, mtu: 1450 };
     let peer = Peer { underlay: at.outside, paths: [(Prefix::host(at.outside), path)].into(), failing: None };
     plan.podnet.peers.insert("node-b".into(), peer);
+    plan.podnet.other_nodes = [at.outside, at.outside_second].into();
     plan
 }
 
@@ -55,24 +60,52 @@ fn holding(lab: &Lab, address: IpAddr) -> PodNetwork {
     PodNetwork { local_addresses, ..lab.plan().podnet }
 }
 
+/// Sockets where nodes listen: at this one's address and at both of the other's.
+struct Ends {
+    node: UdpSocket,
+    peer: UdpSocket,
+    peers_second: UdpSocket,
+}
+
+impl Ends {
+    fn open(lab: &Lab) -> Self {
+        Self {
+            node: socket(lab, From::Node, lab.at.node),
+            peer: socket(lab, From::Outside, lab.at.outside),
+            peers_second: socket(lab, From::Outside, lab.at.outside_second),
+        }
+    }
+
+    /// A Pod's packets do not arrive; what is sent after them does.
+    fn hear_nothing_of(&self, lab: &Lab, pod: &UdpSocket) {
+        let at = &lab.at;
+        let ways = [
+            (at.node, &self.peer, &self.node),
+            (at.outside, &self.node, &self.peer),
+            (at.outside_second, &self.node, &self.peers_second),
+        ];
+        for (to, honest, receiver) in ways {
+            pod.send_to(b"a Pod's", (to, PORT)).expect("sent");
+            honest.send_to(b"a node's", (to, PORT)).expect("sent");
+            assert_eq!(received(receiver).0, "a node's", "to {to}");
+        }
+    }
+}
+
 fn check(family: IpFamily) {
     let lab = Lab::new(family);
     load(&mut lab.nft(), &tunnelled(&lab));
     let at = &lab.at;
-    let (node, peer) = (socket(&lab, From::Node, at.node), socket(&lab, From::Outside, at.outside));
+    let Ends { node, peer, .. } = Ends::open(&lab);
     let before = tracked(&lab);
     node.send_to(b"there", (at.outside, PORT)).expect("sent");
     assert_eq!(received(&peer), ("there".to_owned(), at.node));
     peer.send_to(b"back", (at.node, PORT)).expect("sent");
     assert_eq!(received(&node), ("back".to_owned(), at.outside));
     assert_eq!(tracked(&lab), before, "the tunnel's packets are not tracked");
-    // A Pod's packets do not arrive; what is sent after them does.
+    drop((node, peer));
     let pod = socket(&lab, From::Pod(1), at.pods[0]);
-    for (to, honest, receiver) in [(at.node, &peer, &node), (at.outside, &node, &peer)] {
-        pod.send_to(b"a Pod's", (to, PORT)).expect("sent");
-        honest.send_to(b"a node's", (to, PORT)).expect("sent");
-        assert_eq!(received(receiver).0, "a node's");
-    }
+    Ends::open(&lab).hear_nothing_of(&lab, &pod);
     // The kernel listens at every address of the node; a Pod gets to none.
     let inner = at.pod_range.first();
     lab.in_node(|| Netlink::open().map(|mut netlink| netlink.converge(&holding(&lab, inner)))).expect("open");
@@ -100,4 +133,74 @@ fn only_nodes_speak_through_the_tunnel_and_untracked() {
 #[test]
 fn only_nodes_speak_through_the_tunnel_and_untracked_over_ipv6() {
     world::test(|| check(IpFamily::V6));
+}
+
+#[test]
+fn pods_of_a_range_that_was_the_nodes_do_not_speak_to_the_tunnel() {
+    world::test(|| check_former_range(IpFamily::V4));
+}
+
+#[test]
+fn pods_of_a_range_that_was_the_nodes_do_not_speak_to_the_tunnel_over_ipv6() {
+    world::test(|| check_former_range(IpFamily::V6));
+}
+
+fn check_former_range(family: IpFamily) {
+    let lab = Lab::new(family);
+    let mut plan = tunnelled(&lab);
+    let other = if family == IpFamily::V4 { "10.9.0.0/24" } else { "fd00:9::/64" };
+    let other: Prefix = other.parse().expect("a range");
+    (plan.podnet.pod_cidrs, plan.services.pod_cidrs) = (vec![other], [other].into());
+    plan.podnet.masquerade.sources = [other].into();
+    load(&mut lab.nft(), &plan);
+    let pod = socket(&lab, From::Pod(1), lab.at.pods[0]);
+    Ends::open(&lab).hear_nothing_of(&lab, &pod);
+    // Nor would they if nobody knew which Pod has the address: it is on a Pod's link.
+    plan.podnet.local_pods.clear();
+    load(&mut lab.nft(), &plan);
+    Ends::open(&lab).hear_nothing_of(&lab, &pod);
+    let open = lab.within(From::Node, || UdpSocket::bind((lab.at.node, PORT + 1))).expect("bound");
+    open.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    pod.send_to(b"hello", (lab.at.node, PORT + 1)).expect("sent");
+    assert_eq!(received(&open).0, "hello");
+}
+
+#[test]
+fn pods_on_links_of_another_plugin_do_not_speak_to_the_tunnel() {
+    world::test(|| check_foreign_link(IpFamily::V4));
+}
+
+#[test]
+fn pods_on_links_of_another_plugin_do_not_speak_to_the_tunnel_over_ipv6() {
+    world::test(|| check_foreign_link(IpFamily::V6));
+}
+
+fn check_foreign_link(family: IpFamily) {
+    let lab = Lab::new(family);
+    let (gateway, address, prefix_len) = match family {
+        IpFamily::V4 => ("10.88.0.1", "10.88.0.5", 24),
+        IpFamily::V6 => ("fd88::1", "fd88::5", 64),
+    };
+    let [gateway, address]: [IpAddr; 2] = [gateway, address].map(|text| text.parse().expect("an address"));
+    let netns = Netns::create(&world::netns_path("foreign")).expect("the name is free");
+    let port = Port {
+        bridge: "cni0".into(),
+        host_link: "veth1".into(),
+        link: "eth0".into(),
+        address,
+        prefix_len,
+        gateway: Some(gateway),
+    };
+    let join = || {
+        let mut netlink = Netlink::open()?;
+        netlink.make_underlay(&port.bridge, gateway, prefix_len)?;
+        netlink.join_underlay(&netns, &port)
+    };
+    lab.in_node(join).expect("joined");
+    let mut plan = tunnelled(&lab);
+    plan.podnet.local_pods.insert(address, pod_name(9));
+    load(&mut lab.nft(), &plan);
+    let bind = || UdpSocket::bind((address, PORT)).expect("bound");
+    let pod = netns::run_in(&netns, bind).expect("entered");
+    Ends::open(&lab).hear_nothing_of(&lab, &pod);
 }

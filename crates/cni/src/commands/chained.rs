@@ -1,4 +1,4 @@
-//! ADD and CHECK behind the plugin that made the Pod's link: policy, Services and explain for a Pod of somebody else's.
+//! ADD, CHECK and STATUS behind the plugin that made the Pod's link: policy, Services and explain for a Pod of somebody else's.
 //!
 //! The link, its addresses and its routes stay theirs: we only tell the agent which Pod has which addresses, and hand
 //! their result on as it came. Nothing is allocated, so nothing rests after DEL.
@@ -6,9 +6,9 @@
 use apply_netlink::{Netlink, NetlinkError};
 use netns::{Netns, run_in};
 use serde_json::Value;
-use types::{Attachment, Bandwidth, LinkOrigin, Mac};
+use types::{AgentRequest, Attachment, Bandwidth, LinkOrigin, Mac};
 
-use super::{add, confirm, network_error, open, open_netlink};
+use super::{add, confirm, network_error, open, open_netlink, ready};
 use crate::CniError;
 use crate::config::NetworkConfig;
 use crate::invocation::Invocation;
@@ -38,6 +38,17 @@ pub(super) fn add(
         return Err(error);
     }
     Ok(previous.in_version(&config.cni_version))
+}
+
+/// Where the configuration says that there is a plugin before us, a link of ours would be one too many.
+pub(super) fn no_previous() -> CniError {
+    let reason = "prevResult is missing, and `chained` says that a plugin before this one makes the link";
+    CniError::Config { reason: reason.to_owned() }
+}
+
+/// We give no address, so whether the node has a Pod range does not matter.
+pub(super) fn status(store: &Store) -> Result<(), CniError> {
+    ready(store, &AgentRequest::ChainedStatus).map_err(|reason| CniError::NotAvailable { reason })
 }
 
 fn register(

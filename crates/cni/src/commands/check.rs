@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use types::LinkOrigin;
+use types::{AgentRequest, LinkOrigin};
 
 use super::{chained, network_error, open, open_netlink, ready};
 use crate::CniError;
@@ -26,11 +26,13 @@ pub(super) fn check(
     };
     let netns = open(&call.netns)?;
     let mut netlink = open_netlink()?;
-    let mut missing = match attachment.origin {
-        LinkOrigin::Own => netlink.verify(&netns, &attachment),
-        LinkOrigin::Previous => chained::verify(&mut netlink, &netns, &attachment),
-    }
-    .map_err(network_error("look at the Pod's link"))?;
+    let (request, verified) = match attachment.origin {
+        LinkOrigin::Own => (AgentRequest::Status, netlink.verify(&netns, &attachment)),
+        LinkOrigin::Previous => {
+            (AgentRequest::ChainedStatus, chained::verify(&mut netlink, &netns, &attachment))
+        }
+    };
+    let mut missing = verified.map_err(network_error("look at the Pod's link"))?;
     // Plugins behind us may have added addresses; ours must still be among them.
     let reported: BTreeSet<IpAddr> = previous.addresses().collect();
     for address in attachment.addresses.iter().filter(|address| !reported.contains(address)) {
@@ -39,5 +41,5 @@ pub(super) fn check(
     if !missing.is_empty() {
         return Err(CniError::Damaged { missing });
     }
-    ready(store).map_err(|reason| CniError::TryLater { reason })
+    ready(store, &request).map_err(|reason| CniError::TryLater { reason })
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use types::AgentRequest;
+
 use super::addresses::Pool;
 use super::{network, ready};
 use crate::CniError;
@@ -16,5 +18,5 @@ pub(super) fn status(store: &Store) -> Result<(), CniError> {
     for range in &network.pod_cidrs {
         pool.next(*range, None).map_err(|error| unavailable(error.to_string()))?;
     }
-    ready(store).map_err(unavailable)
+    ready(store, &AgentRequest::Status).map_err(unavailable)
 }

@@ -7,7 +7,7 @@ use netns::{Netns, run_in};
 use serde_json::{Value, json};
 use types::{AgentRequest, Attachment, LinkOrigin};
 
-use crate::node::{Node, call, container, pod_links};
+use crate::node::{Node, call, container, join_elsewhere, pod_links};
 
 /// What another plugin did: a link of its own making, and its result.
 fn previous(node: &Node, name: &str, address: &str) -> (Netns, Value) {
@@ -161,5 +161,30 @@ fn an_address_that_came_back_is_registered_for_its_new_pod() {
         ];
         call(&environment, behind(&node, &result).to_string().as_bytes()).ok();
         assert_eq!(node.attachments(), ["b-eth0.json"]);
+    });
+}
+
+#[test]
+fn status_behind_another_plugin_asks_for_rules_and_for_no_pod_range() {
+    netns::world::test(|| {
+        let node = Node::new(&["10.244.1.0/24"]);
+        // As on a Node that has no podCIDR.
+        fs::remove_file(node.state.join("network.json")).unwrap();
+        let mut config = node.config("1.1.0");
+        assert_eq!(node.call("STATUS", "", &config).code(), 50);
+        config["chained"] = json!(true);
+        node.call("STATUS", "", &config).ok();
+        assert_eq!(node.asked(), [AgentRequest::ChainedStatus]);
+
+        let netns = container("a");
+        let alone = node.call("ADD", "a", &config);
+        assert_eq!(alone.code(), 7);
+        assert!(alone.json["msg"].as_str().unwrap().contains("prevResult is missing"), "{}", alone.json);
+        config["prevResult"] = join_elsewhere("a", &netns);
+        node.call("ADD", "a", &config).ok();
+        node.call("CHECK", "a", &config).ok();
+
+        fs::remove_file(node.state.join("agent.sock")).unwrap();
+        assert_eq!(node.call("STATUS", "", &config).code(), 50);
     });
 }

@@ -11,7 +11,7 @@ use netns::{Netns, run_in};
 use serde_json::{Value, json};
 use types::NetworkMode;
 
-use crate::node::{Node, address, container, pod_links};
+use crate::node::{FOREIGN, Node, address, call, container, join_elsewhere, pod_links};
 
 /// More steps than any command has.
 const MOST_STEPS: usize = 2000;
@@ -26,7 +26,11 @@ struct Bystanders {
     server: TcpStream,
     links: Vec<String>,
     mode: NetworkMode,
-    _netns: Netns,
+    /// The third namespace, and what the plugin before us answered about it, if there is one.
+    netns: Netns,
+    previous: Option<Value>,
+    /// Routes and links of others, as they were.
+    theirs: String,
 }
 
 impl Bystanders {
@@ -44,12 +48,32 @@ impl Bystanders {
         for end in [&client, &server] {
             end.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         }
-        Self { node, pods, client, server, links: pod_links(), mode, _netns: container("a") }
+        let (links, netns) = (pod_links(), container("a"));
+        let (previous, theirs) = (None, theirs(&netns));
+        Self { node, pods, client, server, links, mode, netns, previous, theirs }
+    }
+
+    /// The third namespace is joined by another plugin, and ours comes behind it.
+    fn behind_another(mode: NetworkMode) -> Self {
+        let mut bystanders = Self::new(mode);
+        bystanders.previous = Some(join_elsewhere("a", &bystanders.netns));
+        bystanders.theirs = theirs(&bystanders.netns);
+        assert!(bystanders.theirs.contains("10.88.0.5"), "{}", bystanders.theirs);
+        bystanders
+    }
+
+    /// The configuration of the call that is killed.
+    fn config(&self) -> Value {
+        let mut config = with_valid(&self.node, &["x", "y"]);
+        if let Some(previous) = &self.previous {
+            (config["chained"], config["prevResult"]) = (json!(true), previous.clone());
+        }
+        config
     }
 
     /// Kills the command at every step, cleans up as the runtime would in one of its two ways, and looks.
     fn kill_everywhere(&mut self, command: &str, before: impl Fn(&Node), cleanup: [&dyn Fn(&Node); 2]) {
-        let config = with_valid(&self.node, &["x", "y"]);
+        let config = self.config();
         let mut unfinished = 0;
         for at in 1..MOST_STEPS {
             before(&self.node);
@@ -59,7 +83,7 @@ impl Bystanders {
             self.look(&format!("{command} at {at}"));
             if let Ending::Done(status) = ending {
                 assert_eq!(status, 0);
-                assert!(at > 10 && unfinished > 0, "{command} has no more than {at} steps");
+                assert!(at > 5 && unfinished > 0, "{command} has no more than {at} steps");
                 println!(
                     "sealane-note: {command} was killed at {} steps; {unfinished} left something",
                     at - 1
@@ -73,16 +97,11 @@ impl Bystanders {
     fn look(&mut self, when: &str) {
         assert_eq!(pod_links(), self.links, "{when}");
         assert_eq!(self.node.attachments(), ["x-eth0.json", "y-eth0.json"], "{when}");
-        match self.mode {
-            NetworkMode::Routed => {
-                let routes = fs::read_to_string("/proc/thread-self/net/route").unwrap();
-                assert_eq!(routes.lines().count(), 3, "{when}: {routes}");
-            }
+        assert_eq!(theirs(&self.netns), self.theirs, "{when}");
+        if self.mode == NetworkMode::Bridge {
             // The agent finds nothing to add and nothing to remove.
-            NetworkMode::Bridge => {
-                let report = Netlink::open().unwrap().converge(&self.node.plan(&RANGES));
-                assert_eq!((report.written, report.failures), (0, Vec::new()), "{when}");
-            }
+            let report = Netlink::open().unwrap().converge(&self.node.plan(&RANGES));
+            assert_eq!((report.written, report.failures), (0, Vec::new()), "{when}");
         }
         let mut bytes = [0; 4];
         self.client.write_all(b"ping").unwrap();
@@ -90,6 +109,15 @@ impl Bystanders {
         self.server.write_all(b"pong").unwrap();
         self.client.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{when}: {error}"));
     }
+}
+
+/// All routes of the node, and the links that another plugin has made.
+fn theirs(netns: &Netns) -> String {
+    let routes = fs::read_to_string("/proc/thread-self/net/route").unwrap();
+    let facts = |link: &str| Netlink::open().unwrap().facts(&link.into()).map(|facts| format!("{facts:?}"));
+    let on_node = FOREIGN.map(|link| facts(link).ok());
+    let in_pod = run_in(netns, || facts("eth0").ok()).unwrap();
+    format!("{routes}{on_node:?} {in_pod:?}")
 }
 
 fn with_valid(node: &Node, containers: &[&str]) -> Value {
@@ -184,5 +212,55 @@ fn a_gc_killed_at_any_step_is_finished_by_another_or_by_del() {
             let _ = fs::remove_file(node.state.join("attachments/d-eth0.tmp"));
         };
         bystanders.kill_everywhere("GC", add, [&del, &gc]);
+    });
+}
+
+#[test]
+fn behind_another_plugin_an_add_killed_at_any_step_leaves_no_note_that_del_or_gc_leaves() {
+    netns::world::test(|| {
+        let mut bystanders = Bystanders::behind_another(NetworkMode::Routed);
+        bystanders.kill_everywhere("ADD", |_| (), [&del, &gc]);
+        let add = bystanders.config();
+        assert_eq!(bystanders.node.call("ADD", "a", &add).ok()["ips"], add["prevResult"]["ips"]);
+        // Nothing of all that was an address of ours that would have to rest.
+        assert!(!bystanders.node.state.join("released").exists());
+    });
+}
+
+#[test]
+fn behind_another_plugin_a_del_killed_at_any_step_is_finished_by_another_or_by_gc() {
+    netns::world::test(|| {
+        let mut bystanders = Bystanders::behind_another(NetworkMode::Routed);
+        let config = bystanders.config();
+        let add = |node: &Node| drop(node.call("ADD", "a", &config).ok());
+        bystanders.kill_everywhere("DEL", add, [&del, &gc]);
+        assert!(!bystanders.node.state.join("released").exists());
+    });
+}
+
+#[test]
+fn behind_another_plugin_the_next_pod_gets_an_address_whose_add_was_killed() {
+    netns::world::test(|| {
+        let mut bystanders = Bystanders::behind_another(NetworkMode::Routed);
+        let config = bystanders.config();
+        // The runtime lost `a` and calls for `b`, to whom the other plugin gives the same link and address.
+        let path = netns::world::netns_path("a");
+        let next = |command: &str| {
+            let environment = [
+                ("CNI_COMMAND", command),
+                ("CNI_CONTAINERID", "b"),
+                ("CNI_NETNS", path.to_str().unwrap()),
+                ("CNI_IFNAME", "eth0"),
+            ];
+            call(&environment, config.to_string().as_bytes()).ok()
+        };
+        let and_next = |node: &Node| {
+            next("ADD");
+            let noted = node.attachments().into_iter().filter(|name| name.ends_with(".json"));
+            assert_eq!(noted.collect::<Vec<_>>(), ["b-eth0.json", "x-eth0.json", "y-eth0.json"]);
+            next("DEL");
+            del(node);
+        };
+        bystanders.kill_everywhere("ADD", |_| (), [&and_next, &and_next]);
     });
 }

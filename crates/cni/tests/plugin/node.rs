@@ -8,10 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::{fs, thread};
 
 use apply_netlink::Netlink;
+use apply_netlink::underlay::Port;
 use netns::Netns;
 use plan::{BridgePort, PodBridge, PodNetwork};
 use serde_json::{Value, json};
 use types::{AgentAnswer, AgentRequest, Attachment, NetworkMode, POD_BRIDGE, Prefix, pod_bridge_mac};
+
+/// Bridge and port that another plugin makes.
+pub(crate) const FOREIGN: [&str; 2] = ["cni0", "veth1"];
 
 /// The node that is the test's own namespace.
 pub(crate) struct Node {
@@ -186,6 +190,32 @@ pub(crate) fn call(environment: &[(&str, &str)], input: &[u8]) -> Outcome {
 /// A container's namespace.
 pub(crate) fn container(name: &str) -> Netns {
     Netns::create(&netns::world::netns_path(name)).expect("the name is free")
+}
+
+/// Joins a namespace as another plugin does, to a bridge of its own; what that one answers.
+pub(crate) fn join_elsewhere(name: &str, netns: &Netns) -> Value {
+    let mut netlink = Netlink::open().expect("a socket");
+    netlink
+        .make_underlay(&FOREIGN[0].into(), "10.88.0.1".parse().expect("an address"), 24)
+        .expect("a bridge");
+    let port = Port {
+        bridge: FOREIGN[0].into(),
+        host_link: FOREIGN[1].into(),
+        link: "eth0".into(),
+        address: "10.88.0.5".parse().expect("an address"),
+        prefix_len: 24,
+        gateway: Some("10.88.0.1".parse().expect("an address")),
+    };
+    netlink.join_underlay(netns, &port).expect("joined");
+    json!({
+        "cniVersion": "1.1.0",
+        "interfaces": [
+            {"name": FOREIGN[0]},
+            {"name": FOREIGN[1]},
+            {"name": "eth0", "sandbox": netns::world::netns_path(name)},
+        ],
+        "ips": [{"address": "10.88.0.5/24", "gateway": "10.88.0.1", "interface": 2}],
+    })
 }
 
 /// Links of the node that belong to Pods, as the kernel lists them.
