@@ -51,9 +51,13 @@ pub(crate) fn podnet(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Services: next to rules as kube-proxy writes them, with the programs nft and iptables where they are installed.
+/// Services: next to kube-proxy, built if that can be done here, and to rules as it writes them.
 pub(crate) fn services(arguments: &[&str]) -> Result<()> {
     let mut command = cargo(&["bench", "--quiet", "--package", "sealane", "--bench", "services", "--"]);
+    match peer::provide_proxy(&root().join("target").join("peer")) {
+        Ok(program) => command.arg("--kube-proxy").arg(program),
+        Err(reason) => command.arg("--no-kube-proxy-because").arg(format!("{reason:#}")),
+    };
     let status = command.args(arguments).status().context("cannot run cargo bench")?;
     ensure!(status.success(), "the benchmark did not finish");
     Ok(())

@@ -23,8 +23,9 @@ usage: cargo xtask <verb>
                      takes the options of crates/serve-api/benches/api/main.rs
   bench podnet       figures of traffic between Pods and of CNI ADD, next to plain routing and to the plugins `bridge`
                      and `host-local`; takes the options of crates/sealane/benches/podnet/main.rs
-  bench services     figures of Services, from 1 to 100 000, next to the same path without any and to rules as kube-proxy
-                     writes them; takes the options of crates/sealane/benches/services/main.rs
+  bench services     figures of Services, from 1 to 100 000, next to the same path without any, to rules as kube-proxy
+                     writes them, and to kube-proxy where Go can build it; takes the options of
+                     crates/sealane/benches/services/main.rs
 ";
 
 fn main() -> ExitCode {

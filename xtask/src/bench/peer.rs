@@ -1,4 +1,4 @@
-//! The peer of the API benchmark: etcd and kube-apiserver, built by the Go toolchain from their modules.
+//! The peers of benchmarks: etcd, kube-apiserver and kube-proxy, built by the Go toolchain from their modules.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,7 @@ const STAGING: &str = "v0.36.3";
 const ETCD: &str = "v3.6.8";
 const ETCD_PACKAGE: &str = "go.etcd.io/etcd/server/v3";
 const APISERVER_PACKAGE: &str = "k8s.io/kubernetes/cmd/kube-apiserver";
+const PROXY_PACKAGE: &str = "k8s.io/kubernetes/cmd/kube-proxy";
 
 /// The programs.
 pub(super) struct Peer {
@@ -28,20 +29,39 @@ pub(super) fn provide(folder: &Path) -> Result<Peer> {
     if peer.etcd.exists() && peer.apiserver.exists() {
         return Ok(peer);
     }
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    println!("building etcd {ETCD} and kube-apiserver {KUBERNETES} in {}", folder.display());
-    std::fs::write(folder.join("go.mod"), module(&staging_modules(&folder)?))
-        .context("cannot write go.mod")?;
-    go(&folder, &["mod", "tidy"])?;
-    let flags = version_flags();
-    for (file, package) in [("etcd.part", ETCD_PACKAGE), ("kube-apiserver.part", APISERVER_PACKAGE)] {
-        go(&folder, &["build", "-trimpath", "-ldflags", &flags, "-o", file, package])?;
+    build(&folder, &[("etcd", ETCD_PACKAGE), ("kube-apiserver", APISERVER_PACKAGE)])?;
+    Ok(peer)
+}
+
+/// Builds kube-proxy into a folder, unless it is there already; the first time takes some minutes.
+pub(super) fn provide_proxy(folder: &Path) -> Result<PathBuf> {
+    let folder = folder.join(KUBERNETES).join("proxy");
+    let program = folder.join("kube-proxy");
+    if !program.exists() {
+        build(&folder, &[("kube-proxy", PROXY_PACKAGE)])?;
     }
-    for program in [&peer.etcd, &peer.apiserver] {
-        std::fs::rename(program.with_extension("part"), program)
+    Ok(program)
+}
+
+/// Builds programs, by name and package, into a folder that becomes a Go module for that.
+fn build(folder: &Path, programs: &[(&str, &str)]) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let names: Vec<&str> = programs.iter().map(|(name, _)| *name).collect();
+    println!("building {} of Kubernetes {KUBERNETES} in {}", names.join(" and "), folder.display());
+    let packages: Vec<&str> = programs.iter().map(|(_, package)| *package).collect();
+    std::fs::write(folder.join("go.mod"), module(&packages, &staging_modules(folder)?))
+        .context("cannot write go.mod")?;
+    go(folder, &["mod", "tidy"])?;
+    let flags = version_flags();
+    let part = |name: &str| format!("{name}.part");
+    for (name, package) in programs {
+        go(folder, &["build", "-trimpath", "-ldflags", &flags, "-o", &part(name), package])?;
+    }
+    for name in names {
+        std::fs::rename(folder.join(part(name)), folder.join(name))
             .context("cannot put the program in place")?;
     }
-    Ok(peer)
+    Ok(())
 }
 
 /// What a release's build says about its version, so that the server knows which one it is.
@@ -71,14 +91,16 @@ fn staged(manifest: &str) -> Vec<String> {
     replaced.map(|(name, _)| name.trim_start_matches("replace ").to_owned()).collect()
 }
 
-fn module(staging: &[String]) -> String {
+fn module(packages: &[&str], staging: &[String]) -> String {
+    let tools: String = packages.iter().map(|package| format!("tool {package}\n")).collect();
+    let etcd = if packages.contains(&ETCD_PACKAGE) {
+        format!("require {ETCD_PACKAGE} {ETCD}\n")
+    } else {
+        String::new()
+    };
     let replaced: String =
         staging.iter().map(|name| format!("replace {name} => {name} {STAGING}\n")).collect();
-    format!(
-        "module peer\n\ngo 1.26.0\n\n\
-         tool {ETCD_PACKAGE}\ntool {APISERVER_PACKAGE}\n\n\
-         require {ETCD_PACKAGE} {ETCD}\nrequire k8s.io/kubernetes {KUBERNETES}\n\n{replaced}"
-    )
+    format!("module peer\n\ngo 1.26.0\n\n{tools}\n{etcd}require k8s.io/kubernetes {KUBERNETES}\n\n{replaced}")
 }
 
 /// Runs the Go toolchain in the folder; returns what it printed.
@@ -105,7 +127,9 @@ mod tests {
     fn staging_modules_get_versions() {
         let manifest = "replace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tother => other v1.0.0\n)\n";
         assert_eq!(staged(manifest), ["k8s.io/api"]);
-        assert!(module(&staged(manifest)).contains("replace k8s.io/api => k8s.io/api v0.36.3\n"));
+        let module = module(&[PROXY_PACKAGE], &staged(manifest));
+        assert!(module.contains("replace k8s.io/api => k8s.io/api v0.36.3\n"));
+        assert!(module.contains("tool k8s.io/kubernetes/cmd/kube-proxy\n") && !module.contains("etcd"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Measures Services: programming and traffic, from 1 to 100 000 of them, next to the same path without any, and to rules
-//! in the forms that kube-proxy writes.
+//! Measures Services: programming and traffic, from 1 to 100 000 of them, next to the same path without any, to rules
+//! in the forms that kube-proxy writes, and to kube-proxy itself where it is given.
 //!
 //! Figures are printed, never asserted: what they are depends on the machine and on who else uses it. All subjects of all
 //! sizes are there at once, each on a node of its own, and each takes its turn within each round.
@@ -10,6 +10,7 @@
     reason = "a benchmark starts programs, looks at the clock and stops at whatever fails"
 )]
 
+mod api;
 mod cluster;
 #[path = "../podnet/figures.rs"]
 mod figures;
@@ -20,6 +21,7 @@ mod iptables;
 mod load;
 mod nftables;
 mod ours;
+mod proxy;
 #[path = "../podnet/serve.rs"]
 mod serve;
 mod space;
@@ -36,7 +38,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "\
 usage: services [--rounds N] [--seconds N] [--services N,N] [--limit SECONDS] [--without SUBJECT,SUBJECT]
-                [--only WORD] [--json FILE]
+                [--only WORD] [--json FILE] [--kube-proxy FILE] [--no-kube-proxy-because REASON]
 ";
 
 /// What one run measures.
@@ -54,6 +56,7 @@ struct Options {
     only: String,
     /// Where every value goes.
     json: Option<PathBuf>,
+    kube_proxy: Result<PathBuf, String>,
 }
 
 fn main() {
@@ -102,6 +105,7 @@ fn read_options(arguments: &[&str]) -> Result<Options, String> {
         without: Vec::new(),
         only: String::new(),
         json: None,
+        kube_proxy: Err("no program was named".to_owned()),
     };
     let mut rest = arguments.iter();
     while let Some(name) = rest.next() {
@@ -116,6 +120,8 @@ fn read_options(arguments: &[&str]) -> Result<Options, String> {
             "--without" => options.without = value.split(',').map(str::to_owned).collect(),
             "--only" => options.only = value.to_owned(),
             "--json" => options.json = Some(value.into()),
+            "--kube-proxy" => options.kube_proxy = Ok(value.into()),
+            "--no-kube-proxy-because" => options.kube_proxy = Err(value.to_owned()),
             _ => return Err(format!("unknown option {name}")),
         }
     }

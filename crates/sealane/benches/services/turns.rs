@@ -7,6 +7,7 @@ use crate::figures::{Figures, Row, machine};
 use crate::form::{Form, Rules};
 use crate::load::Load;
 use crate::ours::Ours;
+use crate::proxy::{KubeProxy, Mode};
 use crate::space::Space;
 use crate::{Options, goals};
 
@@ -30,13 +31,21 @@ struct Turn<'a> {
 enum Subject<'a> {
     Ours(Box<Ours>),
     Form(Rules<'a>),
+    Proxy(KubeProxy<'a>),
+}
+
+/// What we are compared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Form(Form),
+    Proxy(Mode),
 }
 
 pub(crate) fn run(options: &Options) {
     println!("{}", machine());
-    let forms = forms(options);
+    let peers = peers(options);
     let names: Vec<String> =
-        std::iter::once(OURS.to_owned()).chain(forms.iter().map(ToString::to_string)).collect();
+        std::iter::once(OURS.to_owned()).chain(peers.iter().map(|it| it.name())).collect();
     let mut figures = Figures::default();
     let mut missing = Vec::new();
     let spaces: Vec<Space> = options
@@ -44,7 +53,7 @@ pub(crate) fn run(options: &Options) {
         .iter()
         .flat_map(|size| names.iter().map(move |name| Space::make(&format!("{size}-{name}"))))
         .collect();
-    let mut turns = start(options, &forms, &spaces, &mut figures, &mut missing);
+    let mut turns = start(options, &peers, &spaces, &mut figures, &mut missing);
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         for turn in &mut turns {
@@ -78,20 +87,39 @@ fn matrix(options: &Options) -> impl Iterator<Item = (u32, Load)> {
     options.services.iter().flat_map(|services| LOADS.map(|load| (*services, load)))
 }
 
-fn forms(options: &Options) -> Vec<Form> {
-    let wanted = |form: &Form| {
-        let name = form.to_string();
-        !options.without.iter().any(|word| name.contains(word.as_str()))
-    };
-    let mut forms: Vec<Form> = Form::ALL.into_iter().filter(wanted).collect();
-    forms.retain(|form| {
-        let is_here = form.is_here();
-        if !is_here {
-            println!("no {form}: there is no program {}", form.program());
+fn peers(options: &Options) -> Vec<Peer> {
+    let mut peers = Vec::new();
+    for form in Form::ALL {
+        match form.is_here() {
+            true => peers.push(Peer::Form(form)),
+            false => println!("no {form}: there is no program {}", form.program()),
         }
-        is_here
-    });
-    forms
+    }
+    match &options.kube_proxy {
+        Ok(_) => peers.extend(Mode::ALL.map(Peer::Proxy)),
+        Err(reason) => println!("no kube-proxy: {reason}"),
+    }
+    peers.retain(|peer| !options.without.iter().any(|word| peer.name().contains(word.as_str())));
+    peers
+}
+
+impl Peer {
+    fn name(self) -> String {
+        match self {
+            Self::Form(form) => form.to_string(),
+            Self::Proxy(mode) => mode.to_string(),
+        }
+    }
+
+    fn subject<'a>(self, size: Size, space: &'a Space, options: &Options) -> Subject<'a> {
+        match self {
+            Self::Form(form) => Subject::Form(Rules::new(form, size, space.node(), options.limit)),
+            Self::Proxy(mode) => {
+                let program = options.kube_proxy.as_ref().expect("else it is no peer");
+                Subject::Proxy(KubeProxy::new(mode, program, size, space, options.limit))
+            }
+        }
+    }
 }
 
 fn wants(options: &Options, row: &Row) -> bool {
@@ -101,7 +129,7 @@ fn wants(options: &Options, row: &Row) -> bool {
 /// Loads every subject of every size for the first time.
 fn start<'a>(
     options: &Options,
-    forms: &[Form],
+    peers: &[Peer],
     spaces: &'a [Space],
     figures: &mut Figures,
     missing: &mut Vec<String>,
@@ -112,17 +140,17 @@ fn start<'a>(
         let space = spaces.next().expect("there is a node for every subject");
         let ours = Subject::Ours(Box::new(Ours::start(space, size)));
         turns.extend(Turn::begin(size, ours, space, figures).map_err(|reason| missing.push(reason)).ok());
-        for form in forms {
+        for peer in peers {
             let space = spaces.next().expect("there is a node for every subject");
-            if slow.contains(form) {
-                missing.push(format!("{form}, {services} Services: not tried, fewer took too long"));
+            if slow.contains(peer) {
+                let name = peer.name();
+                missing.push(format!("{name}, {services} Services: not tried, fewer took too long"));
                 continue;
             }
-            let rules = Subject::Form(Rules::new(*form, size, space.node(), options.limit));
-            match Turn::begin(size, rules, space, figures) {
+            match Turn::begin(size, peer.subject(size, space, options), space, figures) {
                 Ok(turn) => turns.push(turn),
                 Err(reason) => {
-                    slow.push(*form);
+                    slow.push(*peer);
                     missing.push(reason);
                 }
             }
@@ -145,8 +173,8 @@ impl<'a> Turn<'a> {
         turn.load_took = took.map_err(|why| format!("{}, {} Services: {why}", turn.name(), size.services))?;
         let row = |what: &str| Row { name: named(size, what), is_time: true };
         figures.add(&turn.name(), row("kernel memory, MB"), kernel_megabytes() - before);
-        if let Subject::Ours(ours) = &turn.subject {
-            figures.add(OURS, row("process memory, MB"), ours.resident().unwrap());
+        if let Some(megabytes) = turn.subject.resident() {
+            figures.add(&turn.name(), row("process memory, MB"), megabytes);
         }
         if !turn.is_base() {
             figures.add(&turn.name(), row_of_load(size), turn.load_took.as_secs_f64() * 1e3);
@@ -159,6 +187,7 @@ impl<'a> Turn<'a> {
         match &self.subject {
             Subject::Ours(_) => OURS.to_owned(),
             Subject::Form(rules) => rules.form.to_string(),
+            Subject::Proxy(proxy) => proxy.mode.to_string(),
         }
     }
 
@@ -168,7 +197,8 @@ impl<'a> Turn<'a> {
     }
 
     fn reload(&mut self, figures: &mut Figures) {
-        if self.is_base() {
+        // kube-proxy loads all of its rules only as it starts.
+        if self.is_base() || matches!(self.subject, Subject::Proxy(_)) {
             return;
         }
         self.subject.unload();
@@ -201,6 +231,7 @@ impl Subject<'_> {
         match self {
             Self::Ours(ours) => Ok(ours.load()),
             Self::Form(rules) => rules.load(),
+            Self::Proxy(proxy) => proxy.load(),
         }
     }
 
@@ -208,6 +239,16 @@ impl Subject<'_> {
         match self {
             Self::Ours(ours) => ours.unload(),
             Self::Form(rules) => drop(rules.unload().unwrap()),
+            Self::Proxy(_) => {}
+        }
+    }
+
+    /// What a process holds in memory, in megabytes, where one stays.
+    fn resident(&self) -> Option<f64> {
+        match self {
+            Self::Ours(ours) => ours.resident(),
+            Self::Form(_) => None,
+            Self::Proxy(proxy) => proxy.resident(),
         }
     }
 
@@ -219,6 +260,7 @@ impl Subject<'_> {
         match self {
             Self::Ours(ours) => ours.change(word, time),
             Self::Form(rules) => rules.change(&change).unwrap(),
+            Self::Proxy(proxy) => proxy.change(&change).unwrap(),
         }
     }
 }
