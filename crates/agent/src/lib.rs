@@ -17,6 +17,7 @@ mod herald;
 mod in_force;
 mod inbox;
 mod install;
+mod kernel;
 pub mod node;
 mod observed;
 mod probing;

@@ -10,6 +10,7 @@ use watch::Access;
 use crate::due::Due;
 use crate::in_force::{InForce, Kernel};
 use crate::inbox::Inbox;
+use crate::kernel;
 use crate::observed::Observed;
 use crate::teller::Teller;
 use crate::world::World;
@@ -60,6 +61,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             };
             let look = if is_due { Look::Again } else { Look::IfChanged };
             let rules = world.converge_nft(&plan, look).await;
+            observed.lacks_sctp = kernel::lacks_sctp();
             let announcements = world.announce(&plan).await;
             let servers = world.publish(&plan).await;
             in_force = in_force.succeeded_by(plan, Kernel::of(&links), Kernel::of(&rules));

@@ -28,6 +28,8 @@ pub(crate) struct Observed {
     resting: BTreeSet<IpAddr>,
     /// What probing has shown since the start, of all peers.
     paths: Option<PathFacts>,
+    /// The kernel does not track SCTP.
+    pub(crate) lacks_sctp: bool,
     is_synced: bool,
     is_stopping: bool,
     waiting: Vec<Notice>,
@@ -94,6 +96,7 @@ impl Observed {
             masquerade: settings.masquerade.clone(),
             paths: self.paths(&settings.node).shortened(),
             pools: self.pools(&settings.node),
+            lacks_sctp: self.lacks_sctp,
         })
     }
 

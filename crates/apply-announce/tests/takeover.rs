@@ -58,7 +58,7 @@ fn what_fails_stays_due() {
 
 fn lb_plan(link: &str) -> LbPlan {
     let announce = [(vip(), ServiceName::new("shop", "web"))].into();
-    LbPlan { link: Some(link.into()), announce }
+    LbPlan { link: Some(link.into()), announce, leaving: false }
 }
 
 fn vip() -> IpAddr {

@@ -33,7 +33,8 @@ pub(crate) fn announcements(
             }
         }
     }
-    LbPlan { link: Some(context.underlay.link.clone()), announce }
+    let leaving = snapshot.nodes.get(&context.node).is_some_and(is_leaving);
+    LbPlan { link: Some(context.underlay.link.clone()), announce, leaving }
 }
 
 /// Type LoadBalancer, with our class or none (semantics LB1).
@@ -67,7 +68,12 @@ fn announcer<'a>(
 
 /// Neither excluded, nor not ready, nor about to go (semantics LB6).
 fn is_able(node: &Node) -> bool {
-    node.ready && !node.deleting && !node.excluded_from_load_balancers
+    node.ready && !is_leaving(node) && !node.excluded_from_load_balancers
+}
+
+/// Load balancers, ours and others, are to send it nothing new (semantics SD15).
+fn is_leaving(node: &Node) -> bool {
+    node.deleting || node.to_be_deleted
 }
 
 /// Nodes with a ready endpoint of the Service; failing that, those that still serve what terminates.

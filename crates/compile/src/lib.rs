@@ -18,6 +18,7 @@ mod podnet;
 mod pods;
 mod policy;
 mod pools;
+mod service_checks;
 mod services;
 mod status;
 mod told;
@@ -70,6 +71,7 @@ pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPla
     let mut statuses = status::of_services(snapshot, context, &mut findings);
     statuses.extend(status::of_ingresses(snapshot, context));
     services::check(snapshot, &context.local_vips(), &mut findings);
+    service_checks::check(snapshot, &slices, &mut findings);
     gateway::check(snapshot, &slices, &context.ingress_controllers, &mut findings);
     podnet::ranges::check(snapshot, &context.service_cidrs, &mut findings);
     told::check(snapshot, &mut findings);

@@ -69,6 +69,22 @@ fn only_the_addresses_of_a_lost_node_move() {
 }
 
 #[test]
+fn a_node_that_the_autoscaler_removes_answers_for_nothing_and_says_so() {
+    let mut snapshot = cluster(&["node-a", "node-b", "node-c"]);
+    let mut node = mk_node("node-b", "172.31.0.12", "10.244.1.0/24");
+    let taint = json!({"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"});
+    node.spec.as_mut().unwrap().taints = Some(vec![serde_json::from_value(taint).unwrap()]);
+    snapshot.apply(Change::put(&node));
+    assert!(announcers(&snapshot).values().all(|owner| owner.0 != "node-b"));
+    let leaving = ["node-a", "node-b"].map(|name| {
+        let context =
+            node_context(&name.into(), "172.31.0.12".parse().unwrap(), sealane_compile::TunnelMode::Vxlan);
+        sealane_compile::node_plan(&snapshot, &context).0.lb.leaving
+    });
+    assert_eq!(leaving, [false, true]);
+}
+
+#[test]
 fn without_a_ready_node_nobody_answers() {
     assert!(announcers(&cluster(&[])).is_empty());
 }

@@ -53,11 +53,26 @@ pub(crate) fn created_of(meta: &ObjectMeta) -> i64 {
 }
 
 pub(crate) fn read_address(field: impl FnOnce() -> String, text: &str) -> Read<IpAddr> {
-    text.trim().parse().map_err(|_| FieldError::invalid(field(), format!("`{text}` is not an IP address")))
+    let parsed = text.trim().parse().or_else(|error| without_zeros(text.trim()).parse().map_err(|_| error));
+    parsed.map_err(|_| FieldError::invalid(field(), format!("`{text}` is not an IP address")))
 }
 
 pub(crate) fn read_prefix(field: impl FnOnce() -> String, text: &str) -> Read<Prefix> {
-    text.trim().parse().map_err(|error| FieldError::invalid(field(), error))
+    let parsed = text.trim().parse().or_else(|error| without_zeros(text.trim()).parse().map_err(|_| error));
+    parsed.map_err(|error| FieldError::invalid(field(), error))
+}
+
+/// The text with the leading zeros of each number of an IPv4 address left out. Objects from before Kubernetes 1.22 may
+/// have them, and they mean decimal numbers (CVE-2021-29923; upstream: `ParseIPSloppy` of `k8s.io/utils/net`).
+fn without_zeros(text: &str) -> String {
+    let (address, rest) =
+        text.split_once('/').map_or((text, ""), |(address, _)| (address, &text[address.len()..]));
+    let decimal = |number: &str| match number.trim_start_matches('0') {
+        "" if !number.is_empty() => "0".to_owned(),
+        short => short.to_owned(),
+    };
+    let numbers: Vec<String> = address.split('.').map(decimal).collect();
+    if numbers.len() == 4 { numbers.join(".") + rest } else { text.to_owned() }
 }
 
 pub(crate) fn read_port(field: impl FnOnce() -> String, number: i32) -> Read<Port> {
@@ -69,5 +84,22 @@ pub(crate) fn read_protocol(field: impl FnOnce() -> String, text: Option<&str>) 
     match text {
         None | Some("") => Ok(Protocol::Tcp),
         Some(text) => text.parse().map_err(|error| FieldError::invalid(field(), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_zeros_of_old_objects_are_decimal() {
+        let address = |text| read_address(String::new, text).ok().map(|address| address.to_string());
+        assert_eq!(address("010.096.000.08").as_deref(), Some("10.96.0.8"));
+        assert_eq!(address("10.96.0.256"), None);
+        assert_eq!(address("10.96..8"), None);
+        assert_eq!(address("fd00::08").as_deref(), Some("fd00::8"));
+        let range = |text| read_prefix(String::new, text).ok().map(|range| range.to_string());
+        assert_eq!(range("010.096.000.000/16").as_deref(), Some("10.96.0.0/16"));
+        assert_eq!(range("010.096.000.000"), None);
     }
 }

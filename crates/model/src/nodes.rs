@@ -14,6 +14,8 @@ const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// Label that keeps a Node from taking LoadBalancer traffic (k8s.io/api/core/v1
 /// `LabelNodeExcludeBalancers`).
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// Taint of a Node that the cluster autoscaler removes (upstream: `ToBeDeletedTaint` of `pkg/proxy/healthcheck`).
+const TO_BE_DELETED_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// A Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Node {
     pub excluded_from_load_balancers: bool,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
+    /// The cluster autoscaler is about to remove the Node.
+    pub to_be_deleted: bool,
     /// Annotation `sealane.dev/network`: what its agent says of the node's own part of the network. The agent itself
     /// has this from the kernel; it is for who looks from elsewhere.
     pub network: Told,
@@ -100,8 +104,13 @@ fn read_node(node: &v1::Node) -> Read<Node> {
         conditions: read_conditions(node),
         excluded_from_load_balancers: labels.is_some_and(|labels| labels.contains_key(EXCLUDE_LABEL)),
         deleting: node.metadata.deletion_timestamp.is_some(),
+        to_be_deleted: has_taint(node, TO_BE_DELETED_TAINT),
         network: read_network(node),
     })
+}
+
+fn has_taint(node: &v1::Node, key: &str) -> bool {
+    node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()).any(|taint| taint.key == key)
 }
 
 fn read_network(node: &v1::Node) -> Told {
@@ -160,6 +169,7 @@ mod tests {
                 used,
                 resting: 3,
             }],
+            lacks_sctp: false,
         }
     }
 

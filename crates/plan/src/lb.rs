@@ -14,4 +14,6 @@ pub struct LbPlan {
     pub link: Option<LinkName>,
     /// Addresses this node, and no other, answers for, and the Service each belongs to.
     pub announce: BTreeMap<IpAddr, ServiceName>,
+    /// The node is about to go: load balancers in front are to send it nothing new.
+    pub leaving: bool,
 }

@@ -186,6 +186,7 @@ mod tests {
             conditions: Default::default(),
             excluded_from_load_balancers: false,
             deleting: false,
+            to_be_deleted: false,
             network: model::Told::Nothing,
         };
         snapshot.nodes.insert(node.name.clone(), node);

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use serde::Serialize;
 use types::PodName;
 
-use crate::{Admin, Plan};
+use crate::{Admin, Plan, Status};
 
 /// Content type of the metrics (OpenMetrics 1.0, "Overall Structure").
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,6 +27,9 @@ pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Ful
     match path {
         "/" => response(StatusCode::OK, TEXT, PATHS.to_owned()),
         // Of kube-proxy, too: one for load balancers, one for whoever restarts the process.
+        "/healthz" if is_leaving(&status) => {
+            response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the Node is about to be removed\n".to_owned())
+        }
         "/healthz" | "/livez" if admin.liveness().is_good() => {
             response(StatusCode::OK, TEXT, "ok\n".to_owned())
         }
@@ -46,6 +49,10 @@ pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Ful
         "/report" => json(&serde_json::json!({ "revision": status.revision, "report": status.report })),
         _ => response(StatusCode::NOT_FOUND, TEXT, format!("not here; there is:\n{PATHS}")),
     }
+}
+
+fn is_leaving(status: &Status) -> bool {
+    matches!(&status.plan, Some(Plan::Node(plan)) if plan.lb.leaving)
 }
 
 /// Whether a Pod is an endpoint of a Service, and not terminating, as far as the plan in force knows.
@@ -114,6 +121,23 @@ mod tests {
         let (status, plan) = check(&admin, "/plan");
         assert_eq!(status, 200);
         assert!(plan.contains("\"statuses\": []"), "{plan}");
+    }
+
+    #[test]
+    fn load_balancers_are_told_of_a_node_that_is_about_to_go() {
+        let admin = Admin::new();
+        let plan = plan::NodePlan {
+            node: "node-a".into(),
+            podnet: plan::PodNetwork::default(),
+            services: plan::ServiceTable::default(),
+            policy: plan::PolicyTable::default(),
+            dns: plan::DnsPlan::default(),
+            gateway: plan::GatewayPlan::default(),
+            lb: plan::LbPlan { leaving: true, ..plan::LbPlan::default() },
+        };
+        admin.publish(Status { plan: Some(Plan::Node(Arc::new(plan))), ..Status::default() });
+        assert_eq!(check(&admin, "/healthz").0, 503);
+        assert_eq!(check(&admin, "/livez").0, 200, "the process is well");
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub struct NodeFacts {
     /// How much of the node's Pod ranges is in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<PoolFacts>,
+    /// The node's kernel does not track SCTP, and so cannot lead it to endpoints of a Service.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_sctp: bool,
 }
 
 /// A node's place on the network that joins the nodes.
