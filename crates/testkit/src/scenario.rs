@@ -6,13 +6,13 @@ use model::Snapshot;
 use crate::manifests::{ManifestError, Manifests};
 use crate::probe::{Probe, ProbeError};
 use crate::world::World;
-use crate::{LAB_MANIFESTS, show};
+use crate::{LAB_MANIFESTS, LAB_MANIFESTS_V6, show};
 
 /// A scenario.
 ///
 /// The text before the first section says what it shows. Then:
 ///
-/// - `== lab [tunnel=vxlan|direct|auto]`: how the lab is set up; may be left out.
+/// - `== lab [tunnel=vxlan|direct|auto] [family=ipv4|ipv6]`: how the lab is set up; may be left out.
 /// - `== cluster`: YAML manifests, on top of the lab's own; EndpointSlices are made from selectors.
 /// - `== plan FEATURE [on NODE]`: what is planned, as [`rewrite`](crate::rewrite) prints it; node-a if not said.
 /// - `== cluster plan`, `== findings`: likewise.
@@ -61,15 +61,13 @@ impl Scenario {
     /// A section is unknown or not of its form.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
         let sections = split(text);
+        let lab = Lab::read(&sections)?;
         let mut scenario =
-            Self { sections, snapshot: Snapshot::default(), probes: Vec::new(), tunnel: TunnelMode::Vxlan };
-        Manifests::parse(LAB_MANIFESTS)?.apply_to(&mut scenario.snapshot);
+            Self { sections, snapshot: Snapshot::default(), probes: Vec::new(), tunnel: lab.tunnel };
+        Manifests::parse(lab.manifests)?.apply_to(&mut scenario.snapshot);
         for section in scenario.sections.clone() {
             match section.title.split_whitespace().collect::<Vec<_>>().as_slice() {
-                [] => {}
-                ["lab", "tunnel=vxlan"] => scenario.tunnel = TunnelMode::Vxlan,
-                ["lab", "tunnel=direct"] => scenario.tunnel = TunnelMode::Direct,
-                ["lab", "tunnel=auto"] => scenario.tunnel = TunnelMode::Auto,
+                [] | ["lab", ..] => {}
                 ["cluster"] => Manifests::parse(&section.body)?.apply_to(&mut scenario.snapshot),
                 ["probes"] => {
                     let lines = section.body.lines().map(str::trim);
@@ -88,6 +86,35 @@ impl Scenario {
     #[must_use]
     pub fn world(&self) -> World {
         World::settle(self.snapshot.clone(), self.tunnel)
+    }
+}
+
+/// What the section `lab` says.
+struct Lab {
+    tunnel: TunnelMode,
+    manifests: &'static str,
+}
+
+impl Lab {
+    fn read(sections: &[Section]) -> Result<Self, ScenarioError> {
+        let mut lab = Self { tunnel: TunnelMode::Vxlan, manifests: LAB_MANIFESTS };
+        for section in sections {
+            let mut words = section.title.split_whitespace();
+            if words.next() != Some("lab") {
+                continue;
+            }
+            for word in words {
+                match word {
+                    "tunnel=vxlan" => lab.tunnel = TunnelMode::Vxlan,
+                    "tunnel=direct" => lab.tunnel = TunnelMode::Direct,
+                    "tunnel=auto" => lab.tunnel = TunnelMode::Auto,
+                    "family=ipv4" => lab.manifests = LAB_MANIFESTS,
+                    "family=ipv6" => lab.manifests = LAB_MANIFESTS_V6,
+                    _ => return Err(ScenarioError::Title(section.title.clone())),
+                }
+            }
+        }
+        Ok(lab)
     }
 }
 

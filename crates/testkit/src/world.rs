@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use compile::TunnelMode;
 use model::{Condition, Conditions, IpMode, LoadBalancerIngress, Snapshot};
 use plan::{ClusterPlan, ConditionChange, Finding, NodePlan, StatusWrite};
-use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, Protocol};
+use types::{IpFamily, NamespacedName, NodeName, ObjectRef, PodName, Port, Protocol};
 
-use crate::lab::{cluster_context, node_context};
+use crate::lab::{cluster_context_of, node_context};
 use crate::probe::{Client, Probe, Target};
 
 /// How often the cluster loop may write before it must be content.
@@ -43,13 +43,15 @@ pub struct ResolvedProbe {
 }
 
 impl World {
-    /// Lets the cluster loop write until it is content, then compiles every node.
+    /// Lets the cluster loop write until it is content, then compiles every node. The nodes' addresses say of which
+    /// family the lab is.
     ///
     /// # Panics
     /// The cluster loop is never content: its plan does not settle.
     #[must_use]
     pub fn settle(mut snapshot: Snapshot, tunnel: TunnelMode) -> Self {
-        let context = cluster_context();
+        let address = snapshot.nodes.values().find_map(|node| node.addresses.first());
+        let context = cluster_context_of(address.map_or(IpFamily::V4, |address| IpFamily::of(*address)));
         let first = compile::cluster_plan(&snapshot, &context);
         let mut wanted = first.clone();
         for _ in 0..ROUNDS {

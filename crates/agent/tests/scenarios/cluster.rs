@@ -12,15 +12,26 @@ use plan::{
 };
 use testkit::{Client, Fate, World};
 use types::{
-    Attachment, LinkName, Mac, NetworkMode, NodeName, POD_BRIDGE, PodName, Prefix, Protocol, pod_bridge_mac,
+    Attachment, IpFamily, LinkName, Mac, NetworkMode, NodeName, POD_BRIDGE, PodName, Prefix, Protocol,
+    pod_bridge_mac,
 };
 
 use crate::judge::{Place, Trial};
 use crate::servers::{Servers, Socket, open};
 
-/// The underlay of the lab that scenarios start from, and where its outside stands.
-const OUTSIDE: &str = "172.31.0.1";
-const UNDERLAY_LEN: u8 = 24;
+/// Where the outside stands on the underlay of the lab that scenarios start from, and the length of that prefix.
+fn outside_of(family: IpFamily) -> (IpAddr, u8) {
+    match family {
+        IpFamily::V4 => (address("172.31.0.1"), 24),
+        IpFamily::V6 => (address("fd00:31::1"), 64),
+    }
+}
+
+/// The family of the lab: that of its nodes' addresses.
+fn family(world: &World) -> IpFamily {
+    let mut addresses = world.plans.values().filter_map(|plan| plan.services.node_addresses.first());
+    IpFamily::of(*addresses.next().expect("a lab has nodes with addresses"))
+}
 
 /// A scenario's namespaces. They go away with this value.
 pub(crate) struct Cluster {
@@ -35,22 +46,22 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes everything that the trials may touch.
     pub(crate) fn build(world: &World, trials: &[Trial<'_>], links: NetworkMode) -> Self {
-        let outside = Netns::create_unnamed().unwrap();
+        let outside = namespace_of_host();
         let bridge = LinkName::from("underlay");
-        let open_outside =
-            |netlink: &mut Netlink| netlink.make_underlay(&bridge, address(OUTSIDE), UNDERLAY_LEN);
+        let (gateway, prefix_len) = outside_of(family(world));
+        let open_outside = |netlink: &mut Netlink| netlink.make_underlay(&bridge, gateway, prefix_len);
         inside(&outside, open_outside).unwrap();
         let mut nodes = BTreeMap::new();
         let mut pods = BTreeMap::new();
         for (index, (name, plan)) in world.plans.iter().enumerate() {
-            let node = Netns::create_unnamed().unwrap();
+            let node = namespace_of_host();
             let port = UnderlayPort {
                 bridge: bridge.clone(),
                 host_link: LinkName(format!("port{index}")),
                 link: LinkName::from("eth0"),
                 address: *plan.services.node_addresses.first().unwrap(),
-                prefix_len: UNDERLAY_LEN,
-                gateway: Some(address(OUTSIDE)),
+                prefix_len,
+                gateway: Some(gateway),
             };
             inside(&outside, |netlink| netlink.join_underlay(&node, &port)).unwrap();
             pods.extend(furnish(&node, plan, links));
@@ -98,7 +109,7 @@ impl Cluster {
         for (held, pod) in world.plans.values().flat_map(|plan| &plan.podnet.local_pods) {
             sockets.extend(open(&self.pods[pod], &Place::Pod(pod.clone()), &at(*held)));
         }
-        for held in self.outside_addresses.iter().chain([&address(OUTSIDE)]) {
+        for held in self.outside_addresses.iter().chain([&outside_of(family(world)).0]) {
             sockets.extend(open(&self.outside, &Place::Outside, &at(*held)));
         }
         for (node, netns) in &self.nodes {
@@ -106,6 +117,14 @@ impl Cluster {
         }
         sockets
     }
+}
+
+/// A namespace whose addresses can be used at once: those that are looked for on the link first answer nobody.
+fn namespace_of_host() -> Netns {
+    let netns = Netns::create_unnamed().unwrap();
+    let set = || std::fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+    run_in(&netns, set).unwrap().unwrap();
+    netns
 }
 
 /// Does something with a fresh netlink socket in a namespace.
@@ -205,7 +224,7 @@ fn outside_addresses(world: &World, trials: &[Trial<'_>]) -> BTreeSet<IpAddr> {
     let ends =
         aimed_at.chain(backends(world).map(|(_, end)| end.ip())).filter(|end| !is_in_cluster(world, *end));
     let mut addresses: BTreeSet<IpAddr> = clients.map(|trial| trial.resolved.source).chain(ends).collect();
-    addresses.remove(&address(OUTSIDE));
+    addresses.remove(&outside_of(family(world)).0);
     addresses
 }
 
@@ -226,7 +245,8 @@ pub(crate) fn holds(plan: &NodePlan, address: IpAddr) -> bool {
 
 /// Whether the outside reaches an address without a router.
 pub(crate) fn is_on_underlay(held: IpAddr) -> bool {
-    Prefix::new(address(OUTSIDE), UNDERLAY_LEN).is_some_and(|underlay| underlay.contains(held))
+    let (outside, prefix_len) = outside_of(IpFamily::of(held));
+    Prefix::new(outside, prefix_len).is_some_and(|underlay| underlay.contains(held))
 }
 
 /// What the trials reach on a node itself.

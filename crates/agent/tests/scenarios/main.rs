@@ -10,6 +10,7 @@ mod cluster;
 mod judge;
 mod matrix;
 mod packets;
+mod seeded;
 mod servers;
 mod sweep;
 
@@ -24,7 +25,7 @@ use types::{NetworkMode, Protocol};
 use crate::judge::Trial;
 
 /// Directories whose scenarios send packets. The others hold none, which a test makes sure of.
-const SENT: [&str; 4] = ["lb", "podnet", "policy", "services"];
+const SENT: [&str; 5] = ["lb", "podnet", "policy", "services", "services/flows"];
 
 #[test]
 fn services_do_to_packets_what_their_scenarios_say() {
@@ -34,6 +35,16 @@ fn services_do_to_packets_what_their_scenarios_say() {
 #[test]
 fn on_bridges_services_do_to_packets_what_their_scenarios_say() {
     world::test(|| send_all("services", NetworkMode::Bridge));
+}
+
+#[test]
+fn every_flow_to_a_service_is_as_its_scenario_says() {
+    world::test(|| send_all("services/flows", NetworkMode::Routed));
+}
+
+#[test]
+fn on_bridges_every_flow_to_a_service_is_as_its_scenario_says() {
+    world::test(|| send_all("services/flows", NetworkMode::Bridge));
 }
 
 #[test]
@@ -78,8 +89,8 @@ fn on_bridges_every_mode_carries_every_family() {
 
 #[test]
 fn no_scenario_with_probes_is_forgotten() {
-    let directories = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name());
-    for directory in directories.map(|name| name.into_string().unwrap()) {
+    for directory in directories(&root()) {
+        let directory = directory.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
         if SENT.contains(&directory.as_str()) {
             continue;
         }
@@ -133,10 +144,19 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
 }
 
+/// The directories in a directory, and those in them.
+fn directories(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    all.extend(all.clone().iter().flat_map(|path| directories(path)));
+    all
+}
+
 /// The scenarios of a directory, by name.
 fn scenarios(directory: &str) -> Vec<(String, Scenario)> {
     let entries = fs::read_dir(root().join(directory)).unwrap();
-    let paths: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let paths: BTreeSet<PathBuf> = paths.filter(|path| path.is_file()).collect();
     assert!(!paths.is_empty(), "there are scenarios in {directory}");
     let read = |path: &PathBuf| {
         let name = format!("{directory}/{}", path.file_stem().unwrap().to_string_lossy());

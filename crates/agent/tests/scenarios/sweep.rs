@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use netns::world;
 use plan::FrontendAddress;
 use testkit::{Probe, Scenario, World};
-use types::NetworkMode;
+use types::{IpFamily, NetworkMode};
 
 use crate::cluster::Cluster;
 use crate::judge::Trial;
@@ -30,28 +30,60 @@ fn everybody_tries_everything_on_bridges() {
 
 fn sweep(tunnel: &str, links: NetworkMode) {
     let world = Scenario::parse(&format!("{CROSSROADS}\n== lab tunnel={tunnel}\n")).unwrap().world();
-    let probes: Vec<Probe> = lines(&world).iter().map(|line| Probe::parse(line).unwrap()).collect();
+    let probes: Vec<Probe> =
+        lines(&world, &Others::of(IpFamily::V4)).iter().map(|line| Probe::parse(line).unwrap()).collect();
     let trials: Vec<Trial<'_>> = probes.iter().map(|probe| Trial::unstated(&world, probe).unwrap()).collect();
     let wrong = Trial::run_all(&trials, &Cluster::build(&world, &trials, links));
     println!("sealane-note: {} probes sent as packets, tunnel mode {tunnel}, {links} links", trials.len());
     assert!(wrong.is_empty(), "{} of {} probes\n{}", wrong.len(), trials.len(), wrong.join("\n"));
 }
 
+/// Addresses that no cluster has, and two that everyone of a family has.
+pub(crate) struct Others {
+    /// In the range of Services, but of none.
+    unused: &'static str,
+    dns: &'static str,
+    /// Clients outside, the first on the network of the nodes.
+    clients: [&'static str; 2],
+    servers: [&'static str; 2],
+}
+
+impl Others {
+    pub(crate) fn of(family: IpFamily) -> Self {
+        match family {
+            IpFamily::V4 => Self {
+                unused: "10.96.0.99",
+                dns: "10.96.0.10",
+                clients: ["172.31.0.1", "192.0.2.7"],
+                servers: ["203.0.113.5:443/TCP", "203.0.113.31:443/TCP"],
+            },
+            IpFamily::V6 => Self {
+                unused: "[fd00:96::99]",
+                dns: "[fd00:96::a]",
+                clients: ["fd00:31::1", "2001:db8:2::7"],
+                servers: ["[2001:db8:3::5]:443/TCP", "[2001:db8:3::31]:443/TCP"],
+            },
+        }
+    }
+}
+
 /// A probe for every client and target. What it states is not looked at.
-fn lines(world: &World) -> BTreeSet<String> {
+pub(crate) fn lines(world: &World, others: &Others) -> BTreeSet<String> {
     let (pods, nodes) = (pods(world), nodes(world));
-    let everybody = targets(world);
+    let everybody = targets(world, others);
     let mut lines = BTreeSet::new();
     for target in &everybody {
         for client in pods.iter().chain(&nodes) {
             lines.insert(format!("{client} → {target} dropped"));
         }
-        for client in ["172.31.0.1", "192.0.2.7"] {
-            lines.insert(format!("outside {client} via node-a → {target} dropped"));
+        // Nobody goes to a node's own address over another node.
+        let via = if is_of_node(world, target) { "" } else { " via node-a" };
+        for client in others.clients {
+            lines.insert(format!("outside {client}{via} → {target} dropped"));
         }
     }
     for client in &pods {
-        for target in ["203.0.113.5:443/TCP", "203.0.113.31:443/TCP"] {
+        for target in others.servers {
             lines.insert(format!("{client} → {target} dropped"));
         }
     }
@@ -59,11 +91,17 @@ fn lines(world: &World) -> BTreeSet<String> {
         for client in pods.iter().chain(&nodes) {
             lines.insert(format!("{client} → {target} dropped"));
         }
-        for client in ["172.31.0.1", "192.0.2.7"] {
+        for client in others.clients {
             lines.insert(format!("outside {client} → {target} dropped"));
         }
     }
     lines
+}
+
+fn is_of_node(world: &World, target: &str) -> bool {
+    let address = target.split_once('/').and_then(|(end, _)| end.parse::<SocketAddr>().ok());
+    let mut plans = world.plans.values();
+    plans.any(|plan| address.is_some_and(|end| plan.services.node_addresses.contains(&end.ip())))
 }
 
 fn pods(world: &World) -> Vec<String> {
@@ -76,8 +114,9 @@ fn nodes(world: &World) -> Vec<String> {
 }
 
 /// Every address of a Service with its ports, one port that it does not have, and the addresses next to them.
-fn targets(world: &World) -> BTreeSet<String> {
-    let mut targets = BTreeSet::from(["10.96.0.99:80/TCP".to_owned(), "10.96.0.10:53/UDP".to_owned()]);
+fn targets(world: &World, others: &Others) -> BTreeSet<String> {
+    let (unused, dns) = (format!("{}:80/TCP", others.unused), format!("{}:53/UDP", others.dns));
+    let mut targets = BTreeSet::from([unused, dns]);
     for frontend in world.plans.values().flat_map(|plan| plan.services.frontends.keys()) {
         if let FrontendAddress::Vip(address) = frontend.address {
             let end = SocketAddr::new(address, frontend.port.number());
@@ -87,7 +126,7 @@ fn targets(world: &World) -> BTreeSet<String> {
                 .values()
                 .any(|plan| plan.services.service_cidrs.iter().any(|range| range.contains(address)))
             {
-                targets.insert(format!("{address}:81/TCP"));
+                targets.insert(format!("{}/TCP", SocketAddr::new(address, 81)));
             }
         }
     }

@@ -6,6 +6,7 @@
 )]
 
 mod bridge;
+mod connections;
 mod fixture;
 mod killed;
 mod policy;
