@@ -18,6 +18,7 @@ mod in_force;
 mod inbox;
 mod install;
 mod kernel;
+pub mod loaded;
 pub mod node;
 mod observed;
 mod probing;

@@ -14,6 +14,7 @@ const DELETE: u16 = 1 << 8 | 2;
 // `enum ctattr_type`.
 const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
+const PROTOCOL_STATE: u16 = 4;
 const IDENTIFIER: u16 = 12;
 // `enum ctattr_tuple`, `enum ctattr_ip` and `enum ctattr_l4proto`.
 const TUPLE_IP: u16 = 1;
@@ -44,6 +45,39 @@ pub(crate) fn forget(socket: &mut Socket, is_stale: impl Fn(&Connection) -> bool
     Ok(forgotten)
 }
 
+/// A connection that the kernel tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// Its ends.
+    pub connection: Connection,
+    /// Whether it is neither being opened nor closed; other protocols than TCP and SCTP know no such states.
+    pub is_open: bool,
+}
+
+/// Every connection that the kernel tracks.
+pub(crate) fn all(socket: &mut Socket) -> Result<Vec<Tracked>, NftError> {
+    let mut found = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let family = u8::try_from(family).expect("address families are small numbers");
+        dump(socket, family, |attributes, connection| {
+            found.push(Tracked { connection, is_open: is_open(attributes) });
+        })?;
+    }
+    Ok(found)
+}
+
+/// `CTA_PROTOINFO`: of TCP (1) in it the state (1) `TCP_CONNTRACK_ESTABLISHED`, of SCTP (3) in it the state (1)
+/// `SCTP_CONNTRACK_ESTABLISHED` (`linux/netfilter/nf_conntrack_tcp.h`, `…_sctp.h`).
+fn is_open(attributes: Attributes<'_>) -> bool {
+    let Some(state) = attributes.nested(PROTOCOL_STATE) else { return true };
+    let of = |protocol| state.nested(protocol).and_then(|state| state.bytes_at(1)?.first().copied());
+    match (of(1), of(3)) {
+        (Some(tcp), _) => tcp == 3,
+        (_, Some(sctp)) => sctp == 4,
+        (None, None) => true,
+    }
+}
+
 struct Entry {
     /// `CTA_TUPLE_ORIG`, as received.
     original: Vec<u8>,
@@ -56,12 +90,8 @@ fn entries(
     family: u8,
     is_stale: impl Fn(&Connection) -> bool,
 ) -> Result<Vec<Entry>, NftError> {
-    let flags = u16::try_from(libc::NLM_F_DUMP).expect("netlink flags are 16 bits");
-    let question = Message::new(Head { kind: GET, flags, family, resource: 0 }).finish();
     let mut entries = Vec::new();
-    socket.ask(question, "connections", |answer| {
-        let attributes = answer.attributes();
-        let Some(connection) = connection_of(attributes) else { return };
+    dump(socket, family, |attributes, connection| {
         if is_stale(&connection) {
             let original = attributes.bytes_at(ORIGINAL).unwrap_or_default().to_vec();
             let identifier = attributes.bytes_at(IDENTIFIER).map(<[u8]>::to_vec);
@@ -69,6 +99,22 @@ fn entries(
         }
     })?;
     Ok(entries)
+}
+
+/// Has every connection of a family seen.
+fn dump(
+    socket: &mut Socket,
+    family: u8,
+    mut see: impl FnMut(Attributes<'_>, Connection),
+) -> Result<(), NftError> {
+    let flags = u16::try_from(libc::NLM_F_DUMP).expect("netlink flags are 16 bits");
+    let question = Message::new(Head { kind: GET, flags, family, resource: 0 }).finish();
+    socket.ask(question, "connections", |answer| {
+        let attributes = answer.attributes();
+        if let Some(connection) = connection_of(attributes) {
+            see(attributes, connection);
+        }
+    })
 }
 
 /// What a connection aimed at, and who answers it.

@@ -20,6 +20,7 @@ mod nft;
 mod read;
 mod socket;
 
+pub use conntrack::Tracked;
 pub use error::NftError;
 pub use foreign::{ForeignChain, ForeignHook};
 pub use nft::{Look, Nft};

@@ -10,6 +10,7 @@ use ruleset::{
 };
 use types::IpFamily;
 
+use crate::conntrack::Tracked;
 use crate::error::NftError;
 use crate::load::batches;
 use crate::socket::Socket;
@@ -61,6 +62,14 @@ impl Nft {
     /// When it cannot be read.
     pub fn read_back(&mut self, family: TableFamily) -> Result<Ruleset, NftError> {
         read::read_back(&mut self.socket, family)
+    }
+
+    /// Every connection that the kernel tracks.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn connections(&mut self) -> Result<Vec<Tracked>, NftError> {
+        conntrack::all(&mut self.socket)
     }
 
     /// Makes our table of this family equal to `desired`; writes nothing when it is. What failed stays due: call again.

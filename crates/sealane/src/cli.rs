@@ -53,6 +53,13 @@ pub(crate) enum Command {
     /// - not looked at. The exit status is 1 when something is broken.
     #[command(after_help = help::CHECK)]
     Check(cmd::check::CheckArgs),
+    /// The Services that this node's kernel has loaded, with live connections.
+    ///
+    /// Reads the rules and connection tracking of the node it runs on, and changes nothing. For each address and port: what
+    /// becomes of new connections, and for each backend how many are open, and how many are being opened or closed. With
+    /// `nft list map inet sealane frontend4`, the same addresses stand there under the same names.
+    #[command(after_help = help::SERVICES)]
+    Services(cmd::services::ServicesArgs),
     /// What should be true on a node, as its agent makes it so.
     #[command(after_help = help::PLAN)]
     Plan(cmd::plan::PlanArgs),
@@ -123,6 +130,8 @@ pub(crate) enum LabCommand {
     ///
     /// The exit status is 1 when something is broken on one of them.
     Check(LabCheckArgs),
+    /// Show the Services that the nodes have loaded, with live connections, as `sealane services` does on a machine.
+    Services(LabServicesArgs),
     /// Start a lab and walk through eleven lessons with real traffic, each explained.
     ///
     /// The lab is the tour's own and ends with it, unless --keep is given. The exit status is 0 when everything observed
@@ -262,6 +271,21 @@ pub(crate) struct LabStatusArgs {
 pub(crate) struct LabCheckArgs {
     #[command(flatten)]
     pub(crate) which: WhichLab,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// The nodes; all if none is given.
+    pub(crate) nodes: Vec<String>,
+}
+
+/// What `sealane lab services` takes.
+#[derive(Debug, Args)]
+pub(crate) struct LabServicesArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichLab,
+    /// Only this one, NAME or NAMESPACE/NAME; several if given several times.
+    #[arg(long = "service", value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,

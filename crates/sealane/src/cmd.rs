@@ -8,6 +8,7 @@ pub(crate) mod explain;
 mod lab;
 pub(crate) mod plan;
 pub(crate) mod probe;
+pub(crate) mod services;
 pub(crate) mod status;
 pub(crate) mod tour;
 mod version;
@@ -23,6 +24,7 @@ pub(crate) async fn run(cli: Cli) -> Result<i32> {
         Command::Explain(args) => explain::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Check(args) => check::run(args),
+        Command::Services(args) => services::run(&args),
         Command::Plan(args) => plan::run(args).await,
         Command::Probe(args) => probe::run(args).await,
         Command::Agent(args) => agent::run(args).await,

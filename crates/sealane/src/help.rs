@@ -51,6 +51,13 @@ Examples:
   sealane lab check node-b                  on a node of a running lab
   sealane check --output json | jq '.[] | select(.verdict == \"broken\")'";
 
+pub(crate) const SERVICES: &str = "\
+Examples:
+  sudo sealane services                     on a node
+  sudo sealane services shop/web            one Service
+  sealane lab services node-b               on a node of a running lab
+  sealane services --output json | jq '.[] | {owner, frontend, backends}'";
+
 pub(crate) const PLAN: &str = "\
 Examples:
   sealane plan show node-a                  the plan, as JSON

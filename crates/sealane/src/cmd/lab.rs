@@ -2,6 +2,8 @@
 
 mod check;
 mod exec;
+mod on_nodes;
+mod services;
 mod status;
 mod up;
 
@@ -22,6 +24,7 @@ pub(crate) async fn run(command: LabCommand, log: Option<String>) -> Result<i32>
         LabCommand::Run(args) => up::run_command(args, log).await,
         LabCommand::Exec(args) => exec::run(args).await,
         LabCommand::Check(args) => check::run(&args),
+        LabCommand::Services(args) => services::run(&args),
         LabCommand::Tour(args) => cmd::tour::run(args, log).await,
     }
 }

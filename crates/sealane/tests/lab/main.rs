@@ -20,6 +20,7 @@ mod isolation;
 mod kubectl;
 mod kubectl_commands;
 mod kubectl_streams;
+mod loaded;
 mod mounts;
 mod paths;
 mod persistence;
