@@ -222,6 +222,7 @@ fn node() -> model::Node {
         conditions: model::Conditions::default(),
         excluded_from_load_balancers: false,
         deleting: false,
+        to_be_deleted: false,
         network: model::Told::Nothing,
     }
 }
