@@ -35,7 +35,7 @@ fn target(resource: &str, name: Option<&str>) -> Target {
 
 fn new_store() -> Store {
     let mut store = Store::new(StoreConfig {
-        service_cidr: "10.96.0.0/16".parse().expect("a range"),
+        service_cidrs: vec!["10.96.0.0/16".parse().expect("a range")],
         node_port_range: (30_000, 32_767),
         keep_journal: false,
     });

@@ -4,13 +4,14 @@
 mod files;
 mod trials;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use apply_netlink::Netlink;
-use apply_nft::{ForeignHook, Nft};
-use engine_check::{Chain, Hook, Link, Policy, Route, Seen};
+use apply_nft::{ForeignChain, ForeignHook, Nft};
+use engine_check::{Chain, CniFile, Hook, Link, Policy, Route, Seen};
 use netns::Netns;
-use types::IpFamily;
+use types::{AgentRequest, IpFamily, with_causes};
 
 pub use engine_check::{CheckResult, Expected, Verdict};
 
@@ -23,7 +24,7 @@ pub struct CheckSettings {
     pub state_dir: PathBuf,
     /// Where the container runtime looks for CNI configurations; none is not looked at.
     pub cni_config_dir: Option<PathBuf>,
-    /// What is known of the cluster.
+    /// What is known of the cluster; ranges of which none are named are taken from the node.
     pub expected: Expected,
 }
 
@@ -37,7 +38,8 @@ pub fn check(settings: &CheckSettings) -> anyhow::Result<Vec<CheckResult>> {
         None => Netns::current()?,
     };
     let seen = netns::run_in(&netns, || look(settings))??;
-    Ok(engine_check::check(&seen, &settings.expected))
+    let network = seen.network.as_ref().ok().and_then(Option::as_ref);
+    Ok(engine_check::check(&seen, &settings.expected.clone().completed(network)))
 }
 
 /// Looks from a thread that is in the node's network namespace.
@@ -50,17 +52,24 @@ fn look(settings: &CheckSettings) -> anyhow::Result<Seen> {
         is_ours: route.is_ours,
     };
     let network = files::network(&settings.state_dir);
+    let (chains, unread_tables) = chains();
+    let cni = settings.cni_config_dir.as_deref().map(files::configurations);
+    let first = cni.as_ref().and_then(|files| files.as_ref().ok()?.first());
+    let request = match first.and_then(CniFile::chained_behind) {
+        Some(_) => &AgentRequest::ChainedStatus,
+        None => &AgentRequest::Status,
+    };
     Ok(Seen {
         settings: files::settings(links.iter().map(|link| link.name.as_str())),
         routes: overview.routes.into_iter().map(route).collect(),
-        chains: chains(),
-        legacy_tables: files::legacy_tables(),
+        chains,
+        unread_tables,
         features: trials::features(network.as_ref().ok().and_then(Option::as_ref)),
         conntrack: files::conntrack(),
         udp_ports: files::udp_ports(),
         network,
-        agent: files::ask_agent(&settings.state_dir),
-        cni: settings.cni_config_dir.as_deref().map(files::configurations),
+        agent: files::ask_agent(&settings.state_dir, request),
+        cni,
         links,
     })
 }
@@ -79,18 +88,35 @@ fn link(link: apply_netlink::LinkOverview) -> Link {
     }
 }
 
-fn chains() -> Result<Vec<Chain>, String> {
-    let found =
-        Nft::open().and_then(|mut nft| nft.foreign_chains()).map_err(|error| types::with_causes(&error))?;
-    let chain = |chain: apply_nft::ForeignChain| Chain {
+/// Chains of nftables and of legacy iptables, and the tables that cannot be read.
+fn chains() -> (Result<Vec<Chain>, String>, BTreeMap<String, String>) {
+    let found = Nft::open().and_then(|mut nft| nft.foreign_chains());
+    let mut found = found.map_err(|error| with_causes(&error));
+    let mut unread = BTreeMap::new();
+    for (family, table) in files::legacy_tables() {
+        match (apply_nft::legacy_chains(family, &table), &mut found) {
+            (Ok(more), Ok(found)) => found.extend(more),
+            // That nothing could be read of nftables weighs more.
+            (Ok(_), Err(_)) => {}
+            (Err(error), _) => {
+                let program = if family == IpFamily::V4 { "iptables" } else { "ip6tables" };
+                unread.insert(format!("{program}-legacy {table}"), error.to_string());
+            }
+        }
+    }
+    (found.map(|found| found.into_iter().map(chain).collect()), unread)
+}
+
+fn chain(chain: ForeignChain) -> Chain {
+    Chain {
         name: chain.name,
         hook: match chain.hook {
             ForeignHook::Forward => Hook::Forward,
             ForeignHook::Input => Hook::Input,
         },
+        reached_from: chain.reached_from,
         policy: if chain.drops { Policy::Drop } else { Policy::Accept },
         rules: chain.rules,
         dropping: chain.dropping,
-    };
-    Ok(found.into_iter().map(chain).collect())
+    }
 }

@@ -1,25 +1,25 @@
-//! Base chains of others that Pods' packets meet, as far as one must know them to say that they drop. Read only.
+//! Chains of others that Pods' packets meet, as far as one must know them to say that they drop. Read only.
 
-use std::collections::BTreeMap;
+mod legacy;
+mod nftables;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Nft;
-use crate::attribute::{Attributes, Head, Message};
 use crate::error::NftError;
-use crate::socket::Socket;
 
-// `enum nf_tables_msg_types` below `NFNL_SUBSYS_NFTABLES`.
-const GET_CHAIN: u16 = 10 << 8 | 4;
-const GET_RULE: u16 = 10 << 8 | 7;
 /// How often a dump that another transaction interrupted is begun again.
 const ATTEMPTS: usize = 10;
 
-/// A base chain of somebody else.
+/// A chain of somebody else: a base chain, or one that a base chain leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignChain {
-    /// Family, table and name, as `nft list chain` takes them.
+    /// Family, table and name, as `nft list chain` takes them, or the program and the table of legacy iptables.
     pub name: String,
-    /// Where it is.
+    /// Where its packets come from.
     pub hook: ForeignHook,
+    /// Name of the base chain that leads here; none of a base chain.
+    pub reached_from: Option<String>,
     /// Its policy is drop.
     pub drops: bool,
     /// How many rules it has.
@@ -37,11 +37,20 @@ pub enum ForeignHook {
     Input,
 }
 
-/// Family, table, chain.
-type ChainKey = (u8, String, String);
+impl ForeignHook {
+    /// By its number in `enum nf_inet_hooks`.
+    fn of(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Input),
+            2 => Some(Self::Forward),
+            _ => None,
+        }
+    }
+}
 
 impl Nft {
-    /// Base chains on `forward` and `input` that are not in our table, in all tables that concern IP.
+    /// Chains that packets meet on `forward` and `input` and that are not in our table, in all tables that concern IP:
+    /// every base chain, and behind it those that it leads to and that drop.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -49,7 +58,7 @@ impl Nft {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match read(self.socket()) {
+            match nftables::read(self.socket()) {
                 Err(NftError::Refused { source, .. })
                     if source.raw_os_error() == Some(libc::EINTR) && attempt < ATTEMPTS => {}
                 result => return result,
@@ -58,60 +67,72 @@ impl Nft {
     }
 }
 
-fn read(socket: &mut Socket) -> Result<Vec<ForeignChain>, NftError> {
-    let mut chains: BTreeMap<ChainKey, ForeignChain> = BTreeMap::new();
-    let dump =
-        |kind| Message::new(Head { kind, flags: libc::NLM_F_DUMP as u16, family: 0, resource: 0 }).finish();
-    socket.ask(dump(GET_CHAIN), "chains", |answer| {
-        let (family, attributes) = (answer.family(), answer.attributes());
-        if let Some((key, chain)) = chain_of(family, attributes) {
-            chains.insert(key, chain);
-        }
-    })?;
-    socket.ask(dump(GET_RULE), "rules", |answer| {
-        let attributes = answer.attributes();
-        let (Some(table), Some(name)) = (attributes.text(1), attributes.text(2)) else { return };
-        if let Some(chain) = chains.get_mut(&(answer.family(), table, name)) {
-            chain.rules += 1;
-            chain.dropping += usize::from(drops(attributes));
-        }
-    })?;
-    Ok(chains.into_values().collect())
+/// The same of one table of legacy iptables, for IPv4 or IPv6. A table that is not there would be made by the question,
+/// so that it is for tables which `/proc/net/ip_tables_names` or its IPv6 sister shows.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn legacy_chains(family: types::IpFamily, table: &str) -> std::io::Result<Vec<ForeignChain>> {
+    legacy::read(family, table)
 }
 
-fn chain_of(family: u8, attributes: Attributes<'_>) -> Option<(ChainKey, ForeignChain)> {
-    // `NFPROTO_INET`, `NFPROTO_IPV4`, `NFPROTO_IPV6`.
-    let word = match family {
-        1 => "inet",
-        2 => "ip",
-        10 => "ip6",
-        _ => return None,
-    };
-    let (table, name) = (attributes.text(1)?, attributes.text(3)?);
-    // `enum nf_inet_hooks`.
-    let hook = match attributes.nested(4)?.u32(1)? {
-        1 => ForeignHook::Input,
-        2 => ForeignHook::Forward,
-        _ => return None,
-    };
-    let is_ours = word == "inet" && table == ruleset::TABLE;
-    // `NF_DROP` is 0.
-    let drops = attributes.u32(5) == Some(0);
-    let chain = ForeignChain { name: format!("{word} {table} {name}"), hook, drops, rules: 0, dropping: 0 };
-    (!is_ours).then_some(((family, table, name), chain))
+/// What is known of one chain.
+#[derive(Debug, Default)]
+struct Known {
+    /// Hook, and whether the policy is drop.
+    base: Option<(ForeignHook, bool)>,
+    rules: usize,
+    dropping: usize,
+    leads_to: BTreeSet<String>,
 }
 
-/// Whether a rule's own verdict drops or rejects; chains that it jumps to are not followed.
-fn drops(rule: Attributes<'_>) -> bool {
-    let expressions = rule.nested(4).into_iter().flatten().map(|(_, expression)| Attributes::of(expression));
-    let mut dropping = expressions.filter(|expression| match expression.text(1).as_deref() {
-        Some("reject") => true,
-        // `NFTA_IMMEDIATE_DATA`, `NFTA_DATA_VERDICT`, `NFTA_VERDICT_CODE`.
-        Some("immediate") => {
-            let data = expression.nested(2).and_then(|data| data.nested(2));
-            data.and_then(|data| data.nested(2)).and_then(|verdict| verdict.u32(1)) == Some(0)
+/// The chains of one table by name.
+type Table = BTreeMap<String, Known>;
+
+/// What becomes of packets that a rule matches, as far as it matters here.
+enum Fate {
+    Dropped,
+    To(String),
+    Other,
+}
+
+impl Known {
+    fn count(&mut self, fates: impl IntoIterator<Item = Fate>) {
+        self.rules += 1;
+        let mut is_dropping = false;
+        for fate in fates {
+            match fate {
+                Fate::Dropped => is_dropping = true,
+                Fate::To(chain) => drop(self.leads_to.insert(chain)),
+                Fate::Other => {}
+            }
         }
-        _ => false,
-    });
-    dropping.next().is_some()
+        self.dropping += usize::from(is_dropping);
+    }
+}
+
+/// The base chains of a table, each followed by the chains that it leads to and that drop.
+fn told<'a>(title: &'a str, table: &'a Table) -> impl Iterator<Item = ForeignChain> + 'a {
+    table.iter().filter_map(|(name, known)| Some((name, known, known.base?))).flat_map(
+        move |(base, known, (hook, drops))| {
+            let mut reached = BTreeSet::from([base]);
+            let mut unread = vec![known];
+            while let Some(known) = unread.pop() {
+                let next = known.leads_to.iter().filter_map(|name| table.get_key_value(name));
+                unread.extend(next.filter(|(name, _)| reached.insert(name)).map(|(_, known)| known));
+            }
+            reached.remove(base);
+            let chain = move |name: &String, known: &Known| ForeignChain {
+                name: format!("{title} {name}"),
+                hook,
+                reached_from: (name != base).then(|| base.clone()),
+                drops: name == base && drops,
+                rules: known.rules,
+                dropping: known.dropping,
+            };
+            let behind = reached.into_iter().map(|name| (name, &table[name]));
+            let behind = behind.filter(|(_, known)| known.dropping > 0);
+            std::iter::once((base, known)).chain(behind).map(move |(name, known)| chain(name, known))
+        },
+    )
 }

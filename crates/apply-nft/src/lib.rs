@@ -22,5 +22,5 @@ mod socket;
 
 pub use conntrack::Tracked;
 pub use error::NftError;
-pub use foreign::{ForeignChain, ForeignHook};
+pub use foreign::{ForeignChain, ForeignHook, legacy_chains};
 pub use nft::{Look, Nft};

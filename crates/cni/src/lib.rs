@@ -65,6 +65,28 @@ pub fn run(environment: &BTreeMap<String, String>, input: &[u8]) -> (String, i32
     }
 }
 
+/// Reads all that ADD reads of environment and standard input, and does nothing about it: for tests with input of any kind.
+///
+/// # Errors
+/// What ADD would answer before it looks at the node.
+pub fn read_add(environment: &BTreeMap<String, String>, input: &[u8]) -> Result<(), CniError> {
+    let call = Invocation::parse(environment)?;
+    let config = NetworkConfig::parse(input)?;
+    config.require_support(Command::Add)?;
+    let wishes = &config.runtime_config;
+    let previous = config.previous()?;
+    if let Some(previous) = &previous {
+        wishes.refuse_for_foreign_links()?;
+        previous.endpoint(&call.ifname)?;
+    }
+    wishes.addresses()?;
+    wishes.mac()?;
+    wishes.port_mappings()?;
+    wishes.bandwidth()?;
+    drop(previous.map(|previous| previous.in_version(&config.cni_version)));
+    Ok(())
+}
+
 fn text(answer: &impl serde::Serialize) -> String {
     let mut text = serde_json::to_string_pretty(answer).expect("answers are plain data with text keys");
     text.push('\n');

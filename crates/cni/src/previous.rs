@@ -56,6 +56,10 @@ impl PreviousResult {
     pub(crate) fn parse(whole: &Value) -> Result<Self, CniError> {
         let fields = Fields::deserialize(whole)
             .map_err(|source| CniError::Decode { what: "prevResult".into(), source })?;
+        // Fields in the order of their names would be understood, too, and could not be handed on in another version.
+        if !whole.is_object() {
+            return Err(CniError::Config { reason: "prevResult is not an object".into() });
+        }
         Ok(Self { whole: whole.clone(), fields })
     }
 
@@ -134,6 +138,15 @@ mod tests {
         assert_eq!(endpoint.host_link, "veth1".into());
         assert_eq!(endpoint.addresses, ["10.88.0.2".parse::<IpAddr>().unwrap(), "fd00::2".parse().unwrap()]);
         assert_eq!(endpoint.pod_mac, Some(Mac([10, 0, 0, 0, 0, 3])));
+    }
+
+    #[test]
+    fn a_list_of_fields_is_no_result() {
+        let list = json!([
+            [{"name": "veth1"}, {"name": "eth0", "sandbox": "/run/netns/a"}],
+            [{"address": "10.88.0.2/16"}],
+        ]);
+        assert!(PreviousResult::parse(&list).unwrap_err().to_string().contains("not an object"));
     }
 
     #[test]

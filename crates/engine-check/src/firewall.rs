@@ -19,12 +19,12 @@ pub(crate) fn check(seen: &Seen) -> Vec<CheckResult> {
             ));
         }
     }
-    if seen.legacy_tables.contains("filter") {
+    for (table, why) in &seen.unread_tables {
         results.push(CheckResult::warning(
             CHECK,
-            "iptables-legacy, table filter",
-            "it may drop what Pods send; what it says cannot be read here",
-            "see iptables-legacy-save; move its rules to nftables and unload ip_tables",
+            table,
+            format!("it may drop what Pods send; what it says cannot be read here: {why}"),
+            "see iptables-legacy-save and ip6tables-legacy-save",
         ));
     }
     if results.is_empty() {
@@ -59,12 +59,14 @@ fn judge(chain: &Chain) -> Option<CheckResult> {
             format!("its policy drops {what}, unless one of its {rules} rules accepts them"),
             remedy,
         )),
-        (Policy::Accept, _) if chain.dropping > 0 => Some(CheckResult::warning(
-            CHECK,
-            object,
-            format!("{} of its {} rules drop or reject {what}, if they match", chain.dropping, chain.rules),
-            remedy,
-        )),
+        (Policy::Accept, _) if chain.dropping > 0 => {
+            let (dropping, rules) = (chain.dropping, chain.rules);
+            let way =
+                chain.reached_from.as_ref().map(|base| format!("{base} leads here: ")).unwrap_or_default();
+            let message =
+                format!("{way}{dropping} of its {rules} rules drop or reject {what}, if they match");
+            Some(CheckResult::warning(CHECK, object, message, remedy))
+        }
         (Policy::Accept, _) => None,
     }
 }

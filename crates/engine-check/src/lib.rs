@@ -12,7 +12,7 @@ mod result;
 mod seen;
 
 pub use result::{CheckResult, Verdict};
-pub use seen::{Chain, Expected, Feature, Hook, Link, Policy, Route, Seen};
+pub use seen::{Chain, CniFile, Expected, Feature, Hook, Link, Policy, Route, Seen};
 
 /// Judges everything that was seen; every check has at least one result.
 #[must_use]

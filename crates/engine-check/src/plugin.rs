@@ -1,9 +1,6 @@
 //! What the container runtime, the CNI plugin and the agent need of each other.
 
-use crate::{CheckResult, Seen};
-
-/// `type` of our plugin in a CNI configuration.
-const PLUGIN: &str = "sealane";
+use crate::{CheckResult, CniFile, Seen};
 
 pub(crate) fn check(seen: &Seen) -> Vec<CheckResult> {
     vec![state(seen), agent(seen), configuration(seen)]
@@ -16,6 +13,9 @@ fn state(seen: &Seen) -> CheckResult {
         Ok(Some(network)) => {
             let ranges: Vec<_> = network.pod_cidrs.iter().map(ToString::to_string).collect();
             CheckResult::good(CHECK, OBJECT, format!("Pods get addresses of {}", ranges.join(", ")))
+        }
+        Ok(None) if in_force(seen).is_some_and(|file| file.chained_behind().is_some()) => {
+            CheckResult::good(CHECK, OBJECT, "there is none; Pods get addresses of another plugin")
         }
         Ok(None) => CheckResult::broken(
             CHECK,
@@ -30,6 +30,11 @@ fn state(seen: &Seen) -> CheckResult {
             "remove it and restart the agent, which writes it anew",
         ),
     }
+}
+
+/// The configuration that the runtime takes.
+fn in_force(seen: &Seen) -> Option<&CniFile> {
+    seen.cni.as_ref()?.as_ref().ok()?.first()
 }
 
 fn agent(seen: &Seen) -> CheckResult {
@@ -51,11 +56,19 @@ fn configuration(seen: &Seen) -> CheckResult {
         Some(Err(why)) => CheckResult::broken(CHECK, "", why, remedy),
         Some(Ok(files)) => match files.first() {
             None => CheckResult::broken(CHECK, "", "there is none, so the runtime waits for one", remedy),
-            Some((file, plugin)) if plugin != PLUGIN => {
-                let message = format!("it is the first and means the plugin {plugin}");
-                CheckResult::broken(CHECK, file, message, remedy)
-            }
-            Some((file, _)) => CheckResult::good(CHECK, file, "it is the first, and ours"),
+            Some(file) if file.is_ours() => CheckResult::good(CHECK, &file.path, "it is the first, and ours"),
+            Some(file) => match file.chained_behind() {
+                Some(other) => CheckResult::good(
+                    CHECK,
+                    &file.path,
+                    format!("it is the first, and has us behind {other}"),
+                ),
+                None => {
+                    let plugin = file.plugins.first().map_or("(unreadable)", String::as_str);
+                    let message = format!("it is the first and means the plugin {plugin}");
+                    CheckResult::broken(CHECK, &file.path, message, remedy)
+                }
+            },
         },
     }
 }

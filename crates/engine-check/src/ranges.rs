@@ -26,7 +26,12 @@ pub(crate) fn check(seen: &Seen, expected: &Expected) -> Vec<CheckResult> {
         results.extend(routes(seen, what, *range));
         results.extend(addresses(seen, what, *range));
     }
-    if results.is_empty() {
+    let is_met = !results.is_empty();
+    results.extend(expected.unknown_services.iter().map(|family| {
+        let object = format!("{family} range of Services");
+        CheckResult::skipped(CHECK, object, "it is not known here; name it with --service-cidr")
+    }));
+    if !is_met {
         let object = ranges.iter().map(|(_, range)| range.to_string()).collect::<Vec<_>>().join(", ");
         results.push(CheckResult::good(CHECK, object, "no route or address of the node is in them"));
     }

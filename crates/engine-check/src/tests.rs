@@ -42,20 +42,26 @@ fn mk_seen() -> Seen {
             route("10.244.1.0/24", "sealane-vx", true),
         ],
         chains: Ok(Vec::new()),
-        legacy_tables: std::collections::BTreeSet::new(),
+        unread_tables: std::collections::BTreeMap::new(),
         features: vec![Feature { name: "VXLAN links", needs: "CONFIG_VXLAN", outcome: Ok(()) }],
         conntrack: Some((10, 1000)),
         udp_ports: [8472].into(),
         network: Ok(Some(types::NodeNetwork { pod_cidrs, link })),
         agent: Ok(()),
-        cni: Some(Ok(vec![("/etc/cni/net.d/05-sealane.conflist".to_owned(), "sealane".to_owned())])),
+        cni: Some(Ok(vec![mk_file("05-sealane", &["sealane"])])),
     }
+}
+
+fn mk_file(name: &str, plugins: &[&str]) -> CniFile {
+    let plugins = plugins.iter().map(|plugin| (*plugin).to_owned()).collect();
+    CniFile { path: format!("/etc/cni/net.d/{name}.conflist"), plugins }
 }
 
 fn mk_expected() -> Expected {
     Expected {
         pod_cidrs: ["10.244.0.0/16".parse().unwrap()].into(),
         service_cidrs: ["10.96.0.0/16".parse().unwrap()].into(),
+        unknown_services: std::collections::BTreeSet::new(),
         underlay_link: "eth0".to_owned(),
     }
 }
@@ -144,6 +150,7 @@ fn rules_of_others_are_named() {
     let chain = |policy, rules, dropping| Chain {
         name: "inet other forward".to_owned(),
         hook: Hook::Forward,
+        reached_from: None,
         policy,
         rules,
         dropping,
@@ -154,6 +161,19 @@ fn rules_of_others_are_named() {
     assert_eq!(judge(chain(Policy::Drop, 3, 0)), warned);
     assert_eq!(judge(chain(Policy::Accept, 3, 1)), warned);
     assert_eq!(judge(chain(Policy::Accept, 3, 0)), []);
+    let user = Chain {
+        name: "ip filter DOCKER-USER".to_owned(),
+        reached_from: Some("FORWARD".to_owned()),
+        ..chain(Policy::Accept, 2, 1)
+    };
+    assert_eq!(judge(user), [(Verdict::Warning, "firewall", "chain ip filter DOCKER-USER".to_owned())]);
+    let unread = |seen: &mut Seen| {
+        drop(seen.unread_tables.insert("iptables-legacy filter".to_owned(), "no right".to_owned()));
+    };
+    assert_eq!(
+        broken(|seen, _| unread(seen)),
+        [(Verdict::Warning, "firewall", "iptables-legacy filter".to_owned())]
+    );
     assert_eq!(broken(|seen, _| seen.chains = Err("no right".into())), one("firewall", "nftables"));
 }
 
@@ -196,9 +216,43 @@ fn what_is_missing_is_named() {
     assert_eq!(broken(|seen, _| seen.agent = Err(why())), one("agent", "agent.sock"));
     assert_eq!(broken(|seen, _| seen.network = Ok(None)), one("state directory", "network.json"));
     assert_eq!(broken(|seen, _| seen.cni = Some(Ok(Vec::new()))), one("CNI configuration", ""));
-    let flannel = ("/etc/cni/net.d/00-flannel.conflist".to_owned(), "flannel".to_owned());
-    assert_eq!(
-        broken(|seen, _| seen.cni = Some(Ok(vec![flannel.clone()]))),
-        one("CNI configuration", &flannel.0)
-    );
+    let flannel = |plugins: &[&str]| vec![mk_file("00-flannel", plugins)];
+    let named = one("CNI configuration", "/etc/cni/net.d/00-flannel.conflist");
+    assert_eq!(broken(|seen, _| seen.cni = Some(Ok(flannel(&["flannel", "portmap"])))), named);
+    assert_eq!(broken(|seen, _| seen.cni = Some(Ok(flannel(&[])))), named);
+    // Behind the other one, there is no Pod range to tell of.
+    let chained = |seen: &mut Seen| {
+        (seen.cni, seen.network) = (Some(Ok(flannel(&["flannel", "sealane"]))), Ok(None));
+    };
+    assert_eq!(broken(|seen, _| chained(seen)), []);
+}
+
+#[test]
+fn ranges_that_nobody_named_are_those_of_the_node() {
+    let completed = |own: &[&str]| {
+        let pod_cidrs = own.iter().map(|range| range.parse().unwrap()).collect();
+        let network = types::NodeNetwork { pod_cidrs, link: PodLink::default() };
+        let all = Expected::default().completed(Some(&network));
+        let texts = |ranges: &std::collections::BTreeSet<types::Prefix>| {
+            ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        (texts(&all.pod_cidrs), texts(&all.service_cidrs), all.unknown_services.len())
+    };
+    let told = |pods: &str, services: &str, unknown| (pods.to_owned(), services.to_owned(), unknown);
+    assert_eq!(completed(&["10.244.1.0/24"]), told("10.244.0.0/16", "10.96.0.0/16", 0));
+    assert_eq!(completed(&["10.42.1.0/24"]), told("10.42.1.0/24", "10.96.0.0/16", 0));
+    assert_eq!(completed(&["fd00:7::/64"]), told("fd00:7::/64", "", 1));
+    let dual = completed(&["10.244.1.0/24", "fd00:7::/64"]);
+    assert_eq!(dual, told("10.244.0.0/16 fd00:7::/64", "10.96.0.0/16", 1));
+    assert_eq!(completed(&[]), told("10.244.0.0/16", "10.96.0.0/16", 0));
+    let named = mk_expected();
+    assert_eq!(named.clone().completed(None), named);
+
+    let v6 = |seen: &mut Seen, expected: &mut Expected| {
+        let Ok(Some(network)) = &mut seen.network else { panic!("there is one") };
+        network.pod_cidrs = vec!["fd00:7::/64".parse().unwrap()];
+        seen.settings.insert("net/ipv6/conf/all/forwarding".to_owned(), "1".to_owned());
+        *expected = Expected { underlay_link: "eth0".into(), ..Expected::default() }.completed(Some(network));
+    };
+    assert_eq!(broken(v6), [(Verdict::Skipped, "address ranges", "IPv6 range of Services".to_owned())]);
 }

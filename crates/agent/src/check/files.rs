@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-use types::{AgentAnswer, AgentRequest, NodeNetwork};
+use engine_check::CniFile;
+use types::{AgentAnswer, AgentRequest, IpFamily, NodeNetwork};
 
 /// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,10 +39,13 @@ pub(super) fn conntrack() -> Option<(u64, u64)> {
 }
 
 /// Tables that legacy iptables has in the kernel.
-pub(super) fn legacy_tables() -> BTreeSet<String> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
-    let both = read("ip_tables_names") + &read("ip6_tables_names");
-    both.split_whitespace().map(str::to_owned).collect()
+pub(super) fn legacy_tables() -> Vec<(IpFamily, String)> {
+    let files = [(IpFamily::V4, "ip_tables_names"), (IpFamily::V6, "ip6_tables_names")];
+    let tables = files.into_iter().flat_map(|(family, name)| {
+        let text = fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+        text.split_whitespace().map(|table| (family, table.to_owned())).collect::<Vec<_>>()
+    });
+    tables.collect()
 }
 
 /// UDP ports that somebody has: the second column of `/proc/net/udp` is `address:port` in hexadecimal (proc(5)).
@@ -62,12 +66,12 @@ pub(super) fn network(state_dir: &Path) -> Result<Option<NodeNetwork>, String> {
 }
 
 /// Whether the agent says that ADD can be served.
-pub(super) fn ask_agent(state_dir: &Path) -> Result<(), String> {
+pub(super) fn ask_agent(state_dir: &Path, request: &AgentRequest) -> Result<(), String> {
     let ask = || -> io::Result<AgentAnswer> {
         let mut stream = UnixStream::connect(state_dir.join("agent.sock"))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let mut line = serde_json::to_vec(&AgentRequest::Status)?;
+        let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         stream.write_all(&line)?;
         stream.shutdown(Shutdown::Write)?;
@@ -84,8 +88,8 @@ pub(super) fn ask_agent(state_dir: &Path) -> Result<(), String> {
     }
 }
 
-/// CNI configurations in the runtime's order, by name (libcni's `ConfFiles`), each with the `type` of its first plugin.
-pub(super) fn configurations(directory: &Path) -> Result<Vec<(String, String)>, String> {
+/// CNI configurations in the runtime's order, by name (libcni's `ConfFiles`).
+pub(super) fn configurations(directory: &Path) -> Result<Vec<CniFile>, String> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| format!("{}: {error}", directory.display()))?,
@@ -96,14 +100,18 @@ pub(super) fn configurations(directory: &Path) -> Result<Vec<(String, String)>, 
         matches!(extension, Some("conf" | "conflist" | "json"))
     });
     files.sort();
-    let plugin = |text: &[u8]| -> Option<String> {
-        let configuration: serde_json::Value = serde_json::from_slice(text).ok()?;
-        let first = configuration.get("plugins").and_then(|plugins| plugins.get(0)).unwrap_or(&configuration);
-        Some(first.get("type")?.as_str()?.to_owned())
-    };
-    let read = |file: &std::path::PathBuf| {
-        let plugin = fs::read(file).ok().and_then(|text| plugin(&text));
-        (file.display().to_string(), plugin.unwrap_or_else(|| "(unreadable)".to_owned()))
+    let read = |file: &std::path::PathBuf| CniFile {
+        path: file.display().to_string(),
+        plugins: fs::read(file).map(|text| plugins(&text)).unwrap_or_default(),
     };
     Ok(files.iter().map(read).collect())
+}
+
+/// `type` of each plugin of a list, or of the one that a configuration without a list is of.
+fn plugins(text: &[u8]) -> Vec<String> {
+    let configuration: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
+    let list = configuration.get("plugins").and_then(serde_json::Value::as_array);
+    let all = list.map_or(std::slice::from_ref(&configuration), Vec::as_slice);
+    let kind = |plugin: &serde_json::Value| Some(plugin.get("type")?.as_str()?.to_owned());
+    all.iter().map(|plugin| kind(plugin).unwrap_or_else(|| "(unreadable)".to_owned())).collect()
 }

@@ -17,6 +17,7 @@ fn wrong(node: &TestNode) -> Vec<(Verdict, &'static str, String)> {
             pod_cidrs: ["10.244.0.0/16".parse().expect("a range")].into(),
             service_cidrs: ["10.96.0.0/16".parse().expect("a range")].into(),
             underlay_link: "eth0".to_owned(),
+            ..Expected::default()
         },
     };
     let results = check(&settings).expect("looked");
@@ -40,6 +41,31 @@ fn nft(node: &TestNode, command: &str) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// Rules of legacy iptables: none harms, one in a chain of the user's is named, and so is a policy.
+fn check_legacy(node: &TestNode, program: &str, no_agent: &[(Verdict, &'static str, String)]) {
+    let run = |arguments: &str| {
+        let command = || Command::new(program).args(arguments.split(' ')).output();
+        node.inside(command).is_ok_and(|output| output.status.success())
+    };
+    if !run("-N FIREWALL") {
+        println!(
+            "sealane-skip: rules of legacy iptables are named: {program} is not there, or not for this kernel"
+        );
+        return;
+    }
+    let chain = |chain: &str| format!("chain {program} filter {chain}");
+    assert!(run("-A FIREWALL -j RETURN") && run("-A FORWARD -j FIREWALL"));
+    assert_eq!(wrong(node), no_agent, "a chain that harms nobody");
+    assert!(run("-A FIREWALL -p tcp --dport 9 -j DROP") && run("-A OUTPUT -j DROP"));
+    let user = (Verdict::Warning, "firewall", chain("FIREWALL"));
+    assert_eq!(wrong(node), [vec![user.clone()], no_agent.to_vec()].concat());
+    assert!(run("-P FORWARD DROP"));
+    let policy = (Verdict::Warning, "firewall", chain("FORWARD"));
+    assert_eq!(wrong(node), [vec![policy, user], no_agent.to_vec()].concat());
+    assert!(run("-P FORWARD ACCEPT") && run("-F") && run("-X"));
+    assert_eq!(wrong(node), no_agent, "mended");
 }
 
 /// Breaks something with `spoil`, sees it named, and mends it; the agent is not there to mend it earlier.
@@ -105,8 +131,20 @@ fn each_thing_that_is_broken_is_named_and_nothing_else() {
                 || assert!(nft(&node, "delete table inet other")),
                 &and_no_agent(vec![(Verdict::Warning, "firewall", "chain inet other input".to_owned())]),
             );
+            let behind = "add table ip other; add chain ip other user; add chain ip other base { type filter hook forward priority 0; }; \
+                          add rule ip other base tcp dport vmap { 1 : accept, 2 : jump user }; add rule ip other user counter; \
+                          add rule ip other user ip daddr 192.0.2.1 reject";
+            named(
+                &node,
+                || assert!(nft(&node, behind)),
+                || assert!(nft(&node, "delete table ip other")),
+                &and_no_agent(vec![(Verdict::Warning, "firewall", "chain ip other user".to_owned())]),
+            );
         } else {
             println!("sealane-skip: rules of others are named: no program `nft`");
+        }
+        for program in ["iptables-legacy", "ip6tables-legacy"] {
+            check_legacy(&node, program, &no_agent);
         }
         node.route_elsewhere("10.96.7.0/24");
         let route = broken("address ranges", "route 10.96.7.0/24 dev eth0");

@@ -53,15 +53,25 @@ fn errors_have_the_codes_of_the_specification() {
 #[test]
 fn damaged_configuration_is_answered() {
     let whole = json!({
-        "cniVersion": "1.1.0", "name": "n", "type": "sealane", "stateDir": "/nowhere",
-        "prevResult": {"interfaces": [{"name": "eth0"}], "ips": [{"address": "10.0.0.1/32", "interface": 0}]},
+        "cniVersion": "1.1.0", "name": "n", "type": "sealane", "stateDir": "/nowhere", "chained": true,
+        "runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]},
+        "prevResult": {
+            "interfaces": [{"name": "veth1"}, {"name": "eth0", "sandbox": "/run/netns/a"}],
+            "ips": [{"address": "10.0.0.1/32", "interface": 1}],
+        },
     })
     .to_string();
+    let pairs =
+        [("CNI_COMMAND", "ADD"), ("CNI_CONTAINERID", "a"), ("CNI_NETNS", "/nowhere"), ("CNI_IFNAME", "eth0")];
+    let environment = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    sealane_cni::read_add(&environment, whole.as_bytes()).unwrap();
+    let mut refused = 0;
     for at in 0..whole.len() {
-        for with in ["", "{", "\"", "null", "-1", "\u{0}"] {
+        for with in ["", "{", "\"", "null", "-1", "\u{0}", "[]"] {
             let text = format!("{}{with}{}", &whole[..at], &whole[at + 1..]);
-            // The one command that reads it and touches nothing.
+            refused += usize::from(sealane_cni::read_add(&environment, text.as_bytes()).is_err());
             call(&[("CNI_COMMAND", "VERSION")], text.as_bytes());
         }
     }
+    assert!(refused > whole.len(), "{refused}");
 }

@@ -32,11 +32,11 @@ pub(crate) struct CheckArgs {
 /// What a node's agent is told of the cluster.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NodeFlags {
-    /// Range of Pod addresses of the whole cluster.
-    #[arg(long, default_value = "10.244.0.0/16")]
+    /// Range of Pod addresses of the whole cluster [default: 10.244.0.0/16, or the node's own].
+    #[arg(long, value_name = "RANGE")]
     pub(crate) pod_cidr: Vec<Prefix>,
-    /// Range of Service addresses.
-    #[arg(long, default_value = "10.96.0.0/16")]
+    /// Range of Service addresses [default: 10.96.0.0/16 where Pods have IPv4].
+    #[arg(long, value_name = "RANGE")]
     pub(crate) service_cidr: Vec<Prefix>,
     /// The link that faces the other nodes.
     #[arg(long, default_value = "eth0", value_name = "LINK")]
@@ -53,6 +53,7 @@ pub(crate) fn run(args: CheckArgs) -> Result<i32> {
             pod_cidrs: args.facts.pod_cidr.into_iter().collect::<BTreeSet<_>>(),
             service_cidrs: args.facts.service_cidr.into_iter().collect(),
             underlay_link: args.facts.underlay_link,
+            ..Expected::default()
         },
     };
     let results = check(&settings)?;

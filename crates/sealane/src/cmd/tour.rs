@@ -7,7 +7,7 @@ use clap::Args;
 use lab::{LabInfo, RunningLab, StateDir};
 use serde::Serialize;
 
-use crate::cli::{IpFamilyFlag, LabFlags, Tunnel, WhichLab, lab_name};
+use crate::cli::{IpFamilyFlag, LabFlags, PodLinks, PodNetworkFlags, Tunnel, WhichLab, lab_name};
 use crate::config;
 use crate::ending::{Ending, INTERRUPTED};
 use crate::output::{Output, Style, print_json, print_line, tell};
@@ -31,6 +31,9 @@ pub(crate) struct TourArgs {
     /// How Pods of different nodes reach each other.
     #[arg(long, value_enum, default_value_t)]
     tunnel: Tunnel,
+    /// How Pods are joined to their node.
+    #[arg(long, value_enum, default_value_t)]
+    pod_links: PodLinks,
     /// Address families of Pods, Services and nodes.
     #[arg(long, value_enum, default_value_t, value_name = "FAMILY")]
     ip_family: IpFamilyFlag,
@@ -103,7 +106,8 @@ fn lab_flags(args: &TourArgs) -> LabFlags {
     let is_elsewhere = args.state_dir.is_some() || std::env::var_os("SEALANE_STATE_DIR").is_some();
     let name = args.name.clone().or_else(|| (!is_elsewhere).then(|| LAB_NAME.to_owned()));
     let which = WhichLab { name, state_dir: args.state_dir.clone() };
-    LabFlags { ip_family: args.ip_family, ..LabFlags::usual(which, args.tunnel) }
+    let pod_network = PodNetworkFlags { pod_links: args.pod_links, ..PodNetworkFlags::usual(args.tunnel) };
+    LabFlags { ip_family: args.ip_family, pod_network, ..LabFlags::usual(which, args.tunnel) }
 }
 
 fn introduction(info: &LabInfo) -> String {

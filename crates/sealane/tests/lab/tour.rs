@@ -37,6 +37,13 @@ fn every_lesson_is_as_stated_with_ipv6_alone() {
 }
 
 #[test]
+fn every_lesson_is_as_stated_on_bridges() {
+    if can_run("every_lesson_is_as_stated_on_bridges") {
+        check_tour(&Bed::new("tour-bridge"), &["--pod-links", "bridge"]);
+    }
+}
+
+#[test]
 fn an_ordinary_user_takes_the_tour() {
     let Some(bed) = Bed::as_ordinary_user("tour-ordinary") else {
         println!("sealane-skip: an_ordinary_user_takes_the_tour: no ordinary user can reach the binary");
