@@ -337,10 +337,12 @@ pub(crate) struct LoopFlags {
     /// Client configuration; the service account of the Pod if not given.
     #[arg(long, env = "KUBECONFIG")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Range of Pod addresses of the whole cluster; Nodes get one range of each family, from the first that has room.
+    /// Range of Pod addresses of the whole cluster; may be given several times.
+    ///
+    /// Nodes get one range of each family, from the first that has room.
     #[arg(long, default_value = "10.244.0.0/16")]
     pub(crate) pod_cidr: Vec<types::Prefix>,
-    /// Range of Service addresses.
+    /// Range of Service addresses; may be given several times.
     #[arg(long, default_value = "10.96.0.0/16")]
     pub(crate) service_cidr: Vec<types::Prefix>,
     /// Cluster DNS address.

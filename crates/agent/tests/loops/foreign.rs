@@ -62,6 +62,12 @@ impl Other {
                     netlink.join_underlay(netns, &port)
                 };
                 node.inside(join).expect("joined");
+                // As the plugins `bridge` and `ptp` do; where the node has no Pod range, we do not.
+                let setting = match family {
+                    IpFamily::V4 => "/proc/sys/net/ipv4/ip_forward",
+                    IpFamily::V6 => "/proc/sys/net/ipv6/conf/all/forwarding",
+                };
+                node.inside(|| std::fs::write(setting, "1")).expect("a setting");
                 json!({
                     "cniVersion": "1.0.0",
                     "interfaces": [
@@ -169,6 +175,11 @@ fn policy(node: &TestNode, name: &str, spec: &Value) {
 
 fn check(mut node: TestNode, other: Other) {
     node.start_agent();
+    let config = json!({
+        "cniVersion": "1.1.0", "name": "other", "type": "sealane", "chained": true, "stateDir": node.state_dir(),
+    });
+    let status = || cni::run(&environment("STATUS", ""), config.to_string().as_bytes());
+    node.eventually("STATUS succeeds", |node| (node.inside(status).1 == 0).then_some(()));
     let (client, stranger) = (other.add(&node, "client", 1), other.add(&node, "stranger", 2));
     let server = other.add(&node, "server", 3);
     for pod in [&client, &stranger] {
@@ -215,6 +226,15 @@ fn policies_hold_on_bridges_of_another_plugin() {
 #[test]
 fn policies_hold_on_bridges_of_another_plugin_over_ipv6() {
     world::test(|| check(TestNode::with_ipv6(), Other::Bridges(IpFamily::V6)));
+}
+
+#[test]
+fn policies_hold_where_the_node_has_no_pod_range() {
+    world::test(|| {
+        let node = TestNode::new();
+        node.take_pod_cidrs();
+        check(node, Other::Bridges(IpFamily::V4));
+    });
 }
 
 #[test]

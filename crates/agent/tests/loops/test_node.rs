@@ -257,6 +257,12 @@ impl TestNode {
         self.runtime.block_on(self.writer.merge_patch(&self_target(), &patch)).expect("other ranges");
     }
 
+    /// Takes them away, as on a node where another plugin gives the addresses.
+    pub(crate) fn take_pod_cidrs(&self) {
+        let patch = json!({ "spec": { "podCIDR": null, "podCIDRs": null } });
+        self.runtime.block_on(self.writer.merge_patch(&self_target(), &patch)).expect("no ranges");
+    }
+
     /// The agent's state directory.
     pub(crate) fn state_dir(&self) -> &std::path::Path {
         &self.settings.state_dir

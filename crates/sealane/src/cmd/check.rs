@@ -29,7 +29,7 @@ pub(crate) struct CheckArgs {
     pub(crate) output: Output,
 }
 
-/// What a node's agent is told of the cluster.
+/// What is known of the cluster.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NodeFlags {
     /// Range of Pod addresses of the whole cluster [default: 10.244.0.0/16, or the node's own].
