@@ -101,7 +101,7 @@ fn read_options(arguments: &[&str]) -> Result<Options, String> {
         rounds: 5,
         seconds: 1,
         services: vec![1, 1000, 10_000, 100_000],
-        limit: Duration::from_secs(60),
+        limit: Duration::from_secs(120),
         without: Vec::new(),
         only: String::new(),
         json: None,
