@@ -133,9 +133,15 @@ fn stray_packets_of_a_pod_do_not_reset_its_clients() {
     world::test(|| stray_packets(&Lab::new(IpFamily::V4)));
 }
 
+#[test]
+fn stray_packets_of_a_pod_do_not_reset_its_clients_over_ipv6() {
+    world::test(|| stray_packets(&Lab::new(IpFamily::V6)));
+}
+
 /// A socket that hears every TCP packet for this address, or sends some.
 fn raw(own: IpAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::from(libc::SOCK_RAW), Some(Protocol::TCP)).unwrap();
+    let domain = Domain::for_address(SocketAddr::new(own, 0));
+    let socket = Socket::new(domain, Type::from(libc::SOCK_RAW), Some(Protocol::TCP)).unwrap();
     socket.bind(&SocketAddr::new(own, 0).into()).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket
@@ -153,7 +159,8 @@ fn send_strays(from: SocketAddr, to: SocketAddr) {
     }
 }
 
-/// A TCP segment with the flags PSH and ACK and five bytes (RFC 9293, section 3.1).
+/// A TCP segment with the flags PSH and ACK and five bytes (RFC 9293, section 3.1). For the checksum, the pseudo-headers of
+/// both families come to the same, as its zeros count nothing (RFC 8200, section 8.1).
 fn segment(from: SocketAddr, to: SocketAddr, sequence: u32, acknowledged: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(from.port().to_be_bytes());
@@ -164,8 +171,10 @@ fn segment(from: SocketAddr, to: SocketAddr, sequence: u32, acknowledged: u32) -
     bytes.extend(b"stray");
     let mut summed = Vec::new();
     for address in [from.ip(), to.ip()] {
-        let IpAddr::V4(address) = address else { panic!("{address} is not IPv4") };
-        summed.extend(address.octets());
+        match address {
+            IpAddr::V4(address) => summed.extend(address.octets()),
+            IpAddr::V6(address) => summed.extend(address.octets()),
+        }
     }
     summed.extend([0, 6]);
     summed.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes());
