@@ -60,7 +60,7 @@ pub async fn run(settings: ClusterSettings) -> anyhow::Result<()> {
         admin.publish(serve_admin::Status {
             revision,
             plan: Some(serve_admin::Plan::Cluster(Arc::clone(&plan))),
-            findings: plan.findings.clone(),
+            findings: plan.findings.iter().cloned().collect(),
             report,
         });
         last = Some(plan);

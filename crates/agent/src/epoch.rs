@@ -3,20 +3,24 @@
 //! New rules go in before the names that lead to them, and names that go away do so before their rules. Between two
 //! plans the DNS server therefore answers with [`common_names`]: what holds under both.
 
-use std::collections::BTreeMap;
-
 use plan::{DnsPlan, DnsService, DnsServiceKind};
 
 /// The names of `old` that `new` has too, each with the addresses that both give it; everything else as in `old`.
 pub(crate) fn common_names(old: &DnsPlan, new: &DnsPlan) -> DnsPlan {
-    let services: BTreeMap<_, _> = old
-        .services
-        .iter()
-        .filter_map(|(name, service)| Some((name.clone(), common_service(service, new.services.get(name)?)?)))
-        .collect();
-    let pods = old.pods.iter().filter(|(address, _)| new.pods.contains_key(address));
-    let pods = pods.map(|(address, namespace)| (*address, namespace.clone())).collect();
-    DnsPlan { services, pods, ..old.clone() }
+    let mut common = old.clone();
+    for service in new.services.changes_since(&old.services) {
+        match service.old.and_then(|old| common_service(old, service.new?)) {
+            Some(in_common) if service.old != Some(&in_common) => {
+                common.services.insert(service.key.clone(), in_common);
+            }
+            Some(_) => {}
+            None => drop(common.services.remove(service.key)),
+        }
+    }
+    for pod in new.pods.changes_since(&old.pods).filter(|pod| pod.new.is_none()) {
+        common.pods.remove(pod.key);
+    }
+    common
 }
 
 fn common_service(old: &DnsService, new: &DnsService) -> Option<DnsService> {

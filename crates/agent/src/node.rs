@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apply_nft::Look;
+use compile::Compiler;
 use plan::Report;
 use watch::Access;
 
@@ -31,9 +32,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let underlay = world.underlay(&settings.underlay_link).await?;
     let mut context = settings.context(&underlay)?;
     inbox.follow_underlay(underlay.clone())?;
-    let probing = inbox.probe();
+    let mut probing = inbox.probe();
     let teller = Teller::new(client, settings.node.clone());
     let mut observed = Observed::at(underlay);
+    let mut compiler = Compiler::default();
     let mut in_force = InForce::default();
     let mut due = Due::default();
     loop {
@@ -49,7 +51,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }
         observed.inform(&mut context);
         teller.tell(observed.facts(&settings), &observed.snapshot);
-        let (plan, findings) = world.timed(|| compile::node_plan(&observed.snapshot, &context));
+        let (plan, findings) = world.timed(|| compiler.compile(&observed.snapshot, &context));
         let is_due = due.is_due(Instant::now());
         if !in_force.is_plan(&plan) || is_due {
             let plan = Arc::new(plan);

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use engine_path::{Echo, PathKey, Prober};
 use futures_util::FutureExt as _;
+use model::Node;
+use plan::PodNetwork;
 use tokio::sync::{mpsc, watch};
-use types::{FailingPath, IpFamily, NodeName, PathFacts};
+use types::{FailingPath, IpFamily, NodeName, PathFacts, Shared, SharedMap};
 
 use crate::echo::EchoSocket;
 use crate::event::Event;
@@ -16,21 +18,39 @@ use crate::in_force::InForce;
 use crate::observed::Observed;
 
 /// Where it is said what is to be proved.
-pub(crate) struct Probing(watch::Sender<Option<Aim>>);
+pub(crate) struct Probing {
+    aims: watch::Sender<Option<Aim>>,
+    /// What the last aim was worked out from.
+    aimed: Option<Ground>,
+}
+
+/// What decides which ways there are to prove.
+#[derive(Clone, PartialEq)]
+struct Ground {
+    nodes: SharedMap<NodeName, Node>,
+    network: Shared<PodNetwork>,
+    before: BTreeMap<NodeName, FailingPath>,
+}
 
 impl Probing {
     /// With the other end, for [`run`].
     pub(crate) fn new() -> (Self, watch::Receiver<Option<Aim>>) {
         let (aims, receiver) = watch::channel(None);
-        (Self(aims), receiver)
+        (Self { aims, aimed: None }, receiver)
     }
 
     /// Proves the ways of the plan in force from now on, and no others.
-    pub(crate) fn aim(&self, observed: &Observed, in_force: &InForce) {
+    pub(crate) fn aim(&mut self, observed: &Observed, in_force: &InForce) {
         let Some(plan) = in_force.plan() else { return };
+        let before = observed.paths(&plan.node).failing;
+        let ground = Ground { nodes: observed.snapshot.nodes.clone(), network: plan.podnet.clone(), before };
+        if self.aimed.as_ref() == Some(&ground) {
+            return;
+        }
         let paths = compile::paths_to_prove(&observed.snapshot, &plan.podnet);
-        let aim = Some(Aim { paths, before: observed.paths(&plan.node).failing });
-        self.0.send_if_modified(|last| {
+        let aim = Some(Aim { paths, before: ground.before.clone() });
+        self.aimed = Some(ground);
+        self.aims.send_if_modified(|last| {
             let is_new = *last != aim;
             *last = aim;
             is_new

@@ -7,7 +7,7 @@ use apply_announce::Announcer;
 use apply_netlink::Netlink;
 use apply_nft::{Look, Nft};
 use model::Snapshot;
-use plan::{Failure, Finding, NodePlan, Report};
+use plan::{Failure, FindingSet, NodePlan, Report};
 use serve_admin::{Admin, HealthChecks, Stage};
 use serve_dns::DnsServer;
 use serve_gateway::Gateway;
@@ -92,11 +92,7 @@ impl World {
     /// them, connections that lead elsewhere.
     pub(crate) async fn converge_nft(&mut self, plan: &Arc<NodePlan>, look: Look) -> Report {
         let plan = Arc::clone(plan);
-        let work = self.nft.run(move |nft| {
-            let rules =
-                nft.converge(&ruleset::render_frames(&plan)).and(nft.converge(&ruleset::render(&plan)));
-            rules.and(nft.forget_connections(&ruleset::Rightful::of(&plan), look))
-        });
+        let work = self.nft.run(move |nft| nft.converge_plan(&plan, look));
         let report = timed(&self.admin, Stage::Nft, work).await;
         if report.failures.is_empty() {
             self.admin.liveness().rules_are_right();
@@ -129,9 +125,11 @@ impl World {
     /// by its kubelet after this.
     pub(crate) fn show_endpoints(&self, in_force: &InForce, snapshot: &Snapshot) {
         if in_force.rules_are_loaded() {
-            let endpoints = snapshot.endpoint_slices.values().flat_map(|slice| &slice.endpoints);
-            let lasting = endpoints.filter(|endpoint| !endpoint.terminating);
-            self.admin.show_endpoints(lasting.filter_map(|endpoint| endpoint.pod.clone()).collect());
+            let slices = snapshot.endpoint_slices.clone();
+            self.admin.show_endpoints(Box::new(move |pod| {
+                let mut endpoints = slices.values().flat_map(|slice| &slice.endpoints);
+                endpoints.any(|endpoint| !endpoint.terminating && endpoint.pod.as_ref() == Some(pod))
+            }));
         }
     }
 
@@ -148,12 +146,12 @@ impl World {
     }
 
     /// Tells the admin page and the log.
-    pub(crate) fn tell(&self, in_force: &InForce, findings: Vec<Finding>, report: Report) {
+    pub(crate) fn tell(&self, in_force: &InForce, findings: FindingSet, report: Report) {
         log_report(in_force.revision(), &report);
         self.admin.publish(serve_admin::Status {
             revision: in_force.revision(),
             plan: in_force.plan().cloned().map(serve_admin::Plan::Node),
-            findings: findings.into_iter().collect(),
+            findings,
             report,
         });
     }

@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use plan::{
-    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan,
-    LbPlan, NodePlan, Outcome, PodNetwork, PolicyTable, ServiceTable, SourceAddress,
+    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan,
+    Outcome, ServiceTable, SourceAddress,
 };
 use sealane_apply_nft::Nft;
-use types::{NamespacedName, Port, Prefix, Protocol};
+use types::{NamespacedName, Port, Prefix, Protocol, SharedMap};
 
 fn main() {
     let services = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10_000);
@@ -39,10 +39,10 @@ fn timed<T>(what: &str, action: impl FnOnce() -> T) -> T {
 
 fn plan(services: u32) -> NodePlan {
     let range = |text: &str| -> Prefix { text.parse().expect("a prefix") };
-    let frontends: BTreeMap<Frontend, FrontendRule> = (1..=services).map(frontend).collect();
+    let frontends: SharedMap<Frontend, FrontendRule> = (1..=services).map(frontend).collect();
     NodePlan {
         node: "node-a".into(),
-        podnet: PodNetwork::default(),
+        podnet: Default::default(),
         services: ServiceTable {
             frontends,
             node_addresses: [IpAddr::from([172, 31, 0, 11])].into(),
@@ -51,10 +51,10 @@ fn plan(services: u32) -> NodePlan {
             local_vips: BTreeSet::new(),
             health_checks: BTreeMap::new(),
         },
-        policy: PolicyTable::default(),
+        policy: Default::default(),
         dns: DnsPlan::default(),
-        gateway: GatewayPlan::default(),
-        lb: LbPlan::default(),
+        gateway: Default::default(),
+        lb: Default::default(),
     }
 }
 

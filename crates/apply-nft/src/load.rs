@@ -1,8 +1,6 @@
 //! A transaction as netlink messages, and messages as batches that fit the socket.
 
-use ruleset::{
-    Element, Hook, HookPoint, Key, Kind, Rule, Ruleset, Set, Step, TABLE, TableFamily, Transaction,
-};
+use ruleset::{Element, Hook, HookPoint, Key, Kind, Rule, Ruleset, Step, TABLE, TableFamily, Transaction};
 
 use crate::attribute::{Head, Message};
 use crate::element::{comment_bytes, put_declaration, put_element};
@@ -168,7 +166,7 @@ impl Encoder<'_> {
         elements: impl Iterator<Item = (&'e Key, &'e Element)>,
     ) {
         let Some(set) = self.added.sets.get(name).or_else(|| self.actual.sets.get(name)) else { return };
-        let set: Set = Set { elements: std::collections::BTreeMap::new(), ..set.clone() };
+        let set = set.bare();
         let flags = if number == NEW_ELEMENTS { libc::NLM_F_CREATE } else { 0 };
         let mut elements = elements.peekable();
         while elements.peek().is_some() {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
-use plan::{Failure, Report};
+use plan::{Failure, NodePlan, Report};
 use ruleset::{
-    Data, Element, End, Key, Rightful, Ruleset, Step, TableFamily, Transaction, apply_in_place, diff,
-    frontends_that_lose, is_client_current, shrinks_a_pool,
+    Data, Element, End, Following, Key, Rendered, Rightful, Ruleset, Step, TableFamily, Transaction,
+    apply_in_place, declared_sets, diff, frontends_that_lose, is_client_current, render, render_frames,
+    shrinks_a_pool,
 };
 use types::IpFamily;
 
@@ -22,11 +23,30 @@ use crate::{conntrack, read};
 pub struct Nft {
     socket: Socket,
     /// The tables as of a generation: true as long as the kernel's generation is that one.
-    known: BTreeMap<TableFamily, (u32, Ruleset)>,
+    known: BTreeMap<TableFamily, (u32, Known)>,
     /// UDP frontends that lost backends since connections were looked through.
     losing: BTreeSet<End>,
     /// What connections were looked through for last.
-    looked_for: Option<Rightful>,
+    looked_for: LookedFor,
+}
+
+/// What a table has.
+enum Known {
+    /// These rules.
+    Rules(Ruleset),
+    /// Those of this plan, which are rendered where they are needed: the plan is a fraction of their size.
+    Plan(Box<Rendered>),
+}
+
+/// What connections were looked through for.
+#[derive(PartialEq, Eq)]
+enum LookedFor {
+    /// Nothing that is still rightful.
+    Nothing,
+    /// What the plan known to be in force permits.
+    Plan,
+    /// This.
+    Rightful(Rightful),
 }
 
 /// When to look through all connections.
@@ -48,7 +68,7 @@ impl Nft {
             socket: Socket::open()?,
             known: BTreeMap::new(),
             losing: BTreeSet::new(),
-            looked_for: None,
+            looked_for: LookedFor::Nothing,
         })
     }
 
@@ -93,27 +113,90 @@ impl Nft {
     fn converge_once(&mut self, desired: &Ruleset) -> Result<Report, NftError> {
         let generation = read::generation(&mut self.socket)?;
         let (mut actual, is_fresh) = match self.known.remove(&desired.family) {
-            Some((known, actual)) if known == generation => (actual, false),
+            Some((known, Known::Rules(actual))) if known == generation => (actual, false),
+            Some((known, Known::Plan(rendered))) if known == generation => (rendered.rules(), false),
             _ => (read::read_back(&mut self.socket, desired.family)?, true),
         };
         let transaction = diff(&actual, desired);
         // Before it is tried: what fails half-way is not in the next difference any more.
         self.losing.extend(frontends_that_lose(&transaction));
         let batches = self.commit(&transaction, &actual)?;
-        let now = read::generation(&mut self.socket)?;
-        // Counted wrong when somebody else committed meanwhile, or the number 0 was skipped: then it is read again.
-        if now == generation.wrapping_add(batches) {
+        if let Some(now) = self.advance(generation, batches)? {
             apply_in_place(&transaction, &mut actual);
-            self.known.insert(desired.family, (now, actual));
-            // What we wrote into one table changed nothing in the other.
-            let others = self.known.values_mut().filter(|(known, _)| *known == generation);
-            others.for_each(|(known, _)| *known = now);
+            self.known.insert(desired.family, (now, Known::Rules(actual)));
         }
         let mut report = Report { written: transaction.len(), failures: Vec::new() };
-        if desired.family == TableFamily::Inet && (is_fresh || !transaction.is_empty()) {
-            report = report.and(self.forget_all_clients(&transaction, desired, is_fresh));
+        let is_concerned = is_fresh || shrinks_a_pool(&transaction);
+        if desired.family == TableFamily::Inet && is_concerned {
+            report = report.and(self.forget_all_clients(desired));
         }
         Ok(report)
+    }
+
+    /// Makes all of a node's plan true that is ours here: both tables, and which connections there are.
+    ///
+    /// After a plan that was brought about so, and while nobody else writes, only what differs from it is looked at.
+    pub fn converge_plan(&mut self, plan: &NodePlan, look: Look) -> Report {
+        let frames = self.converge(&render_frames(plan));
+        let rules = match self.follow(plan) {
+            Ok(Some(report)) => report,
+            Ok(None) => self.converge_whole(plan),
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::debug!(error, "nftables refuses a change, reading the table again");
+                self.known.clear();
+                self.converge_whole(plan)
+            }
+        };
+        frames.and(rules).and(self.forget_connections_of(plan, look))
+    }
+
+    /// Writes what differs from the plan in force; none where that is not known.
+    fn follow(&mut self, plan: &NodePlan) -> Result<Option<Report>, NftError> {
+        let generation = read::generation(&mut self.socket)?;
+        let mut rendered = match self.known.remove(&TableFamily::Inet) {
+            Some((known, Known::Plan(rendered))) if known == generation => rendered,
+            Some(other) => {
+                self.known.insert(TableFamily::Inet, other);
+                return Ok(None);
+            }
+            None => return Ok(None),
+        };
+        let Following { transaction, is_rightful_new } = rendered.follow(plan);
+        if is_rightful_new {
+            self.looked_for = LookedFor::Nothing;
+        }
+        self.losing.extend(frontends_that_lose(&transaction));
+        let batches = self.commit(&transaction, declared_sets())?;
+        let pools = shrinks_a_pool(&transaction).then(|| rendered.pools());
+        if let Some(now) = self.advance(generation, batches)? {
+            self.known.insert(TableFamily::Inet, (now, Known::Plan(rendered)));
+        }
+        let report = Report { written: transaction.len(), failures: Vec::new() };
+        let forgotten = pools.map(|pools| self.forget_all_clients(&pools)).unwrap_or_default();
+        Ok(Some(report.and(forgotten)))
+    }
+
+    fn converge_whole(&mut self, plan: &NodePlan) -> Report {
+        self.looked_for = LookedFor::Nothing;
+        let report = self.converge(&render(plan));
+        if let Some((_, known)) = self.known.get_mut(&TableFamily::Inet) {
+            *known = Known::Plan(Box::new(Rendered::new(plan)));
+        }
+        report
+    }
+
+    /// The kernel's generation after so many batches of ours; none when somebody else committed meanwhile, or the number
+    /// 0 was skipped: then the tables are read again.
+    fn advance(&mut self, from: u32, batches: u32) -> Result<Option<u32>, NftError> {
+        let now = read::generation(&mut self.socket)?;
+        if now != from.wrapping_add(batches) {
+            return Ok(None);
+        }
+        // What we wrote into one table changed nothing in the other.
+        let others = self.known.values_mut().filter(|(known, _)| *known == from);
+        others.for_each(|(known, _)| *known = now);
+        Ok(Some(now))
     }
 
     /// Sends a transaction; in how many batches.
@@ -132,33 +215,52 @@ impl Nft {
     ///
     /// What is there is compared with what should be, so neither a change that was missed nor a restart matters.
     pub fn forget_connections(&mut self, rightful: &Rightful, look: Look) -> Report {
-        let is_settled = self.looked_for.as_ref() == Some(rightful) && self.losing.is_empty();
+        let is_same = matches!(&self.looked_for, LookedFor::Rightful(last) if last == rightful);
+        let report = self.look_through(rightful, is_same && look == Look::IfChanged);
+        if report.failures.is_empty() {
+            self.looked_for = LookedFor::Rightful(rightful.clone());
+        }
+        report
+    }
+
+    fn forget_connections_of(&mut self, plan: &NodePlan, look: Look) -> Report {
+        let is_done = self.looked_for == LookedFor::Plan && look == Look::IfChanged;
+        let known = self.known.remove(&TableFamily::Inet);
+        let report = match &known {
+            Some((_, Known::Plan(rendered))) => self.look_through(rendered.rightful(), is_done),
+            _ => self.look_through(&Rightful::of(plan), false),
+        };
+        self.looked_for = match &known {
+            Some((_, Known::Plan(_))) if report.failures.is_empty() => LookedFor::Plan,
+            _ => LookedFor::Nothing,
+        };
+        self.known.extend(known.map(|known| (TableFamily::Inet, known)));
+        report
+    }
+
+    fn look_through(&mut self, rightful: &Rightful, is_done: bool) -> Report {
         let has_nothing = rightful.is_empty() && self.losing.is_empty();
-        if has_nothing || (is_settled && look == Look::IfChanged) {
+        if has_nothing || (is_done && self.losing.is_empty()) {
             return Report::default();
         }
         let losing = &self.losing;
         match conntrack::forget(&mut self.socket, |connection| rightful.is_stale(connection, losing)) {
             Ok(forgotten) => {
                 self.losing.clear();
-                self.looked_for = Some(rightful.clone());
                 Report { written: forgotten, failures: Vec::new() }
             }
             Err(error) => {
-                self.looked_for = None;
+                self.looked_for = LookedFor::Nothing;
                 failed("UDP connections to removed endpoints", &error)
             }
         }
     }
 
     /// Forgets which backend clients had, where it has gone.
-    fn forget_all_clients(&mut self, done: &Transaction, after: &Ruleset, is_fresh: bool) -> Report {
+    fn forget_all_clients(&mut self, pools: &Ruleset) -> Report {
         let mut report = Report::default();
-        if !is_fresh && !shrinks_a_pool(done) {
-            return report;
-        }
         for (family, clients) in [(IpFamily::V4, "clients4"), (IpFamily::V6, "clients6")] {
-            match self.forget_clients(after, family, clients) {
+            match self.forget_clients(pools, family, clients) {
                 Ok(forgotten) => report.written += forgotten,
                 Err(error) => report = report.and(failed("clients of removed backends", &error)),
             }
@@ -167,26 +269,28 @@ impl Nft {
     }
 
     /// Removes the elements of a dynamic map that no pool has any more; how many.
-    fn forget_clients(&mut self, rules: &Ruleset, family: IpFamily, name: &str) -> Result<usize, NftError> {
-        let Some(set) = rules.sets.get(name) else { return Ok(0) };
+    fn forget_clients(&mut self, pools: &Ruleset, family: IpFamily, name: &str) -> Result<usize, NftError> {
+        let Some(set) = pools.sets.get(name) else { return Ok(0) };
+        let generation = read::generation(&mut self.socket)?;
         let stale: Vec<(Key, Element)> = read::clients(&mut self.socket, name, set)?
             .into_iter()
-            .filter(|(key, data)| !is_client_current(rules, family, key, data))
+            .filter(|(key, data)| !is_client_current(pools, family, key, data))
             .map(|(key, _)| (Key::exact(key), Element { data: Data::None, comment: String::new() }))
             .collect();
-        let mut forgotten = 0;
+        let (mut forgotten, mut batches) = (0, 0);
         // One by one: an element may expire meanwhile, and that must not keep the others.
         for client in stale {
             let removal = Transaction { steps: vec![Step::RemoveElements(name.to_owned(), vec![client])] };
-            match self.commit(&removal, rules) {
-                Ok(_) => forgotten += 1,
+            match self.commit(&removal, declared_sets()) {
+                Ok(sent) => {
+                    forgotten += 1;
+                    batches += sent;
+                }
                 Err(error) if error.is_absent() => {}
                 Err(error) => return Err(error),
             }
         }
-        if forgotten > 0 {
-            self.known.clear();
-        }
+        self.advance(generation, batches)?;
         Ok(forgotten)
     }
 }

@@ -50,6 +50,38 @@ pub struct NodeContext {
     pub failing_paths: BTreeMap<NodeName, FailingPath>,
 }
 
+impl NodeContext {
+    /// Whether both are the same but for what changes while a node runs: its attachments, and which paths fail.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            node,
+            underlay,
+            tunnel,
+            pod_links,
+            pod_link_mtu,
+            masquerade,
+            cluster_domain,
+            dns_addresses,
+            pod_cidrs,
+            service_cidrs,
+            upstreams,
+            http_entry,
+            ingress_controllers,
+            lb_pools,
+            lb_class,
+            attachments: _,
+            failing_paths: _,
+        } = self;
+        (node, underlay, tunnel, pod_links) == (&other.node, &other.underlay, &other.tunnel, &other.pod_links)
+            && (pod_link_mtu, masquerade) == (&other.pod_link_mtu, &other.masquerade)
+            && (cluster_domain, dns_addresses) == (&other.cluster_domain, &other.dns_addresses)
+            && (pod_cidrs, service_cidrs) == (&other.pod_cidrs, &other.service_cidrs)
+            && (upstreams, http_entry) == (&other.upstreams, &other.http_entry)
+            && *ingress_controllers == other.ingress_controllers
+            && (lb_pools, lb_class) == (&other.lb_pools, &other.lb_class)
+    }
+}
+
 /// A node's place on the network that joins the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Underlay {

@@ -1,11 +1,11 @@
 //! Names of the cluster domain: Services, their endpoints, Pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{Endpoint, EndpointSlice, Service, ServiceType, Snapshot};
 use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
-use types::ServiceName;
+use types::{Shared, SharedMap};
 
 use crate::NodeContext;
 use crate::endpoints::SlicesByService;
@@ -14,13 +14,25 @@ use crate::pods::has_own_network;
 /// Time to live of answers (CoreDNS, plugin kubernetes, `ttl`).
 const TTL_SECONDS: u32 = 5;
 
-pub(crate) fn compile(snapshot: &Snapshot, slices: &SlicesByService<'_>, context: &NodeContext) -> DnsPlan {
+pub(crate) fn compile(snapshot: &Snapshot, slices: SlicesByService<'_>, context: &NodeContext) -> DnsPlan {
+    let services = snapshot.services.iter();
+    let services = services.filter_map(|(name, object)| Some((name.clone(), service(object, slices)?)));
+    DnsPlan {
+        namespaces: namespaces(snapshot),
+        services: services.collect(),
+        pods: pods(snapshot),
+        ..empty(context)
+    }
+}
+
+/// The plan without any name of the cluster's objects.
+pub(crate) fn empty(context: &NodeContext) -> DnsPlan {
     DnsPlan {
         cluster_domain: without_final_dot(&context.cluster_domain),
         addresses: context.dns_addresses.clone(),
-        namespaces: snapshot.namespaces.keys().cloned().collect(),
-        services: services(snapshot, slices),
-        pods: pods(snapshot),
+        namespaces: Shared::default(),
+        services: SharedMap::new(),
+        pods: SharedMap::new(),
         reverse_ranges: context.pod_cidrs.union(&context.service_cidrs).copied().collect(),
         upstreams: context.upstreams.clone(),
         ttl_seconds: TTL_SECONDS,
@@ -31,19 +43,14 @@ fn without_final_dot(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-fn services(snapshot: &Snapshot, slices: &SlicesByService<'_>) -> BTreeMap<ServiceName, DnsService> {
-    let mut services = BTreeMap::new();
-    for service in snapshot.services.values() {
-        let Some(kind) = kind_of(service) else { continue };
-        let endpoints = match kind {
-            DnsServiceKind::ExternalName { .. } => Vec::new(),
-            DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => {
-                endpoints(slices.of(&service.name))
-            }
-        };
-        services.insert(service.name.clone(), DnsService { kind, endpoints });
-    }
-    services
+/// What DNS knows of a Service; nothing where it has no name yet.
+pub(crate) fn service(service: &Service, slices: SlicesByService<'_>) -> Option<DnsService> {
+    let kind = kind_of(service)?;
+    let endpoints = match kind {
+        DnsServiceKind::ExternalName { .. } => Vec::new(),
+        DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => endpoints(&slices.of(&service.name)),
+    };
+    Some(DnsService { kind, endpoints })
 }
 
 /// What the name answers; nothing yet for a Service that still waits for its address.
@@ -96,7 +103,13 @@ fn hostname(endpoint: &Endpoint) -> String {
     }
 }
 
-fn pods(snapshot: &Snapshot) -> BTreeMap<IpAddr, String> {
+/// Namespaces that exist.
+pub(crate) fn namespaces(snapshot: &Snapshot) -> Shared<BTreeSet<String>> {
+    snapshot.namespaces.keys().cloned().collect::<BTreeSet<_>>().into()
+}
+
+/// Of two Pods with one address, the later by name has it.
+fn pods(snapshot: &Snapshot) -> SharedMap<IpAddr, String> {
     let pods = snapshot.pods.values().filter(|pod| has_own_network(pod));
     pods.flat_map(|pod| pod.addresses.iter().map(|address| (*address, pod.name.namespace.clone()))).collect()
 }

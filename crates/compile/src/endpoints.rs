@@ -5,25 +5,57 @@ use std::net::IpAddr;
 
 use model::{EndpointSlice, Snapshot};
 use plan::{Backend, BackendState, Candidate, Exclusion};
-use types::{IpFamily, NodeName, PodName, Protocol, ServiceName};
+use types::{IpFamily, NamespacedName, NodeName, PodName, Protocol, ServiceName};
+
+/// Names of EndpointSlices by the Service they belong to, in whose Namespace they are.
+#[derive(Debug, Default)]
+pub(crate) struct SliceIndex(BTreeMap<ServiceName, BTreeSet<String>>);
+
+impl SliceIndex {
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        let mut index = Self::default();
+        snapshot.endpoint_slices.values().for_each(|slice| index.add(slice));
+        index
+    }
+
+    /// Takes note of a slice.
+    pub(crate) fn add(&mut self, slice: &EndpointSlice) {
+        let Some(service) = &slice.service else { return };
+        match self.0.get_mut(service) {
+            Some(names) => names.insert(slice.name.name.clone()),
+            None => self.0.insert(service.clone(), [slice.name.name.clone()].into()).is_none(),
+        };
+    }
+
+    /// Forgets a slice.
+    pub(crate) fn remove(&mut self, slice: &EndpointSlice) {
+        let Some(service) = &slice.service else { return };
+        let Some(names) = self.0.get_mut(service) else { return };
+        names.remove(&slice.name.name);
+        if names.is_empty() {
+            self.0.remove(service);
+        }
+    }
+}
 
 /// EndpointSlices by the Service they belong to.
-pub(crate) struct SlicesByService<'a>(BTreeMap<&'a ServiceName, Vec<&'a EndpointSlice>>);
+#[derive(Clone, Copy)]
+pub(crate) struct SlicesByService<'a> {
+    snapshot: &'a Snapshot,
+    index: &'a SliceIndex,
+}
 
 impl<'a> SlicesByService<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for slice in snapshot.endpoint_slices.values() {
-            if let Some(service) = &slice.service {
-                slices.entry(service).or_default().push(slice);
-            }
-        }
-        Self(slices)
+    /// `index` is that of the snapshot.
+    pub(crate) fn new(snapshot: &'a Snapshot, index: &'a SliceIndex) -> Self {
+        Self { snapshot, index }
     }
 
     /// The slices of one Service, in order of their names.
-    pub(crate) fn of(&self, service: &ServiceName) -> &[&'a EndpointSlice] {
-        self.0.get(service).map(Vec::as_slice).unwrap_or_default()
+    pub(crate) fn of(&self, service: &ServiceName) -> Vec<&'a EndpointSlice> {
+        let names = self.index.0.get(service).into_iter().flatten();
+        let name = |name: &String| NamespacedName::new(&*service.namespace, &**name);
+        names.filter_map(|of_slice| self.snapshot.endpoint_slices.get(&name(of_slice))).collect()
     }
 }
 

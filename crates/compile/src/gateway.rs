@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::Snapshot;
+use model::{Ingress, Snapshot};
 use plan::GatewayPlan;
+use types::ServiceName;
 
 use crate::endpoints::SlicesByService;
 use crate::findings::Findings;
@@ -21,7 +22,7 @@ use routes::Routes;
 
 pub(crate) fn compile(
     snapshot: &Snapshot,
-    slices: &SlicesByService<'_>,
+    slices: SlicesByService<'_>,
     context: &NodeContext,
     findings: &mut Findings,
 ) -> GatewayPlan {
@@ -39,10 +40,21 @@ pub(crate) fn compile(
     }
 }
 
+/// Services that Ingresses lead to, known or not.
+pub(crate) fn backends(snapshot: &Snapshot) -> BTreeSet<ServiceName> {
+    let of_ingress = |ingress: &'_ Ingress| {
+        let paths = ingress.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend);
+        let all = paths.chain(&ingress.default_backend);
+        let services = all.map(|backend| backends::service_of(&ingress.name.namespace, backend));
+        services.collect::<Vec<_>>()
+    };
+    snapshot.ingresses.values().flat_map(of_ingress).collect()
+}
+
 /// The findings alone, for the cluster loop.
 pub(crate) fn check(
     snapshot: &Snapshot,
-    slices: &SlicesByService<'_>,
+    slices: SlicesByService<'_>,
     controllers: &BTreeSet<String>,
     findings: &mut Findings,
 ) {

@@ -3,19 +3,19 @@
 //! The API's word comes first. What a container runtime asked for (`portMappings`) is for Pods of which the API does not
 //! say it, and for containers that are of no Pod.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use model::{ContainerPort, Pod, Snapshot};
+use model::{ContainerPort, Pod};
 use plan::{
     Backend, BackendState, Candidate, EndpointOrigin, Frontend, FrontendRule, FrontendScope, Outcome,
     SourceAddress,
 };
-use types::{Attachment, NamespacedName, ObjectRef, PodName, PortMapping};
+use types::{Attachment, NamespacedName, ObjectRef, PodName, PortMapping, SharedMap};
 
 use crate::NodeContext;
 use crate::findings::{Findings, error};
-use crate::pods::has_own_network;
+use crate::pods::{PodDirectory, has_own_network};
 
 /// Somebody who wants a port of the node.
 struct Wish<'a> {
@@ -28,21 +28,21 @@ struct Wish<'a> {
     field: &'static str,
 }
 
-/// Adds what the node's Pods ask for to the frontends of Services, which come first.
+/// Adds what the node's Pods ask for to the frontends of Services, which come first; all that was asked for.
 pub(crate) fn compile(
-    snapshot: &Snapshot,
+    pods: &PodDirectory<'_>,
     context: &NodeContext,
     node_addresses: &BTreeSet<IpAddr>,
-    frontends: &mut BTreeMap<Frontend, FrontendRule>,
+    frontends: &mut SharedMap<Frontend, FrontendRule>,
     findings: &mut Findings,
-) {
-    let is_here = |pod: &&Pod| has_own_network(pod) && pod.node.as_ref() == Some(&context.node);
-    let of_api = snapshot.pods.values().filter(is_here).flat_map(wishes_of_pod);
+) -> BTreeSet<Frontend> {
+    let of_api = pods.of_node().filter(|pod| has_own_network(pod)).flat_map(wishes_of_pod);
     let of_runtime = context
         .attachments
         .values()
-        .filter(|attachment| is_current(snapshot, attachment))
+        .filter(|attachment| is_current(pods, attachment))
         .flat_map(wishes_of_attachment);
+    let mut wanted = BTreeSet::new();
     for wish in of_api.chain(of_runtime) {
         let node = &context.node;
         let PortMapping { host_port, protocol, host_ip, .. } = wish.mapping;
@@ -56,6 +56,7 @@ pub(crate) fn compile(
             continue;
         }
         let frontend = Frontend::from(&wish.mapping);
+        wanted.insert(frontend);
         match frontends.get(&frontend) {
             None => drop(frontends.insert(frontend, rule(wish, context))),
             // The API and the runtime say the same, or the API says it twice.
@@ -68,6 +69,7 @@ pub(crate) fn compile(
             }
         }
     }
+    wanted
 }
 
 const API: &str = "spec.containers[].ports[].hostPort";
@@ -87,8 +89,8 @@ fn is_same(rule: &FrontendRule, wish: &Wish<'_>) -> bool {
 }
 
 /// Whether its Pod, where the API knows one, still has a network.
-fn is_current(snapshot: &Snapshot, attachment: &Attachment) -> bool {
-    let object = attachment.pod.as_ref().and_then(|pod| snapshot.pods.get(pod));
+fn is_current(pods: &PodDirectory<'_>, attachment: &Attachment) -> bool {
+    let object = attachment.pod.as_ref().and_then(|pod| pods.object(pod));
     object.is_none_or(has_own_network)
 }
 

@@ -16,25 +16,43 @@ use crate::{ClusterContext, NodeContext};
 /// The addresses this node answers for.
 pub(crate) fn announcements(
     snapshot: &Snapshot,
-    slices: &SlicesByService<'_>,
+    slices: SlicesByService<'_>,
+    context: &NodeContext,
+) -> LbPlan {
+    let services = snapshot.services.values();
+    let own = services.map(|service| (&service.name, announced(snapshot, slices, service, context)));
+    announcing(own, snapshot, context)
+}
+
+/// The plan of what each Service has announced here; of two with one address, the first by name.
+pub(crate) fn announcing<'a>(
+    services: impl Iterator<Item = (&'a ServiceName, Vec<IpAddr>)>,
+    snapshot: &Snapshot,
     context: &NodeContext,
 ) -> LbPlan {
     let mut announce = BTreeMap::new();
-    for service in snapshot.services.values().filter(|service| is_ours(service, context.lb_class.as_deref()))
-    {
-        let ours = service
-            .status
-            .iter()
-            .filter(|ingress| ingress.mode == IpMode::Vip && in_pools(&context.lb_pools, ingress.address));
-        for ingress in ours {
-            let owner = announcer(snapshot, slices, service, ingress.address);
-            if owner == Some(&context.node) {
-                announce.entry(ingress.address).or_insert_with(|| service.name.clone());
-            }
+    for (service, addresses) in services {
+        for address in addresses {
+            announce.entry(address).or_insert_with(|| service.clone());
         }
     }
     let leaving = snapshot.nodes.get(&context.node).is_some_and(is_leaving);
     LbPlan { link: Some(context.underlay.link.clone()), announce, leaving }
+}
+
+/// The addresses of one Service that this node answers for.
+pub(crate) fn announced(
+    snapshot: &Snapshot,
+    slices: SlicesByService<'_>,
+    service: &Service,
+    context: &NodeContext,
+) -> Vec<IpAddr> {
+    if !is_ours(service, context.lb_class.as_deref()) {
+        return Vec::new();
+    }
+    let vips = service.status.iter().filter(|ingress| ingress.mode == IpMode::Vip);
+    let ours = vips.map(|ingress| ingress.address).filter(|address| in_pools(&context.lb_pools, *address));
+    ours.filter(|address| announcer(snapshot, slices, service, *address) == Some(&context.node)).collect()
 }
 
 /// Type LoadBalancer, with our class or none (semantics LB1).
@@ -52,7 +70,7 @@ fn in_pools(pools: &[IpRange], address: IpAddr) -> bool {
 /// So every node agrees without talking, and only addresses of a node that comes or goes move.
 fn announcer<'a>(
     snapshot: &'a Snapshot,
-    slices: &SlicesByService<'_>,
+    slices: SlicesByService<'_>,
     service: &Service,
     address: IpAddr,
 ) -> Option<&'a NodeName> {
@@ -79,7 +97,7 @@ fn is_leaving(node: &Node) -> bool {
 /// Nodes with a ready endpoint of the Service; failing that, those that still serve what terminates.
 fn with_local_endpoints<'a>(
     nodes: &[&'a Node],
-    slices: &SlicesByService<'_>,
+    slices: SlicesByService<'_>,
     service: &Service,
 ) -> Vec<&'a Node> {
     let slices = slices.of(&service.name);
@@ -88,7 +106,7 @@ fn with_local_endpoints<'a>(
     for port in &service.ports {
         let key = PortKey { name: &port.name, protocol: port.protocol };
         for family in [IpFamily::V4, IpFamily::V6] {
-            for endpoint in endpoints::of_port(slices, family, key) {
+            for endpoint in endpoints::of_port(&slices, family, key) {
                 let Some(node) = endpoint.node else { continue };
                 if endpoint.state.ready {
                     ready.insert(node);

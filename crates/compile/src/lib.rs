@@ -1,9 +1,11 @@
 //! Snapshot to plan: one total, deterministic function per feature.
 //!
 //! Two entry points: [`node_plan`] says what should be true on one node, [`cluster_plan`] what should be true once
-//! for the cluster. Nothing fails here: what cannot be honoured is left out, closed rather than open, and becomes a
+//! for the cluster. A [`Compiler`] says the same as [`node_plan`], again and again, at the cost of what has changed. Nothing
+//! fails here: what cannot be honoured is left out, closed rather than open, and becomes a
 //! [`plan::Finding`].
 
+mod compiler;
 mod conditions;
 mod context;
 mod dns;
@@ -24,6 +26,7 @@ mod status;
 mod told;
 mod underlay;
 
+pub use compiler::{Compiler, Work};
 pub use context::{
     ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, PodLinkMtuError, Underlay, UnderlayAddress,
 };
@@ -37,7 +40,7 @@ use std::collections::BTreeSet;
 use model::Snapshot;
 use plan::{ClusterPlan, Finding, NodePlan};
 
-use crate::endpoints::SlicesByService;
+use crate::endpoints::{SliceIndex, SlicesByService};
 use crate::pods::PodDirectory;
 
 /// Everything that should be true on the context's node, and what of the cluster could not be honoured.
@@ -46,17 +49,18 @@ use crate::pods::PodDirectory;
 #[must_use]
 pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<Finding>) {
     let mut findings = BTreeSet::new();
-    let slices = SlicesByService::new(snapshot);
-    let pods = PodDirectory::new(snapshot, context);
-    let lb = lb::announcements(snapshot, &slices, context);
+    let index = SliceIndex::new(snapshot);
+    let slices = SlicesByService::new(snapshot, &index);
+    let pods = PodDirectory::new(snapshot, context, &pods::pods_of_node(snapshot, &context.node));
+    let lb = lb::announcements(snapshot, slices, context);
     let plan = NodePlan {
         node: context.node.clone(),
-        podnet: podnet::compile(snapshot, context, &pods, &lb, &mut findings),
-        services: services::compile(snapshot, &slices, context, &mut findings),
-        policy: policy::compile(snapshot, context, &pods),
-        dns: dns::compile(snapshot, &slices, context),
-        gateway: gateway::compile(snapshot, &slices, context, &mut findings),
-        lb,
+        podnet: podnet::compile(snapshot, context, &pods, &lb, &mut findings).into(),
+        services: services::compile(snapshot, slices, context, &pods, &mut findings),
+        policy: policy::compile(snapshot, context, &pods).into(),
+        dns: dns::compile(snapshot, slices, context),
+        gateway: gateway::compile(snapshot, slices, context, &mut findings).into(),
+        lb: lb.into(),
     };
     findings::of_input(snapshot, &mut findings);
     (plan, findings.into_iter().collect())
@@ -66,13 +70,14 @@ pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<F
 #[must_use]
 pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPlan {
     let mut findings = BTreeSet::new();
-    let slices = SlicesByService::new(snapshot);
+    let index = SliceIndex::new(snapshot);
+    let slices = SlicesByService::new(snapshot, &index);
     let pod_cidrs = podnet::ranges::assign(snapshot, context, &mut findings);
     let mut statuses = status::of_services(snapshot, context, &mut findings);
     statuses.extend(status::of_ingresses(snapshot, context));
     services::check(snapshot, &context.local_vips(), &mut findings);
-    service_checks::check(snapshot, &slices, &mut findings);
-    gateway::check(snapshot, &slices, &context.ingress_controllers, &mut findings);
+    service_checks::check(snapshot, slices, &mut findings);
+    gateway::check(snapshot, slices, &context.ingress_controllers, &mut findings);
     podnet::ranges::check(snapshot, &context.service_cidrs, &mut findings);
     told::check(snapshot, &mut findings);
     findings::of_input(snapshot, &mut findings);

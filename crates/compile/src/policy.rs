@@ -39,6 +39,20 @@ pub(crate) fn compile(snapshot: &Snapshot, context: &NodeContext, pods: &PodDire
     table
 }
 
+/// Whether what a Pod of another node is, or was, can make a difference to the policy of Pods in these Namespaces.
+pub(crate) fn may_be_peer(snapshot: &Snapshot, namespaces: &BTreeSet<&str>, pod: &Pod) -> bool {
+    namespaces.iter().any(|namespace| {
+        let first = NamespacedName::new(*namespace, "");
+        let policies = snapshot.network_policies.iter_from(&first);
+        let mut policies =
+            policies.map(|(_, policy)| policy).take_while(|policy| policy.name.namespace == **namespace);
+        policies.any(|policy| {
+            let rules = policy.ingress.iter().chain(&policy.egress).flatten();
+            rules.into_iter().any(|rule| peers::may_be_peer(snapshot, namespace, rule, pod))
+        })
+    })
+}
+
 /// A Pod that runs here and that the API has not told us of: its labels are unknown, so every policy of its
 /// Namespace isolates it and none allows anything.
 fn closed(name: &PodName, policies: &[&NetworkPolicy]) -> PodPolicy {

@@ -8,10 +8,10 @@ use types::{IpFamily, ObjectRef, Prefix, Protocol};
 
 use crate::endpoints::{self, PortKey, SlicesByService};
 use crate::findings::{Findings, error, warning};
-use crate::services::is_programmed;
+use crate::services::claims::is_programmed;
 
 /// Looks at every Service that has addresses.
-pub(crate) fn check(snapshot: &Snapshot, slices: &SlicesByService<'_>, findings: &mut Findings) {
+pub(crate) fn check(snapshot: &Snapshot, slices: SlicesByService<'_>, findings: &mut Findings) {
     for service in snapshot.services.values().filter(|service| is_programmed(service)) {
         findings.extend(of_endpoints(service, slices));
         findings.extend(of_source_ranges(service));
@@ -24,14 +24,16 @@ fn object(service: &Service) -> ObjectRef {
 }
 
 /// Endpoints, of which none may get a connection. Where there is none at all, that is told of the selector.
-fn of_endpoints(service: &Service, slices: &SlicesByService<'_>) -> Option<Finding> {
+fn of_endpoints(service: &Service, slices: SlicesByService<'_>) -> Option<Finding> {
+    let slices = slices.of(&service.name);
     let keys = service.ports.iter().map(|port| PortKey { name: &port.name, protocol: port.protocol });
     let endpoints: Vec<_> = keys
         .flat_map(|key| {
             let families = endpoints::families(&service.cluster_ips);
             families
                 .into_iter()
-                .flat_map(move |family| endpoints::of_port(slices.of(&service.name), family, key))
+                .flat_map(|family| endpoints::of_port(&slices, family, key))
+                .collect::<Vec<_>>()
         })
         .collect();
     if endpoints.is_empty() || endpoints.iter().any(endpoints::PortEndpoint::is_usable) {

@@ -168,7 +168,7 @@ fn the_bridge_has_the_pods_that_are_on_it_whatever_the_node_is_told_now() {
         context.attachments = keyed.collect();
         let podnet = sealane_compile::node_plan(&cluster(), &context).0.podnet;
         assert_eq!(podnet.link.mode, mode);
-        podnet.bridge
+        podnet.bridge.clone()
     };
     let routes = |texts: &[&str]| texts.iter().map(|text| text.parse::<Prefix>().unwrap()).collect();
     let routed = attachment("old", "old", "10.244.1.4");

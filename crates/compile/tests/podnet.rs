@@ -41,7 +41,7 @@ fn context(tunnel: TunnelMode, addresses: &[&str]) -> NodeContext {
 
 fn podnet(snapshot: &Snapshot, context: &NodeContext) -> (PodNetwork, Vec<Finding>) {
     let (plan, findings) = node_plan(snapshot, context);
-    (plan.podnet, findings)
+    ((*plan.podnet).clone(), findings)
 }
 
 /// The ways to each range, such as `10.244.2.0/24 direct`.

@@ -1,5 +1,7 @@
 //! From a query packet to a response packet.
 
+use std::borrow::Cow;
+
 use crate::message::{Query, Rcode, Unanswerable};
 use crate::reply::{Reply, Section, bare};
 use crate::zone::{Node, Place};
@@ -60,7 +62,7 @@ pub(crate) struct Walk<'z> {
 /// Where a [`Walk`] ended.
 pub(crate) enum End<'z> {
     /// At an existing name, which may have no record of the wanted type.
-    Node(&'z Node),
+    Node(Cow<'z, Node>),
     /// At a name that would be here and does not exist; its zone has so many labels.
     Missing { zone_labels: usize },
     /// At a name that others know.
@@ -119,11 +121,12 @@ pub(crate) fn walk<'z>(zone: &'z Zone, name: &[u8], kind: RecordType) -> Walk<'z
             Place::Missing { zone_labels } => break End::Missing { zone_labels },
             Place::Elsewhere => break End::Elsewhere,
         };
-        let alias = node.records.iter().find_map(|record| match record {
-            RecordData::Cname(target) if kind != RecordType::CNAME => Some(target),
-            _ => None,
-        });
-        let Some(target) = alias else { break End::Node(node) };
+        // Only names of Services lead elsewhere, and the zone holds these.
+        let alias = match node {
+            Cow::Borrowed(node) => alias(node, kind).map(|target| (node, target)),
+            Cow::Owned(_) => None,
+        };
+        let Some((node, target)) = alias else { break End::Node(node) };
         if aliases.len() == MAX_CHAIN {
             break End::Circle;
         }
@@ -131,6 +134,13 @@ pub(crate) fn walk<'z>(zone: &'z Zone, name: &[u8], kind: RecordType) -> Walk<'z
         place = zone.place(target.as_wire());
     };
     Walk { aliases, end }
+}
+
+fn alias(node: &Node, kind: RecordType) -> Option<&Name> {
+    node.records.iter().find_map(|record| match record {
+        RecordData::Cname(target) if kind != RecordType::CNAME => Some(target),
+        _ => None,
+    })
 }
 
 fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out: &mut Vec<u8>) -> Answer {
@@ -146,7 +156,7 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
         }
         owner = target.as_wire();
     }
-    match walk.end {
+    match &walk.end {
         End::Node(node) => {
             if !add_records(zone, &mut reply, owner, (node, query.kind), limits.draw) {
                 let zone_labels = zone.zone_labels(query.name());
@@ -156,7 +166,7 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
         End::Missing { zone_labels } => {
             rcode = Rcode::NxDomain;
             // An alias may lead from the cluster domain to a reverse name; the SOA is the question's zone.
-            let labels = if walk.aliases.is_empty() { zone_labels } else { zone.zone_labels(query.name()) };
+            let labels = if walk.aliases.is_empty() { *zone_labels } else { zone.zone_labels(query.name()) };
             reply.add_soa(Section::Authority, labels, zone);
         }
         End::Elsewhere => {

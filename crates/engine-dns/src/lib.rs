@@ -1,7 +1,7 @@
 //! Cluster DNS answers from the plan: the Kubernetes DNS specification and nothing else.
 //!
-//! [`Zone::build`] turns a plan into an index of names, [`answer()`] turns a query packet into a response packet,
-//! and [`resolve()`] and [`search()`] answer the same questions with the object that gave the answer, for people.
+//! [`Zone::build`] turns a plan into a zone, and [`Zone::follow`] one zone into the next; [`answer()`] turns a query packet
+//! into a response packet, and [`resolve()`] and [`search()`] answer the same questions with the object that gave the answer, for people.
 //! Sockets, clocks and upstream servers are the caller's.
 
 mod answer;

@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use types::{IpFamily, Prefix};
 
+#[cfg(test)]
 use crate::Name;
 use crate::name::labels;
 
 /// The reverse name of an address (RFC 1035 section 3.5, RFC 3596 section 2.5).
+#[cfg(test)]
 pub(crate) fn reverse_name(address: IpAddr) -> Name {
     let text = match address {
         IpAddr::V4(address) => {

@@ -1,33 +1,56 @@
-//! The index of every name of the cluster domain, built once per plan.
+//! Every name of the cluster domain: where it stands, and what it has.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod builder;
+mod pointers;
+#[cfg(test)]
+mod whole;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
-use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
-use types::{Protocol, ServiceName};
+use plan::{DnsPlan, DnsService, DnsServiceKind};
+use types::{ServiceName, Shared, SharedMap};
 
 use crate::name::{labels, suffix_start};
-use crate::reverse::{parse_reverse, reverse_name, reverse_zone_labels};
+use crate::reverse::{parse_reverse, reverse_zone_labels};
 use crate::{Name, RecordData};
+pub(crate) use builder::dashed;
+use builder::{Builder, address_data, below};
+use pointers::Pointers;
 
-/// Version of the Kubernetes DNS specification that is served (its section 2.2).
-const SCHEMA_VERSION: &str = "1.1.0";
 /// Time to live of the schema version's record, in seconds: the specification's example, and CoreDNS.
 const SCHEMA_VERSION_TTL: u32 = 28_800;
-/// Priority and total weight of SRV records as CoreDNS gives them; the specification leaves them open.
-const SRV_PRIORITY: u16 = 0;
-const SRV_WEIGHT: usize = 100;
 /// The port upstream servers and this one listen on.
 const DNS_PORT: u16 = 53;
 
 /// Everything the cluster domain answers.
+///
+/// What a Service gives is worked out when somebody first asks for it, and is shared with the zones that follow: a cluster has
+/// a hundred thousand names, of which clients ask for a few, and of which a change makes a few anew.
 #[derive(Clone, Debug)]
 pub struct Zone {
     pub(crate) origin: Name,
     pub(crate) serial: u32,
     pub(crate) plan: DnsPlan,
-    nodes: BTreeMap<Name, Node>,
+    /// The zone itself and its Namespaces.
+    fixed: Shared<BTreeMap<Name, Node>>,
+    /// Services that give any name, by their own.
+    services: SharedMap<Name, ServiceNames>,
+    pointers: Pointers,
+    /// How many addresses of Pods there are in each Namespace.
+    pods: SharedMap<String, usize>,
+    /// A name that only has names below it.
+    structure: Shared<Node>,
+}
+
+/// The names of one Service, once somebody has asked for one.
+#[derive(Debug)]
+struct ServiceNames {
+    service: ServiceName,
+    names: OnceLock<BTreeMap<Name, Node>>,
 }
 
 /// One existing name.
@@ -76,7 +99,7 @@ pub enum Source {
 /// Where a name stands in relation to a zone.
 pub(crate) enum Place<'z> {
     /// It exists.
-    Here(&'z Node),
+    Here(Cow<'z, Node>),
     /// It would be here, and does not exist; `zone_labels` is how many labels its zone has.
     Missing { zone_labels: usize },
     /// Somebody else knows.
@@ -84,37 +107,65 @@ pub(crate) enum Place<'z> {
 }
 
 impl Zone {
-    /// Indexes a plan. Names that cannot be written in DNS are left out; the API does not let them in.
+    /// The zone of a plan. Names that cannot be written in DNS are left out; the API does not let them in.
     #[must_use]
     pub fn build(plan: &DnsPlan) -> Self {
         let origin = Name::parse(&plan.cluster_domain)
             .or_else(|_| Name::parse("cluster.local"))
             .expect("the default cluster domain is a name");
-        let mut builder = Builder { origin: origin.clone(), nodes: BTreeMap::new() };
-        builder.add_apex(plan);
-        for namespace in &plan.namespaces {
-            for kind in ["svc", "pod"] {
-                let source = Source::Namespace(namespace.clone());
-                builder.node(&[namespace, kind], source);
+        let empty = Self {
+            fixed: fixed(&origin, plan).into(),
+            origin,
+            serial: 1,
+            plan: DnsPlan { services: SharedMap::new(), pods: SharedMap::new(), ..plan.clone() },
+            services: SharedMap::new(),
+            pointers: Pointers::default(),
+            pods: SharedMap::new(),
+            structure: Node { source: Source::Structure, records: Vec::new() }.into(),
+        };
+        empty.follow(plan)
+    }
+
+    /// The zone of the next plan, which shares with this one what did not change.
+    #[must_use]
+    pub fn follow(&self, plan: &DnsPlan) -> Self {
+        if (&plan.cluster_domain, &plan.addresses) != (&self.plan.cluster_domain, &self.plan.addresses) {
+            return Self::build(plan).with_serial(self.serial);
+        }
+        let mut next = self.clone();
+        if plan.namespaces != self.plan.namespaces {
+            next.fixed = fixed(&self.origin, plan).into();
+        }
+        for change in plan.services.changes_since(&self.plan.services) {
+            next.follow_service(change.key, change.old, change.new);
+        }
+        for change in plan.pods.changes_since(&self.plan.pods) {
+            if let Some(namespace) = change.old {
+                let left = next.pods.get(namespace).copied().unwrap_or_default().saturating_sub(1);
+                match left {
+                    0 => drop(next.pods.remove(namespace)),
+                    left => drop(next.pods.insert(namespace.clone(), left)),
+                }
+            }
+            if let Some(namespace) = change.new {
+                let before = next.pods.get(namespace).copied().unwrap_or_default();
+                next.pods.insert(namespace.clone(), before + 1);
             }
         }
-        for (name, service) in &plan.services {
-            builder.add_service(name, service);
+        next.plan = plan.clone();
+        next
+    }
+
+    fn follow_service(&mut self, name: &ServiceName, old: Option<&DnsService>, new: Option<&DnsService>) {
+        self.pointers.follow(name, old, new);
+        let Some(own) = below(&self.origin, &[&name.name, &name.namespace, "svc"]) else { return };
+        match new.is_some_and(gives_names) {
+            true => {
+                let names = ServiceNames { service: name.clone(), names: OnceLock::new() };
+                self.services.insert(own, names);
+            }
+            false => drop(self.services.remove(&own)),
         }
-        for (address, namespace) in &plan.pods {
-            let hostname = dashed(*address);
-            builder.add(
-                &[&hostname, namespace, "pod"],
-                Source::Pod(namespace.clone()),
-                address_data(*address),
-            );
-        }
-        builder.add_reverse_names(plan);
-        for node in builder.nodes.values_mut() {
-            node.records.sort_unstable();
-            node.records.dedup();
-        }
-        Self { origin, serial: 1, plan: plan.clone(), nodes: builder.nodes }
     }
 
     /// The same zone with this serial in its SOA record.
@@ -143,18 +194,67 @@ impl Zone {
 
     /// Finds a name in lower-case wire form.
     pub(crate) fn place(&self, wire: &[u8]) -> Place<'_> {
-        if let Some(node) = self.nodes.get(wire) {
-            return Place::Here(node);
+        if let Some(node) = self.fixed.get(wire) {
+            return Place::Here(Cow::Borrowed(node));
         }
-        if suffix_start(wire, self.origin.as_wire()).is_some() {
-            return Place::Missing { zone_labels: self.origin.labels().count() };
+        if let Some(end) = suffix_start(wire, self.origin.as_wire()) {
+            let zone_labels = || self.origin.labels().count();
+            return self
+                .find(wire, end)
+                .map_or_else(|| Place::Missing { zone_labels: zone_labels() }, Place::Here);
         }
         let Some(address) = parse_reverse(wire) else { return Place::Elsewhere };
+        if let Some(node) = self.pointers.node(address, &self.plan, &self.origin) {
+            return Place::Here(Cow::Owned(node));
+        }
         let range = self.plan.reverse_ranges.iter().find(|range| range.contains(address));
         match range {
             Some(range) => Place::Missing { zone_labels: reverse_zone_labels(*range) },
             None => Place::Elsewhere,
         }
+    }
+
+    /// Finds a name of a Service or a Pod, of which `end` bytes stand before the zone's own name.
+    fn find(&self, wire: &[u8], end: usize) -> Option<Cow<'_, Node>> {
+        // Where the last three labels begin, the last one last.
+        let (mut starts, mut count, mut at) = ([0; 3], 0, 0);
+        while at < end {
+            starts = [starts[1], starts[2], at];
+            count += 1;
+            at += 1 + usize::from(wire[at]);
+        }
+        let label = |start: usize| &wire[start + 1..start + 1 + usize::from(wire[start])];
+        let [first, namespace, kind] = starts;
+        match (label(kind), count) {
+            (b"svc", 2) => self.has_services(label(namespace)).then(|| Cow::Borrowed(&*self.structure)),
+            (b"svc", 3..) => {
+                let names = self.services.get(&wire[first..])?;
+                names.nodes(&self.plan, &self.origin).get(wire).map(Cow::Borrowed)
+            }
+            (b"pod", 2) => {
+                let namespace = std::str::from_utf8(label(namespace)).ok()?;
+                self.pods.contains_key(namespace).then(|| Cow::Borrowed(&*self.structure))
+            }
+            (b"pod", 3) => self.pod(label(first), label(namespace)).map(Cow::Owned),
+            _ => None,
+        }
+    }
+
+    fn has_services(&self, namespace: &[u8]) -> bool {
+        let Ok(namespace) = std::str::from_utf8(namespace) else { return false };
+        let first = ServiceName::new(namespace, "");
+        let services = self.plan.services.iter_from(&first);
+        let mut services = services.take_while(|(name, _)| name.namespace == namespace);
+        services.any(|(_, service)| gives_names(service))
+    }
+
+    fn pod(&self, hostname: &[u8], namespace: &[u8]) -> Option<Node> {
+        let hostname = std::str::from_utf8(hostname).ok()?;
+        let v4 = || hostname.replace('-', ".").parse().ok();
+        let address: IpAddr = v4().or_else(|| hostname.replace('-', ":").parse().ok())?;
+        let own = self.plan.pods.get(&address).filter(|own| own.as_bytes() == namespace)?;
+        let node = || Node { source: Source::Pod(own.clone()), records: vec![address_data(address)] };
+        (dashed(address) == hostname).then(node)
     }
 
     /// How many labels the zone has that an existing name belongs to.
@@ -173,186 +273,39 @@ impl Zone {
     }
 }
 
-/// An address as the first label of a Pod's or endpoint's name.
-pub(crate) fn dashed(address: IpAddr) -> String {
-    address.to_string().replace(['.', ':'], "-")
+impl ServiceNames {
+    fn nodes(&self, plan: &DnsPlan, origin: &Name) -> &BTreeMap<Name, Node> {
+        self.names.get_or_init(|| {
+            let mut builder = Builder::new(origin);
+            if let Some(service) = plan.services.get(&self.service) {
+                builder.add_service(&self.service, service);
+            }
+            builder.finish()
+        })
+    }
 }
 
-fn address_data(address: IpAddr) -> RecordData {
-    match address {
-        IpAddr::V4(address) => RecordData::A(address),
-        IpAddr::V6(address) => RecordData::Aaaa(address),
+/// The zone itself and its Namespaces.
+fn fixed(origin: &Name, plan: &DnsPlan) -> BTreeMap<Name, Node> {
+    let mut builder = Builder::new(origin);
+    builder.add_apex(plan);
+    plan.namespaces.iter().for_each(|namespace| builder.add_namespace(namespace));
+    builder.finish()
+}
+
+/// Whether any name exists because of a Service.
+fn gives_names(service: &DnsService) -> bool {
+    match &service.kind {
+        DnsServiceKind::ClusterIp { .. } => true,
+        DnsServiceKind::Headless => !service.endpoints.is_empty(),
+        DnsServiceKind::ExternalName { target } => is_target(target),
     }
 }
 
-/// SRV records of equal weight, as CoreDNS shares it out.
-fn srv_data(targets: BTreeSet<(u16, Name)>) -> impl Iterator<Item = RecordData> {
-    let weight = u16::try_from(SRV_WEIGHT / targets.len().max(1)).unwrap_or(u16::MAX).max(1);
-    targets.into_iter().map(move |(port, target)| RecordData::Srv {
-        priority: SRV_PRIORITY,
-        weight,
-        target,
-        port,
-    })
-}
-
-fn below(origin: &Name, labels: &[&str]) -> Option<Name> {
-    labels.iter().rev().try_fold(origin.clone(), |name, label| name.child(label))
-}
-
-struct Builder {
-    origin: Name,
-    nodes: BTreeMap<Name, Node>,
-}
-
-impl Builder {
-    /// The node of this name under the origin; names above it come to exist as well.
-    fn node(&mut self, labels: &[&str], source: Source) -> Option<&mut Node> {
-        for skip in (1..labels.len()).rev() {
-            let name = below(&self.origin, &labels[skip..])?;
-            self.nodes.entry(name).or_insert(Node { source: Source::Structure, records: Vec::new() });
-        }
-        let name = below(&self.origin, labels)?;
-        let node = self.nodes.entry(name).or_insert(Node { source: Source::Structure, records: Vec::new() });
-        if node.source == Source::Structure {
-            node.source = source;
-        }
-        Some(node)
-    }
-
-    fn add(&mut self, labels: &[&str], source: Source, data: RecordData) {
-        if let Some(node) = self.node(labels, source) {
-            node.records.push(data);
-        }
-    }
-
-    fn add_apex(&mut self, plan: &DnsPlan) {
-        self.node(&["svc"], Source::Structure);
-        self.node(&["pod"], Source::Structure);
-        let mut apex = vec![RecordData::Soa];
-        if let Some(server) = below(&self.origin, &["ns", "dns"]) {
-            apex.push(RecordData::Ns(server));
-        }
-        self.nodes.insert(self.origin.clone(), Node { source: Source::Zone, records: apex });
-        self.node(&["ns", "dns"], Source::NameServer);
-        for address in &plan.addresses {
-            self.add(&["ns", "dns"], Source::NameServer, address_data(*address));
-        }
-        self.add(&["dns-version"], Source::Version, RecordData::Txt(SCHEMA_VERSION));
-    }
-
-    fn add_service(&mut self, name: &ServiceName, service: &DnsService) {
-        let labels = [name.name.as_str(), name.namespace.as_str(), "svc"];
-        match &service.kind {
-            DnsServiceKind::ClusterIp { addresses, ports } => {
-                let source = Source::ClusterIp(name.clone());
-                self.node(&labels, source.clone());
-                for address in addresses {
-                    self.add(&labels, source.clone(), address_data(*address));
-                }
-                self.add_ports(name, ports.iter().map(|port| (port, None)));
-                self.add_endpoints(name, &service.endpoints);
-            }
-            DnsServiceKind::Headless => {
-                for endpoint in &service.endpoints {
-                    let source = Source::Headless(name.clone());
-                    self.add(&labels, source, address_data(endpoint.address));
-                }
-                let ports = service.endpoints.iter().flat_map(|endpoint| {
-                    endpoint.ports.iter().map(move |port| (port, Some(endpoint.hostname.as_str())))
-                });
-                self.add_ports(name, ports);
-                self.add_endpoints(name, &service.endpoints);
-            }
-            DnsServiceKind::ExternalName { target } => {
-                // CoreDNS serves no name for a target that is an address: a CNAME to it could never resolve.
-                if target.parse::<IpAddr>().is_err()
-                    && let Ok(target) = Name::parse(target)
-                {
-                    let source = Source::ExternalName(name.clone());
-                    self.add(&labels, source, RecordData::Cname(target));
-                }
-            }
-        }
-    }
-
-    fn add_endpoints(&mut self, service: &ServiceName, endpoints: &[DnsEndpoint]) {
-        for endpoint in endpoints {
-            self.add(
-                &[&endpoint.hostname, &service.name, &service.namespace, "svc"],
-                Source::Endpoint(service.clone()),
-                address_data(endpoint.address),
-            );
-        }
-    }
-
-    /// SRV records, of every named port and (as CoreDNS) of the Service's own name for all ports. A target is the
-    /// Service, or the endpoint of this hostname.
-    fn add_ports<'p>(
-        &mut self,
-        service: &ServiceName,
-        ports: impl Iterator<Item = (&'p DnsPort, Option<&'p str>)>,
-    ) {
-        let own = [service.name.as_str(), service.namespace.as_str(), "svc"];
-        let Some(base) = below(&self.origin, &own) else { return };
-        let mut all = BTreeSet::new();
-        let mut named: BTreeMap<(&str, Protocol), BTreeSet<(u16, Name)>> = BTreeMap::new();
-        for (port, hostname) in ports {
-            let target = hostname.map_or_else(|| Some(base.clone()), |hostname| base.child(hostname));
-            let Some(target) = target else { continue };
-            let entry = (port.port.number(), target);
-            all.insert(entry.clone());
-            if !port.name.is_empty() {
-                named.entry((&port.name, port.protocol)).or_default().insert(entry);
-            }
-        }
-        for data in srv_data(all) {
-            self.add(&own, Source::ClusterIp(service.clone()), data);
-        }
-        for ((port, protocol), targets) in named {
-            let source = Source::Port { service: service.clone(), port: port.to_owned() };
-            let first = [format!("_{port}"), format!("_{}", protocol.to_string().to_lowercase())];
-            for data in srv_data(targets) {
-                let labels = [&first[0], &first[1], own[0], own[1], own[2]];
-                self.add(&labels, source.clone(), data);
-            }
-        }
-    }
-
-    /// PTR records: exactly one for a cluster address, else one per Service that has the address as endpoint.
-    fn add_reverse_names(&mut self, plan: &DnsPlan) {
-        for (service, entry) in &plan.services {
-            let DnsServiceKind::ClusterIp { addresses, .. } = &entry.kind else { continue };
-            let Some(target) = below(&self.origin, &[&service.name, &service.namespace, "svc"]) else {
-                continue;
-            };
-            for address in addresses {
-                let source = Source::ReverseService(service.clone());
-                let records = vec![RecordData::Ptr(target.clone())];
-                self.nodes.entry(reverse_name(*address)).or_insert(Node { source, records });
-            }
-        }
-        for (service, entry) in &plan.services {
-            for endpoint in &entry.endpoints {
-                self.add_reverse_endpoint(service, endpoint);
-            }
-        }
-    }
-
-    fn add_reverse_endpoint(&mut self, service: &ServiceName, endpoint: &DnsEndpoint) {
-        let labels = [&endpoint.hostname, &service.name, &service.namespace, "svc"];
-        let Some(target) = below(&self.origin, &labels) else { return };
-        let node = self
-            .nodes
-            .entry(reverse_name(endpoint.address))
-            .or_insert(Node { source: Source::ReverseEndpoint(Vec::new()), records: Vec::new() });
-        if let Source::ReverseEndpoint(services) = &mut node.source
-            && !services.contains(service)
-        {
-            services.push(service.clone());
-            node.records.push(RecordData::Ptr(target));
-        }
-    }
+/// Whether a name can be an alias for this. CoreDNS serves no name for a target that is an address: a CNAME to it could never
+/// resolve.
+fn is_target(target: &str) -> bool {
+    target.parse::<IpAddr>().is_err() && Name::parse(target).is_ok()
 }
 
 impl fmt::Display for Source {
@@ -379,3 +332,6 @@ impl fmt::Display for Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

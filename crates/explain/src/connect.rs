@@ -155,13 +155,11 @@ fn node_server(plan: &NodePlan, attempt: Attempt, explanation: &mut Explanation)
 
 /// An address of the Service range that no Service has at this port.
 fn unused_service_address(plan: &NodePlan, attempt: Attempt, explanation: &mut Explanation) {
-    let at_address = plan
-        .services
-        .frontends
-        .iter()
-        .filter(|(frontend, _)| frontend.address == FrontendAddress::Vip(attempt.address));
+    let frontends = plan.services.frontends.iter();
+    let at_address: Vec<_> =
+        frontends.filter(|(frontend, _)| frontend.address == FrontendAddress::Vip(attempt.address)).collect();
     let ports: Vec<_> =
-        at_address.clone().map(|(frontend, _)| format!("{}/{}", frontend.port, frontend.protocol)).collect();
+        at_address.iter().map(|(frontend, _)| format!("{}/{}", frontend.port, frontend.protocol)).collect();
     let Some((_, rule)) = at_address.into_iter().next() else {
         let text = format!("{} is in the Service range, and no Service has it", attempt.address);
         explanation.hops.push(Hop::stop(Stage::Service, text.clone()));

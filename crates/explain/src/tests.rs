@@ -5,11 +5,10 @@ use std::net::IpAddr;
 
 use plan::{
     Backend, BackendState, Candidate, DnsPlan, DnsService, DnsServiceKind, EndpointOrigin, Exclusion,
-    Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, NodePlan,
-    Outcome, Peer, PeerPath, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, PolicyTable,
-    ServiceTable, SourceAddress, Via, Vxlan,
+    Frontend, FrontendAddress, FrontendRule, FrontendScope, Isolation, NodePlan, Outcome, Peer, PeerPath,
+    PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule, ServiceTable, SourceAddress, Via, Vxlan,
 };
-use types::{FailingPath, Mac, NamespacedName, NetworkMode, NodeName, ObjectRef, Port, Protocol};
+use types::{FailingPath, Mac, NamespacedName, NetworkMode, NodeName, ObjectRef, Port, Protocol, SharedMap};
 
 use super::*;
 
@@ -69,26 +68,27 @@ fn node(this: &str, other: &str, pods: &[(&str, &str)], outcome: &Outcome) -> No
             peers: BTreeMap::from([(NodeName::from(other), peer)]),
             local_pods: pods.iter().map(|(address, pod)| (ip(address), name(pod))).collect(),
             ..PodNetwork::default()
-        },
+        }
+        .into(),
         services: ServiceTable {
-            frontends: BTreeMap::from([(frontend, frontend_rule(outcome.clone()))]),
+            frontends: SharedMap::from([(frontend, frontend_rule(outcome.clone()))]),
             node_addresses: BTreeSet::from([ip(&format!("172.31.0.1{}", number(this)))]),
             pod_cidrs: BTreeSet::from(["10.244.0.0/16".parse().unwrap()]),
             service_cidrs: BTreeSet::from(["10.96.0.0/16".parse().unwrap()]),
             local_vips: BTreeSet::from([ip("10.96.0.10")]),
             health_checks: BTreeMap::new(),
         },
-        policy: PolicyTable::default(),
+        policy: Default::default(),
         dns: DnsPlan {
             cluster_domain: "cluster.local".to_owned(),
             addresses: BTreeSet::from([ip("10.96.0.10")]),
-            namespaces: BTreeSet::from(["shop".to_owned(), "other".to_owned()]),
-            services: BTreeMap::from([(name("web"), DnsService { kind, endpoints: Vec::new() })]),
+            namespaces: BTreeSet::from(["shop".to_owned(), "other".to_owned()]).into(),
+            services: SharedMap::from([(name("web"), DnsService { kind, endpoints: Vec::new() })]),
             ttl_seconds: 5,
             ..DnsPlan::default()
         },
-        gateway: GatewayPlan::default(),
-        lb: LbPlan::default(),
+        gateway: Default::default(),
+        lb: Default::default(),
     }
 }
 

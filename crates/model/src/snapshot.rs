@@ -1,8 +1,8 @@
 //! One consistent view of the cluster, and how changes are folded into it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use types::{NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
+use types::{NamespacedName, NodeName, ObjectRef, PodName, ServiceName, SharedMap};
 
 use crate::{
     Change, EndpointSlice, Ingress, IngressClass, Kind, Namespace, NetworkPolicy, Node, Object, Pod,
@@ -11,33 +11,34 @@ use crate::{
 
 /// Every watched object, by name.
 ///
-/// The same set of objects gives an equal snapshot, whatever the order of the changes that led to it.
+/// The same set of objects gives an equal snapshot, whatever the order of the changes that led to it. A copy is free, and
+/// what has changed since then can be told at the cost of the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Nodes.
-    pub nodes: BTreeMap<NodeName, Node>,
+    pub nodes: SharedMap<NodeName, Node>,
     /// Namespaces.
-    pub namespaces: BTreeMap<String, Namespace>,
+    pub namespaces: SharedMap<String, Namespace>,
     /// Pods.
-    pub pods: BTreeMap<PodName, Pod>,
+    pub pods: SharedMap<PodName, Pod>,
     /// Services.
-    pub services: BTreeMap<ServiceName, Service>,
+    pub services: SharedMap<ServiceName, Service>,
     /// EndpointSlices.
-    pub endpoint_slices: BTreeMap<NamespacedName, EndpointSlice>,
+    pub endpoint_slices: SharedMap<NamespacedName, EndpointSlice>,
     /// NetworkPolicies.
-    pub network_policies: BTreeMap<NamespacedName, NetworkPolicy>,
+    pub network_policies: SharedMap<NamespacedName, NetworkPolicy>,
     /// Ingresses.
-    pub ingresses: BTreeMap<NamespacedName, Ingress>,
+    pub ingresses: SharedMap<NamespacedName, Ingress>,
     /// IngressClasses.
-    pub ingress_classes: BTreeMap<String, IngressClass>,
+    pub ingress_classes: SharedMap<String, IngressClass>,
     /// Secrets of type `kubernetes.io/tls`.
-    pub secrets: BTreeMap<NamespacedName, Secret>,
+    pub secrets: SharedMap<NamespacedName, Secret>,
     /// Objects that could not be read as meant; each may have a stand-in above.
-    pub rejected: BTreeMap<ObjectRef, Rejected>,
+    pub rejected: SharedMap<ObjectRef, Rejected>,
 }
 
 /// Puts `value` under `key` and says whether that made a difference.
-fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+fn put<K: Ord, V: PartialEq>(map: &mut SharedMap<K, V>, key: K, value: V) -> bool {
     if map.get(&key) == Some(&value) {
         return false;
     }

@@ -1,10 +1,10 @@
 //! Names of the cluster domain and what they stand for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
-use types::{Port, Prefix, Protocol, ServiceName};
+use types::{Port, Prefix, Protocol, ServiceName, Shared, SharedMap};
 
 /// Everything a DNS server of the cluster needs to answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -15,11 +15,11 @@ pub struct DnsPlan {
     /// The cluster DNS addresses (a node holds them locally).
     pub addresses: BTreeSet<IpAddr>,
     /// Namespaces that exist.
-    pub namespaces: BTreeSet<String>,
+    pub namespaces: Shared<BTreeSet<String>>,
     /// Services by namespace and name.
-    pub services: BTreeMap<ServiceName, DnsService>,
+    pub services: SharedMap<ServiceName, DnsService>,
     /// Pod addresses and the Pod's namespace, for `pod` records (CoreDNS `pods verified`).
-    pub pods: BTreeMap<IpAddr, String>,
+    pub pods: SharedMap<IpAddr, String>,
     /// Ranges whose reverse names are answered here alone (Pod and Service ranges): an unknown address in them
     /// does not exist, instead of being asked elsewhere.
     pub reverse_ranges: BTreeSet<Prefix>,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use types::ObjectRef;
+use types::{ObjectRef, SharedMap};
 
 /// Something in the input we could not honour, with its object and reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -28,6 +28,65 @@ pub enum Severity {
     Error,
     /// It happens, but likely not as meant.
     Warning,
+}
+
+/// Findings, each once, however many ask for it; cheap to copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FindingSet(SharedMap<Finding, usize>);
+
+impl FindingSet {
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.0.keys()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it is among them.
+    #[must_use]
+    pub fn contains(&self, finding: &Finding) -> bool {
+        self.0.contains_key(finding)
+    }
+
+    /// Adds a finding, or one more who asks for it.
+    pub fn add(&mut self, finding: Finding) {
+        match self.0.get_mut(&finding) {
+            Some(count) => *count += 1,
+            None => drop(self.0.insert(finding, 1)),
+        }
+    }
+
+    /// Removes it with the last who asked for it.
+    pub fn remove(&mut self, finding: &Finding) {
+        match self.0.get_mut(finding) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.0.remove(finding)),
+        }
+    }
+}
+
+impl FromIterator<Finding> for FindingSet {
+    fn from_iter<I: IntoIterator<Item = Finding>>(findings: I) -> Self {
+        let mut set = Self::default();
+        findings.into_iter().for_each(|finding| set.add(finding));
+        set
+    }
+}
+
+impl Serialize for FindingSet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
 }
 
 impl Finding {

@@ -15,7 +15,7 @@ pub mod services;
 
 pub use cluster::{ClusterPlan, ConditionChange, ConditionText, StatusWrite};
 pub use dns::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, FindingSet, Severity};
 pub use gateway::{Certificate, GatewayPlan, HostMatch, HttpAction, HttpRoute, PathMatch, VirtualHost};
 pub use lb::LbPlan;
 pub use podnet::{BridgePort, LocalAddress, Masquerade, Peer, PeerPath, PodBridge, PodNetwork, Via, Vxlan};
@@ -32,29 +32,32 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde::Serialize;
-use types::NodeName;
+use types::{NodeName, Shared};
 
 /// Counts the plans a node agent has made; named by every explain answer, metric and CNI reply.
 pub type Revision = u64;
 
 /// Everything that should be true on one node.
+///
+/// A copy is cheap, and parts and entries that did not change are shared with the plan before, so that whoever brings the
+/// next plan about finds what differs at the cost of the difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodePlan {
     /// The node this plan is for.
     pub node: NodeName,
     /// Routes, tunnels, addresses and masquerading.
-    pub podnet: PodNetwork,
+    pub podnet: Shared<PodNetwork>,
     /// Service addresses and where they lead.
     pub services: ServiceTable,
     /// NetworkPolicy for this node's Pods.
-    pub policy: PolicyTable,
+    pub policy: Shared<PolicyTable>,
     /// Names and their answers.
     pub dns: DnsPlan,
     /// HTTP and TLS entry.
-    pub gateway: GatewayPlan,
+    pub gateway: Shared<GatewayPlan>,
     /// LoadBalancer addresses this node answers for.
-    pub lb: LbPlan,
+    pub lb: Shared<LbPlan>,
 }
 
 impl NodePlan {

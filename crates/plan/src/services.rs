@@ -5,7 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol, ServiceName};
+use types::{
+    NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol, ServiceName, SharedMap,
+};
 
 /// All frontends of the cluster, seen from one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -13,7 +15,7 @@ use types::{NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Pre
 pub struct ServiceTable {
     /// What clients aim at, and what becomes of it.
     #[serde(serialize_with = "as_entries")]
-    pub frontends: BTreeMap<Frontend, FrontendRule>,
+    pub frontends: SharedMap<Frontend, FrontendRule>,
     /// This node's addresses on which NodePorts answer.
     pub node_addresses: BTreeSet<IpAddr>,
     /// This node's Pod ranges: a source outside them, and not this node, is an external client.
@@ -236,7 +238,7 @@ pub enum Exclusion {
 }
 
 fn as_entries<S: serde::Serializer>(
-    frontends: &BTreeMap<Frontend, FrontendRule>,
+    frontends: &SharedMap<Frontend, FrontendRule>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(frontends.iter().map(|(frontend, rule)| (frontend.to_string(), rule)))

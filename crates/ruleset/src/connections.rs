@@ -9,7 +9,7 @@ use plan::{Backend, FrontendRule, NodePlan, Outcome};
 use types::Protocol;
 
 use crate::diff::{Step, Transaction};
-use crate::services::{aims, is_family_of, is_of_family};
+use crate::services::{Aim, aims, is_family_of, is_of_family};
 use crate::value::{Key, Value};
 
 /// An address and a port.
@@ -38,10 +38,29 @@ impl Rightful {
     #[must_use]
     pub fn of(plan: &NodePlan) -> Self {
         let aims = aims(plan);
-        let udp = aims
-            .iter()
-            .filter(|(aim, rule)| aim.protocol == Protocol::Udp && is_of_family(rule, aim.family()));
-        Self(udp.map(|(aim, rule)| ((aim.address, aim.port.number()), serving(rule))).collect())
+        let all = aims.iter().filter_map(|(aim, rule)| Some((udp_end(*aim)?, endpoints(*aim, rule)?)));
+        Self(all.collect())
+    }
+
+    /// The same for a plan that differs from the one before in these aims at most; whether anything is new.
+    pub(crate) fn follow<'a>(
+        &mut self,
+        aims: impl IntoIterator<Item = (Aim, Option<&'a FrontendRule>)>,
+    ) -> bool {
+        let mut is_new = false;
+        for (aim, rule) in aims {
+            let Some(end) = udp_end(aim) else { continue };
+            let wanted = rule.and_then(|rule| endpoints(aim, rule));
+            if self.0.get(&end) == wanted.as_ref() {
+                continue;
+            }
+            is_new = true;
+            match wanted {
+                Some(wanted) => drop(self.0.insert(end, wanted)),
+                None => drop(self.0.remove(&end)),
+            }
+        }
+        is_new
     }
 
     /// Whether there is no frontend of UDP at all.
@@ -64,6 +83,15 @@ impl Rightful {
             None => removed.contains(&connection.frontend) && connection.backend != connection.frontend,
         }
     }
+}
+
+fn udp_end(aim: Aim) -> Option<End> {
+    (aim.protocol == Protocol::Udp).then_some((aim.address, aim.port.number()))
+}
+
+/// Where connections to an aim may lead, where the rule serves its family.
+fn endpoints(aim: Aim, rule: &FrontendRule) -> Option<BTreeSet<End>> {
+    is_of_family(rule, aim.family()).then(|| serving(rule))
 }
 
 /// Every endpoint that serves, whether or not new connections go there.
@@ -155,12 +183,12 @@ mod tests {
     fn rightful(rule: FrontendRule) -> Rightful {
         let mut plan = NodePlan {
             node: "node-a".into(),
-            podnet: plan::PodNetwork::default(),
+            podnet: Default::default(),
             services: plan::ServiceTable::default(),
-            policy: plan::PolicyTable::default(),
+            policy: Default::default(),
             dns: plan::DnsPlan::default(),
-            gateway: plan::GatewayPlan::default(),
-            lb: plan::LbPlan::default(),
+            gateway: Default::default(),
+            lb: Default::default(),
         };
         let frontend = Frontend {
             address: FrontendAddress::Vip("10.96.0.20".parse().unwrap()),

@@ -128,7 +128,7 @@ fn is_compatible(actual: &Ruleset, desired: &Ruleset) -> bool {
 
 fn add_structure(steps: &mut Vec<Step>, actual: &Ruleset, desired: &Ruleset) {
     for (name, set) in desired.sets.iter().filter(|(name, _)| !actual.sets.contains_key(*name)) {
-        steps.push(Step::AddSet(name.clone(), Set { elements: BTreeMap::new(), ..set.clone() }));
+        steps.push(Step::AddSet(name.clone(), set.bare()));
     }
     for (name, chain) in desired.chains.iter().filter(|(name, _)| !actual.chains.contains_key(*name)) {
         steps.push(Step::AddChain(name.clone(), chain.hook));

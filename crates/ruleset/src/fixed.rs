@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use crate::frames;
 use crate::parse::parse;
-use crate::value::{Chain, Data, Element, Field, Key, Rule, Ruleset, Scratch, Statement, Value, Verdict};
+use crate::value::{
+    Chain, Data, Element, Field, Key, Rule, Ruleset, Scratch, Set, Statement, Value, Verdict,
+};
 use types::IpFamily;
 
 /// The name of our tables.
@@ -70,6 +72,17 @@ static FIXED: LazyLock<Ruleset> = LazyLock::new(|| {
 #[must_use]
 pub fn fixed_rules() -> Ruleset {
     FIXED.clone()
+}
+
+static DECLARED: LazyLock<Ruleset> = LazyLock::new(|| {
+    let bare = |(name, set): (&String, &Set)| (name.clone(), set.bare());
+    Ruleset { sets: FIXED.sets.iter().map(bare).collect(), ..Ruleset::default() }
+});
+
+/// The sets of our table, without elements.
+#[must_use]
+pub fn declared_sets() -> &'static Ruleset {
+    &DECLARED
 }
 
 /// The rules a chain of this name has in any ruleset of ours; empty for a chain that is not ours.

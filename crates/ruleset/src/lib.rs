@@ -3,6 +3,7 @@
 //! Nothing here talks to the kernel; `apply-nft` carries a [`Transaction`] there and reads a [`Ruleset`] back.
 //! The rules are fixed and stand in `fixed.nft` (packets) and `frames.nft` (frames of Pods on a bridge); the cluster's state moves only in set and map elements.
 
+mod affinity;
 mod connections;
 mod diff;
 mod fixed;
@@ -12,6 +13,7 @@ mod parse;
 mod podnet;
 mod policy;
 mod render;
+mod rendered;
 mod segment;
 mod services;
 mod text;
@@ -20,11 +22,12 @@ mod value;
 
 pub use connections::{Connection, End, Rightful, frontends_that_lose};
 pub use diff::{Replacement, Step, Transaction, apply, apply_in_place, diff};
-pub use fixed::{TABLE, fixed_rules, known_rules};
+pub use fixed::{TABLE, declared_sets, fixed_rules, known_rules};
 pub use frames::{fixed_frame_rules, render_frames};
 pub use overview::{FrontendOverview, Way, overview};
 pub use parse::{ParseError, parse};
 pub use render::render;
+pub use rendered::{Following, Rendered};
 pub use services::{is_client_current, shrinks_a_pool};
 pub use trace::{ConntrackState, Fate, Hop, Origin, Packet, Trace, trace};
 pub use value::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use plan::{NodePlan, Outcome};
+use plan::{FrontendRule, NodePlan, Outcome};
 use types::{IpFamily, Prefix, Protocol};
 
 use crate::render::{member, put};
@@ -40,10 +40,20 @@ pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
         let ports = rules.sets.get_mut("tunnelports").expect("fixed.nft has the set tunnelports");
         ports.elements.insert(Key::exact(port.to_vec()), member(""));
     }
-    for address in reaching_themselves(plan) {
-        let key = Key::exact(vec![Value::Address(address); 2]);
-        put(rules, "self", IpFamily::of(address), key, member(""));
+}
+
+/// Which addresses reach themselves through a Service.
+pub(crate) fn fill_selves(rules: &mut Ruleset, plan: &NodePlan) {
+    for rule in plan.services.frontends.values() {
+        backends_here(plan, rule).for_each(|address| fill_self(rules, address));
     }
+    pods_here(plan).for_each(|address| fill_self(rules, address));
+}
+
+/// That this address reaches itself.
+pub(crate) fn fill_self(rules: &mut Ruleset, address: IpAddr) {
+    let key = Key::exact(vec![Value::Address(address); 2]);
+    put(rules, "self", IpFamily::of(address), key, member(""));
 }
 
 /// Addresses that packets of this node itself may carry. A program that connects to an address which the node holds
@@ -53,15 +63,18 @@ fn own_addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
     plan.services.node_addresses.iter().chain(held).copied().collect()
 }
 
-/// Addresses whose owner, a Pod of this node, may be sent back to itself by one of its own Services.
-fn reaching_themselves(plan: &NodePlan) -> BTreeSet<IpAddr> {
-    let mut addresses: BTreeSet<IpAddr> = plan.podnet.local_pods.keys().copied().collect();
-    addresses.extend(plan.policy.pods.keys());
-    let outcomes = plan.services.frontends.values().flat_map(|rule| [&rule.internal, &rule.external]);
-    for outcome in outcomes {
-        let Outcome::Forward { backends, .. } = outcome else { continue };
-        let local = |address: &IpAddr| plan.podnet.pod_cidrs.iter().any(|range| range.contains(*address));
-        addresses.extend(backends.iter().map(|backend| backend.address).filter(local));
-    }
-    addresses
+/// Addresses of this node's Pods, which may be sent back to themselves by one of their own Services.
+pub(crate) fn pods_here(plan: &NodePlan) -> impl Iterator<Item = IpAddr> {
+    plan.podnet.local_pods.keys().chain(plan.policy.pods.keys()).copied()
+}
+
+/// Addresses of a frontend's backends that may be Pods of this node.
+pub(crate) fn backends_here(plan: &NodePlan, rule: &FrontendRule) -> impl Iterator<Item = IpAddr> {
+    let outcomes = [&rule.internal, &rule.external].into_iter();
+    let backends = outcomes.filter_map(|outcome| match outcome {
+        Outcome::Forward { backends, .. } => Some(backends),
+        Outcome::Reject | Outcome::Drop => None,
+    });
+    let is_here = |address: &IpAddr| plan.podnet.pod_cidrs.iter().any(|range| range.contains(*address));
+    backends.flatten().map(|backend| backend.address).filter(is_here)
 }

@@ -13,6 +13,7 @@ use crate::{podnet, policy, services};
 pub fn render(plan: &plan::NodePlan) -> Ruleset {
     let mut rules = fixed_rules();
     podnet::fill(&mut rules, plan);
+    podnet::fill_selves(&mut rules, plan);
     services::fill(&mut rules, plan);
     policy::fill(&mut rules, &plan.policy);
     rules

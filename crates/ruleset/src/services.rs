@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use plan::{
-    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, SourceAddress,
+    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, ServiceTable,
+    SourceAddress,
 };
 use types::{IpFamily, Port, Prefix, Protocol};
 
+use crate::affinity::Pools;
 use crate::diff::{Step, Transaction};
-use crate::fixed::{EXTERNAL_SLOTS, MAX_BACKENDS, add_remember_chain, class, draw_size, step};
-use crate::render::{Numbering, member, numbered, put};
+use crate::fixed::{EXTERNAL_SLOTS, MAX_BACKENDS, class, draw_size, step};
+use crate::render::{member, numbered, put};
 use crate::segment::merged;
 use crate::value::{Data, Element, Key, Ruleset, Value};
 
@@ -40,7 +42,7 @@ impl Aim {
     }
 
     /// The frontend, and a slot or a step.
-    fn key_at(self, number: u32) -> Key {
+    pub(crate) fn key_at(self, number: u32) -> Key {
         let mut values = self.values();
         values.push(Value::Number(number));
         Key::exact(values)
@@ -49,27 +51,70 @@ impl Aim {
 
 /// Which clients an outcome is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Clients {
+pub(crate) enum Clients {
     Internal,
     External,
 }
 
 pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
     let aims = aims(plan);
-    let known = aims.keys().map(|aim| aim.address).chain(plan.services.local_vips.iter().copied());
-    for address in
-        known.filter(|address| plan.services.service_cidrs.iter().any(|range| range.contains(*address)))
-    {
-        let key = Key::exact(vec![Value::Address(address)]);
-        put(rules, "known", IpFamily::of(address), key, member(""));
+    let addresses: BTreeSet<IpAddr> = aims.keys().map(|aim| aim.address).collect();
+    for address in addresses.union(&plan.services.local_vips) {
+        fill_address(rules, plan, *address);
     }
-    let pools = Pools::of(&aims);
     for (aim, rule) in &aims {
         fill_frontend(rules, plan, *aim, rule);
-        if rule.affinity_seconds.is_some() {
-            pools.fill(rules, *aim, rule);
-        }
     }
+    Pools::fill(rules, &aims);
+}
+
+/// What is said of an address, whatever the ports.
+pub(crate) fn fill_address(rules: &mut Ruleset, plan: &NodePlan, address: IpAddr) {
+    let table = &plan.services;
+    let (family, key) = (IpFamily::of(address), || Key::exact(vec![Value::Address(address)]));
+    let is_local = table.local_vips.contains(&address);
+    let mut ports = rules_at(table, FrontendAddress::Vip(address)).peekable();
+    let has_node_ports = table.node_addresses.contains(&address)
+        && rules_at(table, FrontendAddress::NodePort).next().is_some();
+    let is_known = is_local || ports.peek().is_some() || has_node_ports;
+    if is_known && table.service_cidrs.iter().any(|range| range.contains(address)) {
+        put(rules, "known", family, key(), member(""));
+    }
+    let cluster_ips = ports.filter(|rule| rule.scope == FrontendScope::ClusterIp && !is_local);
+    if let Some(rule) = cluster_ips.last() {
+        put(rules, "clusterips", family, key(), member(&rule.owner.to_string()));
+    }
+}
+
+/// The rules of all ports of an address.
+fn rules_at(table: &ServiceTable, address: FrontendAddress) -> impl Iterator<Item = &FrontendRule> {
+    let first = Frontend { address, protocol: LOWEST_PROTOCOL, port: LOWEST_PORT };
+    let from = table.frontends.iter_from(&first);
+    from.take_while(move |(frontend, _)| frontend.address == address).map(|(_, rule)| rule)
+}
+
+/// Where the rules of an address begin.
+const LOWEST_PROTOCOL: Protocol = Protocol::Tcp;
+const LOWEST_PORT: Port = Port::new(1).expect("1 is not 0");
+
+/// The rule for what is sent to an address and port; a virtual address comes before a NodePort.
+pub(crate) fn rule_at(table: &ServiceTable, aim: Aim) -> Option<&FrontendRule> {
+    let Aim { address, protocol, port } = aim;
+    let at = |address| table.frontends.get(&Frontend { address, protocol, port });
+    let node_port = || at(FrontendAddress::NodePort).filter(|_| table.node_addresses.contains(&address));
+    let is_local = table.local_vips.contains(&address);
+    at(FrontendAddress::Vip(address)).or_else(node_port).filter(|_| !is_local)
+}
+
+/// Where clients may aim at for a frontend.
+pub(crate) fn aims_of(table: &ServiceTable, frontend: Frontend) -> impl Iterator<Item = Aim> {
+    let Frontend { address, protocol, port } = frontend;
+    let vip = match address {
+        FrontendAddress::Vip(address) => Some(address),
+        FrontendAddress::NodePort => None,
+    };
+    let node_addresses = table.node_addresses.iter().copied().filter(move |_| vip.is_none());
+    vip.into_iter().chain(node_addresses).map(move |address| Aim { address, protocol, port })
 }
 
 /// Every frontend by address; a NodePort stands on each of this node's addresses, after every virtual address.
@@ -94,13 +139,10 @@ pub(crate) fn aims(plan: &NodePlan) -> BTreeMap<Aim, &FrontendRule> {
     aims
 }
 
-fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &FrontendRule) {
+pub(crate) fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &FrontendRule) {
     let family = aim.family();
     let comment = comment(rule);
     let mut place = |name, key, element| put(rules, name, family, key, element);
-    if rule.scope == FrontendScope::ClusterIp {
-        place("clusterips", Key::exact(vec![Value::Address(aim.address)]), member(&rule.owner.to_string()));
-    }
     if !is_of_family(rule, family) {
         return;
     }
@@ -149,7 +191,7 @@ pub(crate) fn is_of_family(rule: &FrontendRule, family: IpFamily) -> bool {
 }
 
 /// The Service (or Pod) and port an element is there for.
-fn comment(rule: &FrontendRule) -> String {
+pub(crate) fn comment(rule: &FrontendRule) -> String {
     let scope = match rule.scope {
         FrontendScope::ClusterIp => "",
         FrontendScope::NodePort => " nodePort",
@@ -161,7 +203,7 @@ fn comment(rule: &FrontendRule) -> String {
 }
 
 /// Backends of the frontend's own family, as many as can be drawn from.
-fn backends(outcome: &Outcome, family: IpFamily) -> Vec<Backend> {
+pub(crate) fn backends(outcome: &Outcome, family: IpFamily) -> Vec<Backend> {
     let Outcome::Forward { backends, .. } = outcome else { return Vec::new() };
     let same_family = backends.iter().filter(|backend| IpFamily::of(backend.address) == family);
     same_family.take(MAX_BACKENDS as usize).cloned().collect()
@@ -253,84 +295,6 @@ fn after_class(rule: &FrontendRule) -> u32 {
     };
     let remember = if rule.affinity_seconds.is_some() { class::REMEMBER } else { 0 };
     class::AFTER + remember + translation
-}
-
-// === affinity ===
-
-/// Which backends each ServicePort's clients may be remembered to use.
-///
-/// Clients are remembered per ServicePort, whichever of its addresses they used (semantics SD10); an outcome with
-/// fewer backends than the ServicePort has, as under a `Local` traffic policy, remembers apart.
-struct Pools {
-    all: BTreeMap<String, BTreeSet<Backend>>,
-    numbers: BTreeMap<String, u32>,
-}
-
-impl Pools {
-    fn of(aims: &BTreeMap<Aim, &FrontendRule>) -> Self {
-        let mut pools = Self { all: BTreeMap::new(), numbers: BTreeMap::new() };
-        let affine = || aims.iter().filter(|(_, rule)| rule.affinity_seconds.is_some());
-        for (aim, rule) in affine() {
-            for outcome in [&rule.internal, &rule.external] {
-                pools
-                    .all
-                    .entry(service_port(*aim, rule))
-                    .or_default()
-                    .extend(backends(outcome, aim.family()));
-            }
-        }
-        let mut numbering = Numbering::default();
-        let mut names = BTreeSet::new();
-        for (aim, rule) in affine() {
-            names.extend(
-                [Clients::Internal, Clients::External].map(|clients| pools.name(*aim, rule, clients)),
-            );
-        }
-        pools.numbers = names.into_iter().map(|name| (name.clone(), numbering.number(&name))).collect();
-        pools
-    }
-
-    /// The name of what is remembered together.
-    fn name(&self, aim: Aim, rule: &FrontendRule, clients: Clients) -> String {
-        let port = service_port(aim, rule);
-        let (outcome, word) = match clients {
-            Clients::Internal => (&rule.internal, "internal"),
-            Clients::External => (&rule.external, "external"),
-        };
-        let own: BTreeSet<Backend> = backends(outcome, aim.family()).into_iter().collect();
-        if self.all.get(&port) == Some(&own) { port } else { format!("{port} {:?} {word}", rule.scope) }
-    }
-
-    fn fill(&self, rules: &mut Ruleset, aim: Aim, rule: &FrontendRule) {
-        let Some(seconds) = rule.affinity_seconds else { return };
-        let comment = comment(rule);
-        let mut remembered = false;
-        for (clients, step, outcome) in [
-            (Clients::Internal, step::INTERNAL_PORT, &rule.internal),
-            (Clients::External, step::EXTERNAL_PORT, &rule.external),
-        ] {
-            let number = self.numbers[&self.name(aim, rule, clients)];
-            for backend in backends(outcome, aim.family()) {
-                remembered = true;
-                let key = vec![
-                    Value::Number(number),
-                    Value::Address(backend.address),
-                    Value::Port(backend.port.number()),
-                ];
-                put(rules, "pool", aim.family(), Key::exact(key), numbered(seconds, ""));
-            }
-            if matches!(outcome, Outcome::Forward { .. }) {
-                put(rules, "step", aim.family(), aim.key_at(step), numbered(number, &comment));
-            }
-        }
-        if remembered {
-            add_remember_chain(rules, seconds);
-        }
-    }
-}
-
-fn service_port(aim: Aim, rule: &FrontendRule) -> String {
-    format!("{}:{} {} {}", rule.owner, rule.port_name, aim.protocol, aim.family())
 }
 
 // === what has gone ===

@@ -280,6 +280,15 @@ pub struct Set {
     pub elements: BTreeMap<Key, Element>,
 }
 
+impl Set {
+    /// The same declaration, without elements.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        let Self { key, data, kind, elements: _ } = self;
+        Self { key: key.clone(), data: data.clone(), kind: *kind, elements: BTreeMap::new() }
+    }
+}
+
 /// How elements of a set are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SetKind {

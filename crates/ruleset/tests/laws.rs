@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use plan::{
-    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, GatewayPlan,
-    IpBlock, Isolation, LbPlan, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy,
-    PolicyPorts, PolicyRule, PolicyTable, PortRange, ServiceTable, SourceAddress,
+    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, IpBlock,
+    Isolation, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule,
+    PolicyTable, PortRange, ServiceTable, SourceAddress,
 };
 use proptest::prelude::*;
 use sealane_ruleset as ruleset;
@@ -194,12 +194,13 @@ fn any_plan() -> impl Strategy<Value = NodePlan> {
                 except: [prefix("10.244.0.0/16"), prefix("172.31.0.11/32")].into(),
             },
             ..PodNetwork::default()
-        },
+        }
+        .into(),
         services,
-        policy,
+        policy: policy.into(),
         dns: DnsPlan::default(),
-        gateway: GatewayPlan::default(),
-        lb: LbPlan::default(),
+        gateway: Default::default(),
+        lb: Default::default(),
     })
 }
 
@@ -423,6 +424,43 @@ proptest! {
     }
 
     #[test]
+    fn following_a_plan_gives_its_rules(
+        plans in prop::collection::vec((any_plan(), any::<bool>(), any::<bool>(), any::<bool>()), 2..5),
+    ) {
+        let mut last = plans[0].0.clone();
+        let mut rendered = ruleset::Rendered::new(&last);
+        let mut rules = render(&last);
+        for (mut plan, keeps_services, keeps_network, keeps_policy) in plans {
+            if keeps_services {
+                // One frontend moves and the others are shared, as after a small change of the cluster.
+                let first = plan.services.frontends.iter().next().map(|(frontend, rule)| (*frontend, rule.clone()));
+                let mut frontends = last.services.frontends.clone();
+                frontends.extend(first);
+                plan.services = ServiceTable { frontends, ..last.services.clone() };
+            }
+            if keeps_network {
+                plan.podnet = last.podnet.clone();
+            }
+            if keeps_policy {
+                plan.policy = last.policy.clone();
+            }
+            let following = rendered.follow(&plan);
+            let desired = render(&plan);
+            let rightful = ruleset::Rightful::of(&plan);
+            prop_assert_eq!(&following.transaction, &diff(&rules, &desired));
+            prop_assert_eq!(following.is_rightful_new, rightful != ruleset::Rightful::of(&last));
+            prop_assert_eq!(rendered.rightful(), &rightful);
+            ruleset::apply_in_place(&following.transaction, &mut rules);
+            prop_assert_eq!(&rules, &desired);
+            for (name, set) in rendered.pools().sets.iter().filter(|(name, _)| name.starts_with("pool")) {
+                prop_assert_eq!(&set.elements, &desired.sets[name].elements);
+            }
+            prop_assert!(rendered.follow(&plan).transaction.is_empty());
+            last = plan;
+        }
+    }
+
+    #[test]
     fn rules_do_not_depend_on_the_cluster(plan in any_plan()) {
         let (rules, fixed) = (render(&plan), ruleset::fixed_rules());
         for (name, chain) in rules.chains {
@@ -460,12 +498,12 @@ fn many_backends_are_drawn_evenly() {
         };
         let plan = NodePlan {
             node: "node-a".into(),
-            podnet: PodNetwork::default(),
+            podnet: Default::default(),
             services: ServiceTable { frontends: [(frontend, rule)].into(), ..ServiceTable::default() },
-            policy: PolicyTable::default(),
+            policy: Default::default(),
             dns: DnsPlan::default(),
-            gateway: GatewayPlan::default(),
-            lb: LbPlan::default(),
+            gateway: Default::default(),
+            lb: Default::default(),
         };
         let rules = render(&plan);
         let packet = Packet {

@@ -16,11 +16,10 @@ pub use liveness::Liveness;
 pub use metrics::{Metrics, Stage};
 pub use server::{Error, Server, serve};
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use plan::{ClusterPlan, Finding, NodePlan, Report, Revision};
+use plan::{ClusterPlan, FindingSet, NodePlan, Report, Revision};
 use types::PodName;
 
 /// What the loop says about itself.
@@ -31,7 +30,7 @@ pub struct Status {
     /// The plan in force.
     pub plan: Option<Plan>,
     /// What in the input could not be honoured.
-    pub findings: BTreeSet<Finding>,
+    pub findings: FindingSet,
     /// What the last converge did and could not do.
     pub report: Report,
 }
@@ -45,10 +44,13 @@ pub enum Plan {
     Cluster(Arc<ClusterPlan>),
 }
 
+/// Whether a Pod is an endpoint of a Service, and not terminating.
+pub type IsEndpoint = Box<dyn Fn(&PodName) -> bool + Send + Sync>;
+
 /// Holds what is published, and the metrics.
 pub struct Admin {
     status: ArcSwap<Status>,
-    endpoints: ArcSwap<BTreeSet<PodName>>,
+    endpoints: ArcSwap<IsEndpoint>,
     liveness: Liveness,
     metrics: Metrics,
 }
@@ -59,7 +61,7 @@ impl Admin {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             status: ArcSwap::default(),
-            endpoints: ArcSwap::default(),
+            endpoints: ArcSwap::from_pointee(Box::new(|_: &PodName| false)),
             liveness: Liveness::new(),
             metrics: Metrics::new(),
         })
@@ -71,9 +73,11 @@ impl Admin {
         self.status.store(Arc::new(status));
     }
 
-    /// The plan in force comes from EndpointSlices with these Pods and no others; terminating endpoints left out.
-    pub fn show_endpoints(&self, pods: BTreeSet<PodName>) {
-        self.endpoints.store(Arc::new(pods));
+    /// How to tell the Pods in the EndpointSlices that the plan in force comes from; terminating endpoints left out.
+    ///
+    /// It is asked for single Pods, and seldom: nothing is worked out before.
+    pub fn show_endpoints(&self, is_endpoint: IsEndpoint) {
+        self.endpoints.store(Arc::new(is_endpoint));
     }
 
     /// What was published last.

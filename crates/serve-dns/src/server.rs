@@ -84,7 +84,9 @@ impl DnsServer {
             let mut report = Report::default();
             if state.published.as_ref() != Some(plan) {
                 state.serial = state.serial.wrapping_add(1);
-                let zone = Zone::build(plan).with_serial(state.serial);
+                let last = self.shared.zone.load();
+                let zone = last.as_ref().map_or_else(|| Zone::build(plan), |last| last.follow(plan));
+                let zone = zone.with_serial(state.serial);
                 self.shared.zone.store(Some(Arc::new(zone)));
                 state.published = Some(plan.clone());
                 report.written = 1;

@@ -10,6 +10,8 @@ mod node_facts;
 mod port;
 mod runtime_config;
 mod selector;
+mod shared;
+mod shared_map;
 mod verdict;
 
 pub use address::{IpFamily, Mac, Prefix, PrefixError};
@@ -26,4 +28,6 @@ pub use node_facts::{
 pub use port::{Port, PortError, PortProto, Protocol, ProtocolError};
 pub use runtime_config::{BIGGEST_PACKET, Bandwidth, PortMapping, Rate};
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use shared::Shared;
+pub use shared_map::{Difference, Iter, SharedMap};
 pub use verdict::Verdict;

@@ -6,7 +6,7 @@ use apply_netlink::Netlink;
 use apply_nft::Nft;
 use engine_check::Feature;
 use netns::Netns;
-use plan::{DnsPlan, GatewayPlan, LbPlan, NodePlan, PodBridge, PodNetwork, PolicyTable, ServiceTable};
+use plan::{DnsPlan, NodePlan, PodBridge, ServiceTable};
 use ruleset::Ruleset;
 use types::{NetworkMode, NodeNetwork, POD_BRIDGE, pod_bridge_mac, with_causes};
 
@@ -61,12 +61,12 @@ fn links() -> Vec<Feature> {
 fn trial() -> NodePlan {
     NodePlan {
         node: "trial".into(),
-        podnet: PodNetwork::default(),
+        podnet: Default::default(),
         services: ServiceTable::default(),
-        policy: PolicyTable::default(),
+        policy: Default::default(),
         dns: DnsPlan::default(),
-        gateway: GatewayPlan::default(),
-        lb: LbPlan::default(),
+        gateway: Default::default(),
+        lb: Default::default(),
     }
 }
 

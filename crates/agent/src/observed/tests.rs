@@ -18,12 +18,12 @@ fn mk_serving(services: plan::ServiceTable, pod_cidrs: &[&str], rules: Kernel) -
     let podnet = plan::PodNetwork { pod_cidrs, ..plan::PodNetwork::default() };
     let plan = plan::NodePlan {
         node: "node-a".into(),
-        podnet,
+        podnet: podnet.into(),
         services,
-        policy: plan::PolicyTable::default(),
+        policy: Default::default(),
         dns: plan::DnsPlan::default(),
-        gateway: plan::GatewayPlan::default(),
-        lb: plan::LbPlan::default(),
+        gateway: Default::default(),
+        lb: Default::default(),
     };
     InForce::default().succeeded_by(plan.into(), Kernel::AsPlanned, rules)
 }

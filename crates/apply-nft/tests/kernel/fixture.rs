@@ -11,12 +11,12 @@ use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
 use plan::{
     Backend, BackendState, BridgePort, Candidate, DnsPlan, EndpointOrigin, Exclusion, Frontend,
-    FrontendAddress, FrontendRule, FrontendScope, GatewayPlan, Isolation, LbPlan, Masquerade, NodePlan,
-    Outcome, PodBridge, PodNetwork, PodPolicy, PolicyTable, Report, ServiceTable, SourceAddress,
+    FrontendAddress, FrontendRule, FrontendScope, Isolation, Masquerade, NodePlan, Outcome, PodBridge,
+    PodNetwork, PodPolicy, Report, ServiceTable, SourceAddress,
 };
 use sealane_apply_nft::{Look, Nft};
 use types::{
-    Attachment, IpFamily, Mac, NamespacedName, NetworkMode, POD_BRIDGE, PodLink, Prefix, Protocol,
+    Attachment, IpFamily, Mac, NamespacedName, NetworkMode, POD_BRIDGE, PodLink, Prefix, Protocol, SharedMap,
     pod_bridge_mac,
 };
 
@@ -208,19 +208,20 @@ impl Lab {
                     except: [at.cluster_range, Prefix::host(at.node)].into(),
                 },
                 ..PodNetwork::default()
-            },
+            }
+            .into(),
             services: ServiceTable {
-                frontends: BTreeMap::new(),
+                frontends: SharedMap::new(),
                 node_addresses: [at.node].into(),
                 pod_cidrs: [at.cluster_range].into(),
                 service_cidrs: [at.service_range].into(),
                 local_vips: BTreeSet::new(),
                 health_checks: BTreeMap::new(),
             },
-            policy: PolicyTable::default(),
+            policy: Default::default(),
             dns: DnsPlan::default(),
-            gateway: GatewayPlan::default(),
-            lb: LbPlan::default(),
+            gateway: Default::default(),
+            lb: Default::default(),
         }
     }
 
@@ -292,18 +293,15 @@ pub(crate) fn isolate(
 
 /// Loads a plan, and checks that doing so again writes nothing and that the kernel has what was loaded.
 pub(crate) fn load(nft: &mut Nft, plan: &NodePlan) -> Report {
-    let all = [ruleset::render_frames(plan), ruleset::render(plan)];
-    let report = all.each_ref().map(|desired| nft.converge(desired)).into_iter().reduce(Report::and).unwrap();
+    let report = nft.converge_plan(plan, Look::IfChanged);
     assert_eq!(report.failures, []);
-    for desired in &all {
-        let again = nft.converge(desired);
-        assert_eq!((again.written, again.failures), (0, Vec::new()), "a second time");
+    let again = nft.converge_plan(plan, Look::IfChanged);
+    assert_eq!((again.written, again.failures), (0, Vec::new()), "a second time");
+    for desired in &[ruleset::render_frames(plan), ruleset::render(plan)] {
         let actual = nft.read_back(desired.family).unwrap();
         let difference = ruleset::diff(&actual, desired);
         assert!(difference.is_empty(), "what was read back differs: {difference:#?}");
     }
-    let forgotten = nft.forget_connections(&ruleset::Rightful::of(plan), Look::IfChanged);
-    assert_eq!(forgotten.failures, []);
     report
 }
 

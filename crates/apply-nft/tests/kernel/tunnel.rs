@@ -57,7 +57,7 @@ fn tracked(lab: &Lab) -> String {
 /// The lab's network, whose node has an address more.
 fn holding(lab: &Lab, address: IpAddr) -> PodNetwork {
     let local_addresses = [(address, LocalAddress::Dns)].into();
-    PodNetwork { local_addresses, ..lab.plan().podnet }
+    PodNetwork { local_addresses, ..(*lab.plan().podnet).clone() }
 }
 
 /// Sockets where nodes listen: at this one's address and at both of the other's.

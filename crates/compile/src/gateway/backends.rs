@@ -12,7 +12,7 @@ use crate::findings::{Findings, error};
 /// Looks up backends for one snapshot.
 pub(super) struct Backends<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) slices: &'a SlicesByService<'a>,
+    pub(super) slices: SlicesByService<'a>,
 }
 
 /// Which backend of which Ingress.
@@ -26,7 +26,7 @@ pub(super) struct BackendRef<'a> {
 impl Backends<'_> {
     /// Forward to the backend, or answer 503 with the reason.
     pub(super) fn action(&self, reference: &BackendRef<'_>, findings: &mut Findings) -> HttpAction {
-        let service = ServiceName::new(reference.ingress.namespace.as_str(), service_name(reference.backend));
+        let service = service_of(&reference.ingress.namespace, reference.backend);
         match self.resolve(&service, reference.backend) {
             Ok(backends) => {
                 let unavailable =
@@ -72,13 +72,16 @@ impl Backends<'_> {
             ("ServicePortNotFound", format!("Service {name} has no TCP port {port}; {}", ports_of(service)))
         })?;
         let key = PortKey { name: &port.name, protocol: port.protocol };
-        Ok(endpoints::ready_backends(self.slices.of(name), key))
+        Ok(endpoints::ready_backends(&self.slices.of(name), key))
     }
 }
 
-fn service_name(backend: &IngressBackend) -> &str {
+/// The Service that a backend of an Ingress in this Namespace names.
+pub(super) fn service_of(namespace: &str, backend: &IngressBackend) -> ServiceName {
     match backend {
-        IngressBackend::Service { name, .. } | IngressBackend::Resource { name, .. } => name,
+        IngressBackend::Service { name, .. } | IngressBackend::Resource { name, .. } => {
+            ServiceName::new(namespace, name.as_str())
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl<'a> Routes<'a> {
     /// Collects what every Ingress of ours asks for; older ones win, then lower names (semantics IG2).
     pub(super) fn new(
         snapshot: &'a Snapshot,
-        slices: &'a SlicesByService<'a>,
+        slices: SlicesByService<'a>,
         controllers: &BTreeSet<String>,
         findings: &mut Findings,
     ) -> Self {

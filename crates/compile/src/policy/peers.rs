@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{ContainerPort, PolicyPeer, Snapshot};
+use model::{ContainerPort, Pod, PolicyPeer, PolicyRule, Snapshot};
 use plan::{IpBlock, PeerSet};
 use types::{LabelSelector, Labels, Port, Protocol};
 
+use super::ports;
 use crate::NodeContext;
 use crate::pods::PodDirectory;
 
@@ -59,10 +60,12 @@ impl Resolved<'_> {
 
 impl<'a> PeerIndex<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, context: &NodeContext, pods: &PodDirectory<'a>) -> Self {
-        let api = pods.all().filter(|(_, addresses)| !addresses.is_empty()).map(|(pod, addresses)| PeerPod {
+        // Without a policy nobody asks.
+        let api = pods.all().take_while(|_| !snapshot.network_policies.is_empty());
+        let api = api.filter(|(_, addresses)| !addresses.is_empty()).map(|(pod, addresses)| PeerPod {
             namespace: pod.name.namespace.clone(),
             labels: pod.labels.clone(),
-            addresses: addresses.clone(),
+            addresses: addresses.into_owned(),
             ports: pod.ports.clone(),
         });
         Self { snapshot, pods: api.chain([cluster_dns(context)]).collect() }
@@ -84,7 +87,7 @@ impl<'a> PeerIndex<'a> {
                 PolicyPeer::Pods { pods, namespaces } => {
                     let in_namespace = |pod: &&PeerPod| match namespaces {
                         None => pod.namespace == namespace,
-                        Some(selector) => self.selects_namespace(selector, &pod.namespace),
+                        Some(selector) => selects_namespace(self.snapshot, selector, &pod.namespace),
                     };
                     let selected = self.pods.iter().filter(|pod| pods.matches(&pod.labels));
                     resolved.pods.extend(by_address(selected.filter(in_namespace)));
@@ -93,11 +96,28 @@ impl<'a> PeerIndex<'a> {
         }
         resolved
     }
+}
 
-    /// A Namespace that is not known has no labels to judge by, and is not selected.
-    fn selects_namespace(&self, selector: &LabelSelector, name: &str) -> bool {
-        self.snapshot.namespaces.get(name).is_some_and(|namespace| selector.matches(&namespace.labels))
-    }
+/// Whether a rule in this Namespace may mean this Pod, whatever its addresses.
+pub(super) fn may_be_peer(snapshot: &Snapshot, namespace: &str, rule: &PolicyRule, pod: &Pod) -> bool {
+    let Some(entries) = &rule.peers else {
+        // Everybody; but of ports with names, each Pod's own number counts.
+        return rule.ports.as_ref().is_some_and(|ports| ports::has_names(ports));
+    };
+    entries.iter().any(|entry| match entry {
+        PolicyPeer::Block { .. } => false,
+        PolicyPeer::Pods { pods, namespaces: None } => {
+            pod.name.namespace == namespace && pods.matches(&pod.labels)
+        }
+        PolicyPeer::Pods { pods, namespaces: Some(selector) } => {
+            pods.matches(&pod.labels) && selects_namespace(snapshot, selector, &pod.name.namespace)
+        }
+    })
+}
+
+/// A Namespace that is not known has no labels to judge by, and is not selected.
+fn selects_namespace(snapshot: &Snapshot, selector: &LabelSelector, name: &str) -> bool {
+    snapshot.namespaces.get(name).is_some_and(|namespace| selector.matches(&namespace.labels))
 }
 
 fn by_address<'p>(pods: impl Iterator<Item = &'p PeerPod>) -> BTreeMap<IpAddr, &'p PeerPod> {

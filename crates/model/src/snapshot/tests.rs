@@ -84,7 +84,7 @@ fn policy_types_default_by_the_rules_present() {
     let directions = |spec| {
         let mut snapshot = Snapshot::default();
         put(&mut snapshot, &policy("p", spec));
-        let policy = snapshot.network_policies.into_values().next().unwrap();
+        let policy = snapshot.network_policies.values().next().cloned().unwrap();
         (policy.ingress.is_some(), policy.egress.is_some())
     };
     assert_eq!(directions(json!({"podSelector": {}})), (true, false));
@@ -147,7 +147,7 @@ proptest! {
     ) {
         let changes: Vec<Change> = steps.into_iter().map(change).collect();
         let mut history = Snapshot::default();
-        let mut last = BTreeMap::new();
+        let mut last = std::collections::BTreeMap::new();
         for change in changes {
             last.insert(subject(&change), change.clone());
             history.apply(change);

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apply_nft::{Look, Nft};
-use compile::{NodeContext, PodLinkMtu, Underlay, UnderlayAddress};
+use compile::{Compiler, NodeContext, PodLinkMtu, Underlay, UnderlayAddress};
 use model::{Change as ModelChange, Object, Snapshot};
 use plan::NodePlan;
-use ruleset::{Rightful, Ruleset, TableFamily};
+use ruleset::{Ruleset, TableFamily};
 use types::{IpFamily, Masquerading, NamespacedName, NetworkMode, NodeName, TunnelMode};
 
 use crate::cluster::{
@@ -107,6 +107,7 @@ pub(crate) fn main(services: &str, endpoints: &str) {
 struct Held {
     snapshot: Snapshot,
     context: NodeContext,
+    compiler: Compiler,
     nft: Nft,
     in_force: Option<Arc<NodePlan>>,
 }
@@ -118,7 +119,13 @@ impl Held {
         for service in size.all() {
             put(&mut snapshot, &service);
         }
-        Self { snapshot, context: context(), nft: Nft::open().unwrap(), in_force: None }
+        Self {
+            snapshot,
+            context: context(),
+            compiler: Compiler::default(),
+            nft: Nft::open().unwrap(),
+            in_force: None,
+        }
     }
 
     /// One change of the cluster, all the way into the kernel.
@@ -130,14 +137,15 @@ impl Held {
 
     /// What an agent does with a snapshot, as far as it is about rules.
     fn converge(&mut self) {
-        let (plan, _) = compile::node_plan(&self.snapshot, &self.context);
-        let rules = self.nft.converge(&ruleset::render(&plan));
-        let connections = self.nft.forget_connections(&Rightful::of(&plan), Look::IfChanged);
-        assert_eq!(rules.and(connections).failures, []);
+        let (plan, _) = self.compiler.compile(&self.snapshot, &self.context);
+        let report = self.nft.converge_plan(&plan, Look::IfChanged);
+        assert_eq!(report.failures, []);
         self.in_force = Some(Arc::new(plan));
     }
 
+    /// Nothing is remembered either: the next load is that of an agent that starts.
     fn unload(&mut self) {
+        self.compiler = Compiler::default();
         let report = self.nft.converge(&Ruleset::absent(TableFamily::Inet));
         assert_eq!(report.failures, []);
     }

@@ -1,0 +1,46 @@
+//! Findings by what they come from, so that those of one Service can be replaced.
+
+use std::collections::BTreeMap;
+
+use plan::FindingSet;
+use types::ServiceName;
+
+use crate::findings::Findings;
+
+/// What findings come from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// What a Service claims.
+    Claims(ServiceName),
+    /// What a Service selects.
+    Target(ServiceName),
+    HealthChecks,
+    HostPorts,
+    PodNetwork,
+    Gateway,
+    Input,
+}
+
+/// All findings.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    by_source: BTreeMap<Source, Findings>,
+    all: FindingSet,
+}
+
+impl Found {
+    pub(super) fn all(&self) -> &FindingSet {
+        &self.all
+    }
+
+    /// From now on these and no others come from this source.
+    pub(super) fn replace(&mut self, source: Source, findings: Findings) {
+        let old = match findings.is_empty() {
+            true => self.by_source.remove(&source),
+            false => self.by_source.insert(source, findings.clone()),
+        };
+        let old = old.unwrap_or_default();
+        old.difference(&findings).for_each(|finding| self.all.remove(finding));
+        findings.difference(&old).for_each(|finding| self.all.add(finding.clone()));
+    }
+}

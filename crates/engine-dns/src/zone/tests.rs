@@ -1,0 +1,105 @@
+//! Zones that follow each other, against an index of all names.
+
+use std::collections::BTreeSet;
+
+use plan::{DnsEndpoint, DnsPort};
+use proptest::prelude::*;
+use types::Protocol;
+
+use super::*;
+
+const NAMESPACES: [&str; 3] = ["shop", "ops", "gone"];
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop::sample::select(vec!["10.96.0.1", "10.96.0.2", "10.244.1.2", "10.244.1.3", "fd00::2", "203.0.113.1"])
+        .prop_map(|text| text.parse().unwrap())
+}
+
+fn port() -> impl Strategy<Value = DnsPort> {
+    (prop::sample::select(vec!["", "http", "dns"]), 80..83_u16).prop_map(|(name, port)| DnsPort {
+        name: name.to_owned(),
+        protocol: Protocol::Tcp,
+        port: types::Port::new(port).unwrap(),
+    })
+}
+
+fn service() -> impl Strategy<Value = DnsService> {
+    let ports = || prop::collection::vec(port(), 0..3);
+    let endpoint = (prop::option::of(prop::sample::select(vec!["a", "b"])), address(), ports()).prop_map(
+        |(hostname, address, ports)| DnsEndpoint {
+            hostname: hostname.map_or_else(|| dashed(address), str::to_owned),
+            address,
+            ports,
+        },
+    );
+    let targets =
+        prop::sample::select(vec!["example.org", "web.shop.svc.cluster.local", "192.0.2.1", "a..b"]);
+    let kind = prop_oneof![
+        3 => (prop::collection::btree_set(address(), 1..3), ports())
+            .prop_map(|(addresses, ports)| DnsServiceKind::ClusterIp { addresses, ports }),
+        2 => Just(DnsServiceKind::Headless),
+        1 => targets.prop_map(|target| DnsServiceKind::ExternalName { target: target.to_owned() }),
+    ];
+    (kind, prop::collection::vec(endpoint, 0..3)).prop_map(|(kind, endpoints)| DnsService { kind, endpoints })
+}
+
+fn plan() -> impl Strategy<Value = DnsPlan> {
+    let name =
+        || (prop::sample::select(vec!["web", "api", "no.label"]), prop::sample::select(NAMESPACES.to_vec()));
+    let name = move || name().prop_map(|(name, namespace)| ServiceName::new(namespace, name));
+    (
+        prop::collection::btree_set(prop::sample::select(NAMESPACES[..2].to_vec()), 0..3),
+        prop::collection::btree_map(name(), service(), 0..5),
+        prop::collection::btree_map(address(), prop::sample::select(NAMESPACES.to_vec()), 0..4),
+        prop::collection::btree_set(address(), 0..2),
+    )
+        .prop_map(|(namespaces, services, pods, addresses)| DnsPlan {
+            cluster_domain: "cluster.local".to_owned(),
+            addresses,
+            namespaces: namespaces.into_iter().map(str::to_owned).collect::<BTreeSet<_>>().into(),
+            services: services.into(),
+            pods: pods.into_iter().map(|(address, namespace)| (address, namespace.to_owned())).collect(),
+            reverse_ranges: ["10.244.0.0/16".parse().unwrap()].into(),
+            ttl_seconds: 5,
+            ..DnsPlan::default()
+        })
+}
+
+/// Names that may exist in one plan or the other, and some that do not.
+fn candidates(zones: &[BTreeMap<Name, Node>]) -> BTreeSet<Name> {
+    let others = ["svc.cluster.local", "x.svc.cluster.local", "10-0-0-1.shop.pod.cluster.local", "org", "."];
+    let others = others.map(|text| Name::parse(text).unwrap());
+    let below = |name: &Name| name.child("x");
+    let all = zones.iter().flat_map(BTreeMap::keys);
+    all.clone().cloned().chain(all.filter_map(below)).chain(others).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A zone that followed others knows what an index of all names knows, and nothing else.
+    #[test]
+    fn a_zone_knows_what_a_whole_index_knows(plans in prop::collection::vec((plan(), any::<bool>()), 1..5)) {
+        let mut zone: Option<Zone> = None;
+        let mut seen = Vec::new();
+        for (mut plan, is_small_change) in plans {
+            if let (Some(zone), true) = (&zone, is_small_change) {
+                let first = plan.services.iter().next().map(|(name, service)| (name.clone(), service.clone()));
+                plan.services = zone.plan.services.clone();
+                plan.services.extend(first);
+            }
+            let next = zone.map_or_else(|| Zone::build(&plan), |zone| zone.follow(&plan));
+            let whole = whole::names(&next.origin, &plan);
+            seen.push(whole.clone());
+            for name in candidates(&seen) {
+                let found = match next.place(name.as_wire()) {
+                    Place::Here(node) => Some((node.source.clone(), node.records.clone())),
+                    Place::Missing { .. } | Place::Elsewhere => None,
+                };
+                let expected = whole.get(&name).map(|node| (node.source.clone(), node.records.clone()));
+                prop_assert_eq!(found, expected, "{}", name);
+            }
+            zone = Some(next);
+        }
+    }
+}
