@@ -75,6 +75,7 @@ fn frontend(number: u32) -> (Frontend, FrontendRule) {
         internal: all.clone(),
         external: all,
         affinity_seconds: None,
+        scheduling: plan::Scheduling::default(),
         source_ranges: None,
         endpoints: EndpointOrigin::Selector,
         candidates: Vec::new(),

@@ -34,6 +34,8 @@ pub(crate) enum Expression {
     Reject { kind: u32, code: u8 },
     /// Draws a random number.
     Random { to: Register, modulus: u32, offset: u32 },
+    /// Hashes what a register begins (`NFT_HASH_JENKINS`).
+    Hash { from: Register, len: u32, modulus: u32, seed: u32, offset: u32, to: Register },
     /// Adds or refreshes an element of a dynamic map.
     Update { set: String, key: Register, data: Register, milliseconds: u64 },
     /// Loads what the routing tables say.
@@ -132,6 +134,7 @@ impl Expression {
             Self::Masquerade { .. } => "masq",
             Self::Reject { .. } => "reject",
             Self::Random { .. } => "numgen",
+            Self::Hash { .. } => "hash",
             Self::Update { .. } => "dynset",
             Self::Fib { .. } => "fib",
             Self::Notrack => "notrack",
@@ -184,6 +187,10 @@ impl Expression {
             }
             // Type 1 is `NFT_NG_RANDOM`.
             Self::Random { to, modulus, offset } => put_all(message, &[wire(*to), *modulus, 1, *offset]),
+            // Type 0 is `NFT_HASH_JENKINS`.
+            Self::Hash { from, len, modulus, seed, offset, to } => {
+                put_all(message, &[wire(*from), wire(*to), *len, *modulus, *seed, *offset, 0]);
+            }
             Self::Update { set, key, data, milliseconds } => {
                 message.text(1, set);
                 // Operation 1 is `NFT_DYNSET_OP_UPDATE`.
@@ -249,6 +256,14 @@ impl Expression {
                 to: register(1)?,
                 modulus: data.u32(2)?,
                 offset: data.u32(4).unwrap_or_default(),
+            },
+            "hash" if data.u32(7).unwrap_or_default() == 0 => Self::Hash {
+                from: register(1)?,
+                to: register(2)?,
+                len: data.u32(3)?,
+                modulus: data.u32(4)?,
+                seed: data.u32(5)?,
+                offset: data.u32(6).unwrap_or_default(),
             },
             "dynset" if data.u32(3)? == 1 => Self::Update {
                 set: data.text(1)?,

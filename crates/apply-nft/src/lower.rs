@@ -1,6 +1,8 @@
 //! A rule's statements as the kernel's expressions.
 
-use ruleset::{Conntrack, Field, FieldType, Membership, Reject, Rule, Scratch, Statement, Verdict};
+use ruleset::{
+    Conntrack, Field, FieldType, HASH_SEED, Membership, Reject, Rule, Scratch, Statement, Verdict,
+};
 use types::IpFamily;
 
 use crate::expression::{Code, Expression, Register, Target};
@@ -150,6 +152,12 @@ impl Lowering {
             }
             Scratch::Random { modulus, offset } => {
                 self.out.push(Expression::Random { to: 0, modulus: *modulus, offset: *offset });
+            }
+            Scratch::Hash { family, modulus, offset } => {
+                self.load(&[Field::Source(*family)], 0);
+                let len = width(FieldType::Address(*family));
+                let (modulus, offset, seed) = (*modulus, *offset, HASH_SEED);
+                self.out.push(Expression::Hash { from: 0, len, modulus, seed, offset, to: 0 });
             }
             Scratch::Map { key, map } => {
                 self.load(key, 0);

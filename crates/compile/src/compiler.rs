@@ -13,9 +13,9 @@ mod targets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{Node, Service, Snapshot};
+use model::{Node, Pod, Service, Snapshot};
 use plan::{FindingSet, NodePlan};
-use types::{ServiceName, Shared};
+use types::{Difference, PodName, ServiceName, Shared};
 
 use crate::endpoints::{SliceIndex, SlicesByService};
 use crate::findings::{self, Findings};
@@ -56,6 +56,8 @@ struct State {
     pods: KnownPods,
     contests: Contests,
     targets: Targets,
+    /// Services whose weights mean Pods by their labels.
+    weighted: BTreeSet<ServiceName>,
     /// Services that want a health check port.
     checked: BTreeSet<ServiceName>,
     /// Services of type LoadBalancer, and the addresses of each that this node answers for.
@@ -104,6 +106,7 @@ impl State {
             pods: KnownPods::default(),
             contests: Contests::default(),
             targets: Targets::default(),
+            weighted: BTreeSet::new(),
             checked: BTreeSet::new(),
             balanced: BTreeMap::new(),
             routed: BTreeSet::new(),
@@ -160,6 +163,7 @@ impl State {
     fn follow_services(&mut self, snapshot: &Snapshot, changes: &Changes<'_>, work: &mut Work) -> bool {
         work.services = changes.services_of_slices();
         work.services.extend(changes.services.iter().map(|service| service.key.clone()));
+        work.services.extend(self.weighted_by_labels(changes));
         let mut frontends = std::mem::take(&mut self.plan.services.frontends);
         let decided = self.contests.decide(&frontends, changes, snapshot, &self.context.dns_addresses);
         work.services.extend(decided.affected.iter().cloned());
@@ -180,6 +184,25 @@ impl State {
         }
         self.follow_health_checks(snapshot, &decided, work);
         decided.touches(&self.pods.host_ports)
+    }
+
+    /// Services for whose weights a Pod counts otherwise than before. Slices tell of Pods that come and go, but may tell
+    /// of them earlier than the Pods' own changes are seen.
+    fn weighted_by_labels(&mut self, changes: &Changes<'_>) -> BTreeSet<ServiceName> {
+        for service in &changes.services {
+            match service.new.is_some_and(services::scheduling::minds_labels) {
+                true => drop(self.weighted.insert(service.key.clone())),
+                false => drop(self.weighted.remove(service.key)),
+            }
+        }
+        let is_labelled_anew = |pod: &&Difference<'_, PodName, Pod>| {
+            pod.old.map(|pod| &pod.labels) != pod.new.map(|pod| &pod.labels)
+        };
+        let namespaces: BTreeSet<&str> = match self.weighted.is_empty() {
+            true => BTreeSet::new(),
+            false => changes.pods.iter().filter(is_labelled_anew).map(|pod| &*pod.key.namespace).collect(),
+        };
+        self.weighted.iter().filter(|name| namespaces.contains(&*name.namespace)).cloned().collect()
     }
 
     fn follow_health_checks(&mut self, snapshot: &Snapshot, decided: &frontends::Decided, work: &Work) {

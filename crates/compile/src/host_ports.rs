@@ -148,6 +148,7 @@ fn rule(wish: Wish<'_>, context: &NodeContext) -> FrontendRule {
         internal: outcome.clone(),
         external: outcome,
         affinity_seconds: None,
+        scheduling: plan::Scheduling::default(),
         source_ranges: None,
         endpoints: EndpointOrigin::Pod,
         candidates,

@@ -1,17 +1,18 @@
 //! Service addresses and ports, and where each leads from this node.
 
 pub(crate) mod claims;
+pub(crate) mod scheduling;
 pub(crate) mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{EndpointSlice, Service, Snapshot, TrafficPolicy};
+use model::{EndpointSlice, Pod, Service, Snapshot, TrafficPolicy};
 use plan::{
     Backend, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, Outcome, ServiceTable,
     SourceAddress,
 };
-use types::{IpFamily, Port, Prefix, Protocol, SharedMap};
+use types::{IpFamily, PodName, Port, Prefix, Protocol, SharedMap};
 
 use crate::NodeContext;
 use crate::endpoints::{self, Choice, Place, PortEndpoint, PortKey, SlicesByService};
@@ -25,6 +26,8 @@ pub(crate) struct Ground<'a> {
     slices: SlicesByService<'a>,
     place: Place<'a>,
     node_addresses: &'a BTreeSet<IpAddr>,
+    /// Whose labels weights may mean.
+    pods: &'a SharedMap<PodName, Pod>,
 }
 
 impl<'a> Ground<'a> {
@@ -36,7 +39,7 @@ impl<'a> Ground<'a> {
     ) -> Self {
         let node = snapshot.nodes.get(&context.node);
         let place = Place { node: &context.node, zone: node.and_then(|node| node.zone.as_deref()) };
-        Self { slices, place, node_addresses: &table.node_addresses }
+        Self { slices, place, node_addresses: &table.node_addresses, pods: &snapshot.pods }
     }
 }
 
@@ -111,6 +114,7 @@ pub(crate) fn rule(frontend: Frontend, claim: &Claim<'_>, ground: &Ground<'_>) -
         internal: internal.outcome(&endpoints, route.internal.1),
         external: external.outcome(&endpoints, route.external.1),
         affinity_seconds: service.affinity_seconds,
+        scheduling: scheduling::of(service, &endpoints, ground.pods),
         source_ranges: source_ranges(frontend, claim, ground.node_addresses),
         endpoints: origin(service, &slices),
         candidates: endpoints::candidates(&endpoints, &internal.choice, &external.choice),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use plan::{
-    Backend, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule, FrontendScope,
-    NodePlan, Outcome, SourceAddress, Via,
+    Backend, Candidate, Choice, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule,
+    FrontendScope, NodePlan, Outcome, Scheduling, Share, SourceAddress, Via,
 };
 use types::{IpFamily, NamespacedName, NetworkMode, NodeName, ObjectRef, POD_BRIDGE, Port, Protocol};
 
@@ -203,10 +203,12 @@ fn service(
     let what = format!("{what} is {} of {}", scope(rule), rule.owner_ref());
     match outcome {
         Outcome::Forward { backends, source: seen } => {
-            let text = format!("{what}: one of {} backends, at random{left_out}", backends.len());
+            let chosen = rule.scheduling.weights(backends);
+            let how = how_chosen(&rule.scheduling);
+            let text = format!("{what}: one of {} backends, {how}{left_out}", chosen.len());
             explanation.hops.push(Hop::pass(Stage::Service, text).because(object, field));
-            let ends = backends
-                .iter()
+            let ends = chosen
+                .into_keys()
                 .map(|backend| {
                     let seen = seen_source(cluster, source, plan, *seen, backend);
                     reach(cluster, way, seen, (backend, frontend.protocol))
@@ -275,6 +277,19 @@ fn scope(rule: &FrontendRule) -> &'static str {
         FrontendScope::LoadBalancer => "the load balancer address",
         FrontendScope::ExternalIp => "an external address",
         FrontendScope::HostPort => "a host port",
+    }
+}
+
+/// How one of several backends is chosen, and how uneven the choice is.
+fn how_chosen(scheduling: &Scheduling) -> String {
+    let how = match scheduling.by {
+        Choice::Random => "at random",
+        Choice::SourceHash => "by the client's address",
+    };
+    let share = |share: &Share| format!("{} for {}", share.weight, share.group);
+    match scheduling.shares.as_slice() {
+        [] => how.to_owned(),
+        shares => format!("{how}, with weights {}", shares.iter().map(share).collect::<Vec<_>>().join(", ")),
     }
 }
 

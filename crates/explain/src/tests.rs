@@ -36,6 +36,7 @@ fn frontend_rule(outcome: Outcome) -> FrontendRule {
         internal: outcome.clone(),
         external: outcome,
         affinity_seconds: None,
+        scheduling: plan::Scheduling::default(),
         source_ranges: None,
         endpoints: EndpointOrigin::Selector,
         candidates: vec![Candidate {

@@ -14,6 +14,7 @@ mod network_policies;
 mod nodes;
 mod pods;
 mod rejected;
+mod scheduling;
 mod secrets;
 mod selectors;
 mod services;
@@ -31,6 +32,7 @@ pub use network_policies::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, Po
 pub use nodes::{Node, Told};
 pub use pods::{ContainerPort, Pod};
 pub use rejected::Rejected;
+pub use scheduling::{SCHEDULING_ANNOTATION, Scheduling, WEIGHTS_ANNOTATION, WeightGroup};
 pub use secrets::{Secret, TLS_SECRET_TYPE};
 pub use selectors::lower_selector;
 pub use services::{

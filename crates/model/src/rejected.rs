@@ -8,7 +8,8 @@ use crate::{Conditions, NetworkPolicy, Object};
 ///
 /// A rejected object takes the place of every earlier form of it, so that a snapshot depends on what the cluster
 /// says now and not on what it said before. What stands in for it is nothing, except where nothing would open
-/// what the object wants closed: a NetworkPolicy is replaced by its most restrictive reading.
+/// what the object wants closed: a NetworkPolicy is replaced by its most restrictive reading. A Service of which only
+/// annotations of ours cannot be read is served without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The object.

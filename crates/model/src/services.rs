@@ -11,7 +11,7 @@ use crate::conditions::lower_conditions;
 use crate::field::{
     FieldError, Read, namespaced_name_of, read_address, read_port, read_prefix, read_protocol,
 };
-use crate::{Conditions, Kind, Lower, Object, Rejected};
+use crate::{Conditions, Kind, Lower, Object, Rejected, Scheduling};
 
 /// Label that hands a Service to another proxy (kubernetes `pkg/proxy/apis/well_known_labels.go`).
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
@@ -55,6 +55,8 @@ pub struct Service {
     pub affinity_seconds: Option<u32>,
     /// `spec.publishNotReadyAddresses`.
     pub publish_not_ready: bool,
+    /// Annotations `sealane.dev/scheduling` and `sealane.dev/weights`.
+    pub scheduling: Scheduling,
     /// Labelled for another proxy, or as headless: no traffic rule of ours, only DNS.
     pub proxied_elsewhere: bool,
 }
@@ -136,10 +138,18 @@ impl Lower for v1::Service {
     const KIND: Kind = Kind::Service;
 
     fn lower(&self) -> Result<Object, Rejected> {
-        read_service(self).map(Object::Service).map_err(|error| Rejected {
+        let rejected = |error: FieldError, stand_in: Option<Service>| Rejected {
             conditions: Some(read_conditions(self)),
+            stand_in: stand_in.map(|service| Box::new(Object::Service(service))),
             ..error.of(ObjectRef::namespaced("Service", &namespaced_name_of(&self.metadata)))
-        })
+        };
+        let mut service = read_service(self).map_err(|error| rejected(error, None))?;
+        match Scheduling::of(self.metadata.annotations.as_ref()) {
+            Ok(scheduling) => service.scheduling = scheduling,
+            // It is served all the same, evenly.
+            Err(error) => return Err(rejected(error, Some(service))),
+        }
+        Ok(Object::Service(service))
     }
 }
 
@@ -171,6 +181,7 @@ fn read_service(service: &v1::Service) -> Read<Service> {
         health_check_node_port: read_health_check_port(spec, kind)?,
         affinity_seconds: read_affinity(spec)?,
         publish_not_ready: spec.publish_not_ready_addresses == Some(true),
+        scheduling: Scheduling::default(),
         proxied_elsewhere: has_label(PROXY_NAME_LABEL) || has_label(HEADLESS_LABEL),
     })
 }

@@ -11,6 +11,7 @@ pub mod lb;
 pub mod podnet;
 pub mod policy;
 pub mod report;
+pub mod scheduling;
 pub mod services;
 
 pub use cluster::{ClusterPlan, ConditionChange, ConditionText, StatusWrite};
@@ -23,6 +24,7 @@ pub use policy::{
     IpBlock, Isolation, PeerSet, Peers, PodPolicy, PolicyPorts, PolicyRule, PolicyTable, PortRange,
 };
 pub use report::{Failure, Report};
+pub use scheduling::{Choice, Scheduling, Share};
 pub use services::{
     Backend, BackendState, Candidate, EndpointOrigin, Exclusion, Frontend, FrontendAddress, FrontendRule,
     FrontendScope, HealthCheck, Outcome, ServiceTable, SourceAddress,

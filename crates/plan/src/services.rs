@@ -9,6 +9,8 @@ use types::{
     NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol, ServiceName, SharedMap,
 };
 
+use crate::Scheduling;
+
 /// All frontends of the cluster, seen from one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -98,6 +100,9 @@ pub struct FrontendRule {
     pub external: Outcome,
     /// `sessionAffinity: ClientIP` with this timeout in seconds, 1 to 86400.
     pub affinity_seconds: Option<u32>,
+    /// How one of several backends is chosen.
+    #[serde(skip_serializing_if = "Scheduling::is_default")]
+    pub scheduling: Scheduling,
     /// `loadBalancerSourceRanges` of this address family; `None` lets every client in.
     pub source_ranges: Option<BTreeSet<Prefix>>,
     /// What its endpoints come from; for explain.
@@ -153,7 +158,7 @@ impl FrontendRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// Sent to one of `backends`, chosen at random for each connection.
+    /// Sent to one of `backends`, as [`FrontendRule::scheduling`] says.
     Forward {
         /// Never empty.
         backends: BTreeSet<Backend>,

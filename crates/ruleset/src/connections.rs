@@ -174,6 +174,7 @@ mod tests {
             internal: outcome.clone(),
             external: outcome,
             affinity_seconds: None,
+            scheduling: plan::Scheduling::default(),
             source_ranges: None,
             endpoints: EndpointOrigin::Selector,
             candidates: terminating.chain(unready.iter().map(|text| (text, false))).map(candidate).collect(),

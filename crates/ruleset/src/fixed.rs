@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crate::frames;
 use crate::parse::parse;
+use crate::slots::HASH_SIZES;
 use crate::value::{
     Chain, Data, Element, Field, Key, Rule, Ruleset, Scratch, Set, Statement, Value, Verdict,
 };
@@ -30,6 +31,10 @@ pub(crate) mod class {
     pub(crate) const AFFINE_INTERNAL: u32 = 0x5ea2_0005;
     /// The same for external clients.
     pub(crate) const AFFINE_EXTERNAL: u32 = 0x5ea2_0006;
+    /// The slot of the client's address in a table of N; N is added.
+    pub(crate) const HASH: u32 = 0x5ea5_0000;
+    /// The same in a table for external clients only.
+    pub(crate) const HASH_EXTERNAL: u32 = 0x5ea6_0000;
     /// What happens after translation; [`crate::services`] adds the source translation.
     pub(crate) const AFTER: u32 = 0x5ea4_0000;
     /// Added to [`AFTER`] for frontends with affinity.
@@ -65,6 +70,7 @@ const TRIES: usize = 3;
 static FIXED: LazyLock<Ruleset> = LazyLock::new(|| {
     let mut rules = parse(&with_twins(include_str!("fixed.nft"))).expect("fixed.nft parses: a test reads it");
     add_balancing(&mut rules);
+    add_hashing(&mut rules);
     rules
 });
 
@@ -116,23 +122,41 @@ fn add_balancing(rules: &mut Ruleset) {
             [("lb", class::INTERNAL, 0), ("lb-external", class::EXTERNAL, EXTERNAL_SLOTS)]
         {
             let chain = format!("{name}-{size}");
-            rules
-                .chains
-                .insert(chain.clone(), Chain { hook: None, rules: draw_rules(size, smaller, offset) });
-            let maps: &[&str] = if offset == 0 {
-                &["arriving", "leaving", "outcomes", "balance"]
-            } else {
-                &["outcomes", "balance"]
-            };
-            for map in maps {
-                let elements =
-                    &mut rules.sets.get_mut(*map).expect("fixed.nft has the dispatch maps").elements;
-                let element =
-                    Element { data: Data::Verdict(Verdict::Goto(chain.clone())), comment: String::new() };
-                elements.insert(Key::exact(vec![Value::Number(class + size)]), element);
-            }
+            add_choice(rules, chain, draw_rules(size, smaller, offset), class + size, offset);
         }
         smaller = size;
+    }
+}
+
+/// A chain that chooses a slot, and the way to it; slots for external clients only are never all that a frontend has.
+fn add_choice(rules: &mut Ruleset, chain: String, choosing: Vec<Rule>, class: u32, offset: u32) {
+    let maps: &[&str] =
+        if offset == 0 { &["arriving", "leaving", "outcomes", "balance"] } else { &["outcomes", "balance"] };
+    for map in maps {
+        let elements = &mut rules.sets.get_mut(*map).expect("fixed.nft has the dispatch maps").elements;
+        let element = Element { data: Data::Verdict(Verdict::Goto(chain.clone())), comment: String::new() };
+        elements.insert(Key::exact(vec![Value::Number(class)]), element);
+    }
+    rules.chains.insert(chain, Chain { hook: None, rules: choosing });
+}
+
+/// The chains `hash-N` and `hash-external-N`, one pair for each size of table that `slots` fills, and the dispatch to
+/// them. All slots of a table are filled.
+fn add_hashing(rules: &mut Ruleset) {
+    for size in HASH_SIZES {
+        for (name, class, offset) in
+            [("hash", class::HASH, 0), ("hash-external", class::HASH_EXTERNAL, EXTERNAL_SLOTS)]
+        {
+            let look_up = |family| Rule {
+                statements: vec![
+                    Statement::Scratch(Scratch::Hash { family, modulus: size, offset }),
+                    Statement::Verdict(Verdict::Goto("pick".to_owned())),
+                ],
+                comment: String::new(),
+            };
+            let choosing = [IpFamily::V4, IpFamily::V6].map(look_up).into();
+            add_choice(rules, format!("{name}-{size}"), choosing, class + size, offset);
+        }
     }
 }
 

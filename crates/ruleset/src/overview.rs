@@ -125,13 +125,14 @@ impl<'a> Table<'a> {
         };
         match balance {
             Some(class::DROP) => Way::Dropped,
-            Some(number) if number & 0xffff_0000 == class::INTERNAL => {
-                Way::Slots(self.slots(key, 0, number & 0xffff))
-            }
-            Some(number) if number & 0xffff_0000 == class::EXTERNAL => {
-                Way::Slots(self.slots(key, EXTERNAL_SLOTS, number & 0xffff))
-            }
-            _ => Way::Refused,
+            Some(number) => match number & 0xffff_0000 {
+                class::INTERNAL | class::HASH => Way::Slots(self.slots(key, 0, number & 0xffff)),
+                class::EXTERNAL | class::HASH_EXTERNAL => {
+                    Way::Slots(self.slots(key, EXTERNAL_SLOTS, number & 0xffff))
+                }
+                _ => Way::Refused,
+            },
+            None => Way::Refused,
         }
     }
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use types::{IpFamily, LinkName, Prefix};
 
+use crate::hash::HASH_SEED;
 use crate::value::{
     Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, LinkBytes, Membership,
     Reject, Rule, Ruleset, Scratch, Set, SetKind, Statement, TableFamily, Value, Verdict,
@@ -465,6 +466,14 @@ fn parse_scratch(line: &mut Line) -> Parsed<Scratch> {
         let modulus = line.number()?;
         let offset = if line.eat("offset") { line.number()? } else { 0 };
         return Ok(Scratch::Random { modulus, offset });
+    }
+    if line.eat("jhash") {
+        let family = parse_family(line)?;
+        line.expect_all(&["saddr", "mod"])?;
+        let modulus = line.number()?;
+        line.expect_all(&["seed", &format!("{HASH_SEED:#x}")])?;
+        let offset = if line.eat("offset") { line.number()? } else { 0 };
+        return Ok(Scratch::Hash { family, modulus, offset });
     }
     if let Some(number) = number(line.peek()) {
         line.next += 1;

@@ -11,9 +11,10 @@ use types::{IpFamily, Port, Prefix, Protocol};
 
 use crate::affinity::Pools;
 use crate::diff::{Step, Transaction};
-use crate::fixed::{EXTERNAL_SLOTS, MAX_BACKENDS, class, draw_size, step};
+use crate::fixed::{EXTERNAL_SLOTS, MAX_BACKENDS, class, step};
 use crate::render::{member, numbered, put};
 use crate::segment::merged;
+use crate::slots::{choice, slots};
 use crate::value::{Data, Element, Key, Ruleset, Value};
 
 /// A frontend with its one address: what the maps are keyed by.
@@ -170,9 +171,9 @@ pub(crate) fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule
     }
     let internal = backends(&rule.internal, family);
     let external = backends(&rule.external, family);
-    let external = if internal == external { &[] } else { external.as_slice() };
-    for (first_slot, backends) in [(0, internal.as_slice()), (EXTERNAL_SLOTS, external)] {
-        for (slot, backend) in (first_slot..).zip(backends) {
+    let external = if internal == external { BTreeSet::new() } else { external };
+    for (first_slot, backends) in [(0, internal), (EXTERNAL_SLOTS, external)] {
+        for (slot, backend) in (first_slot..).zip(slots(&backends, &rule.scheduling)) {
             let data = vec![Value::Address(backend.address), Value::Port(backend.port.number())];
             let element = Element { data: Data::Values(data), comment: String::new() };
             place("backends", aim.key_at(slot), element);
@@ -203,8 +204,8 @@ pub(crate) fn comment(rule: &FrontendRule) -> String {
 }
 
 /// Backends of the frontend's own family, as many as can be drawn from.
-pub(crate) fn backends(outcome: &Outcome, family: IpFamily) -> Vec<Backend> {
-    let Outcome::Forward { backends, .. } = outcome else { return Vec::new() };
+pub(crate) fn backends(outcome: &Outcome, family: IpFamily) -> BTreeSet<Backend> {
+    let Outcome::Forward { backends, .. } = outcome else { return BTreeSet::new() };
     let same_family = backends.iter().filter(|backend| IpFamily::of(backend.address) == family);
     same_family.take(MAX_BACKENDS as usize).cloned().collect()
 }
@@ -218,17 +219,10 @@ fn entry_class(rule: &FrontendRule, family: IpFamily) -> Option<u32> {
         _ if rule.affinity_seconds.is_some() => Some(class::SPLIT),
         (Outcome::Drop, Outcome::Drop) => Some(class::DROP),
         (Outcome::Forward { .. }, Outcome::Forward { .. }) if internal == external => {
-            draw_class(internal.len(), Clients::Internal)
+            choice(&internal, &rule.scheduling, Clients::Internal)
         }
         _ => Some(class::SPLIT),
     }
-}
-
-/// Draw one of this many backends; `None` for no backend.
-fn draw_class(backends: usize, clients: Clients) -> Option<u32> {
-    let backends = u32::try_from(backends).expect("backends are cut at MAX_BACKENDS");
-    let base = if clients == Clients::Internal { class::INTERNAL } else { class::EXTERNAL };
-    (backends > 0).then(|| base + draw_size(backends))
 }
 
 /// What `step4` says, except for identities of ServicePorts.
@@ -255,8 +249,7 @@ fn steps(rule: &FrontendRule, family: IpFamily) -> Vec<(u32, u32)> {
     ];
     let mut steps = Vec::new();
     for (outcome, first, balance, affine, slots, backends) in sides {
-        let draw = draw_class(backends.len(), slots);
-        match (outcome, draw) {
+        match (outcome, choice(backends, &rule.scheduling, slots)) {
             (Outcome::Drop, _) => steps.push((first, class::DROP)),
             (Outcome::Reject, _) | (_, None) => steps.push((first, class::PASS)),
             (Outcome::Forward { .. }, Some(draw)) if rule.affinity_seconds.is_some() => {

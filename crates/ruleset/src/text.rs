@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use types::{IpFamily, Prefix};
 
 use crate::fixed::TABLE;
+use crate::hash::HASH_SEED;
 use crate::value::{
     Chain, Conntrack, Data, Element, Field, FieldType, Hook, HookPoint, Key, Kind, Membership, Reject, Rule,
     Ruleset, Scratch, Set, SetKind, Statement, TableFamily, Value, Verdict,
@@ -266,6 +267,10 @@ impl fmt::Display for Scratch {
             Self::Number(number) => Value::Number(*number).fmt(f),
             Self::Random { modulus, offset: 0 } => write!(f, "numgen random mod {modulus}"),
             Self::Random { modulus, offset } => write!(f, "numgen random mod {modulus} offset {offset}"),
+            Self::Hash { family, modulus, offset } => {
+                write!(f, "jhash {} saddr mod {modulus} seed {HASH_SEED:#x}", family_word(*family))?;
+                if *offset == 0 { Ok(()) } else { write!(f, " offset {offset}") }
+            }
             Self::Map { key, map } => write!(f, "{} map @{map}", Joined(key)),
         }
     }

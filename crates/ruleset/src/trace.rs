@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use types::IpFamily;
 
+use crate::hash;
 use crate::value::{
     Conntrack, Data, Element, Field, HookPoint, Kind, Membership, Reject, Rule, Ruleset, Scratch, Set,
     SetKind, Statement, Value, Verdict,
@@ -253,6 +254,13 @@ impl Walk<'_> {
         self.scratch = match source {
             Scratch::Number(number) => *number,
             Scratch::Random { modulus, offset } => self.draw % modulus + offset,
+            Scratch::Hash { family, modulus, offset } => {
+                let client = self.packet.source.ip();
+                if IpFamily::of(client) != *family {
+                    return Flow::NoMatch;
+                }
+                hash::slot(client, *modulus) + offset
+            }
             Scratch::Map { key, map } => {
                 let Some(element) = self.find(key, map) else { return Flow::NoMatch };
                 let Data::Values(data) = &element.data else { return Flow::NoMatch };

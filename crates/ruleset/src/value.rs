@@ -192,6 +192,15 @@ pub enum Scratch {
         /// The first value.
         offset: u32,
     },
+    /// `jhash ip saddr mod MODULUS seed SEED offset OFFSET`: the same for all connections of a client, on every node.
+    Hash {
+        /// Of which packets; others the rule does not match.
+        family: IpFamily,
+        /// How many values.
+        modulus: u32,
+        /// The first value.
+        offset: u32,
+    },
     /// `KEY map @MAP`; the rule does not match when the map has no such key.
     Map {
         /// Fields of the packet.

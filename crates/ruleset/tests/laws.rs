@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use plan::{
-    Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, IpBlock,
-    Isolation, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts, PolicyRule,
-    PolicyTable, PortRange, ServiceTable, SourceAddress,
+    Backend, Choice, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope,
+    IpBlock, Isolation, Masquerade, NodePlan, Outcome, PeerSet, Peers, PodNetwork, PodPolicy, PolicyPorts,
+    PolicyRule, PolicyTable, PortRange, Scheduling, ServiceTable, Share, SourceAddress,
 };
 use proptest::prelude::*;
 use sealane_ruleset as ruleset;
@@ -92,6 +92,21 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn any_scheduling() -> impl Strategy<Value = Scheduling> {
+    let backend =
+        (any_address(), any_port()).prop_map(|(address, number)| Backend { address, port: port(number) });
+    let share = (0u32..12, prop::collection::btree_set(backend, 0..4)).prop_map(|(weight, backends)| Share {
+        group: String::new(),
+        weight,
+        backends,
+    });
+    let by = prop::sample::select(vec![Choice::Random, Choice::SourceHash]);
+    prop_oneof![
+        2 => Just(Scheduling::default()),
+        1 => (by, prop::collection::vec(share, 0..3)).prop_map(|(by, shares)| Scheduling { by, shares }),
+    ]
+}
+
 fn any_frontend() -> impl Strategy<Value = (Frontend, FrontendRule)> {
     let vips = prop::sample::select(vec![
         (FrontendScope::ClusterIp, Some("10.96.0.20")),
@@ -101,8 +116,10 @@ fn any_frontend() -> impl Strategy<Value = (Frontend, FrontendRule)> {
         (FrontendScope::NodePort, None),
     ]);
     let ranges = prop::option::weighted(0.2, prop::collection::btree_set(any_prefix(), 0..3));
-    (vips, any_protocol(), any_port(), any_outcome(), any_outcome(), any::<bool>(), ranges, 0u32..8).prop_map(
-        |((scope, vip), protocol, number, internal, external, same, source_ranges, affinity)| {
+    let outcomes = (any_outcome(), any_outcome(), any::<bool>());
+    (vips, any_protocol(), any_port(), outcomes, ranges, 0u32..8, any_scheduling()).prop_map(
+        |((scope, vip), protocol, number, outcomes, source_ranges, affinity, scheduling)| {
+            let (internal, external, same) = outcomes;
             let vip = vip.map(address);
             let address = vip.map_or(FrontendAddress::NodePort, FrontendAddress::Vip);
             let rule = FrontendRule {
@@ -112,6 +129,7 @@ fn any_frontend() -> impl Strategy<Value = (Frontend, FrontendRule)> {
                 external: if same { internal.clone() } else { external },
                 internal,
                 affinity_seconds: (affinity < 2).then_some(60 * (affinity + 1)),
+                scheduling,
                 source_ranges,
                 endpoints: EndpointOrigin::Selector,
                 candidates: Vec::new(),
@@ -492,6 +510,7 @@ fn many_backends_are_drawn_evenly() {
             internal: all.clone(),
             external: all,
             affinity_seconds: None,
+            scheduling: plan::Scheduling::default(),
             source_ranges: None,
             endpoints: EndpointOrigin::Selector,
             candidates: Vec::new(),

@@ -190,6 +190,7 @@ fn service(number: u32) -> Service {
         health_check_node_port: None,
         affinity_seconds: None,
         publish_not_ready: false,
+        scheduling: model::Scheduling::default(),
         proxied_elsewhere: false,
     }
 }

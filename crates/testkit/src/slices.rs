@@ -16,7 +16,8 @@ pub(crate) fn derive_slices(
 ) -> Vec<discovery::EndpointSlice> {
     let mut slices = Vec::new();
     for api in services {
-        let Ok(Object::Service(service)) = api.lower() else { continue };
+        let lowered = api.lower().or_else(|rejected| rejected.stand_in.map(|object| *object).ok_or(()));
+        let Ok(Object::Service(service)) = lowered else { continue };
         let Some(labels) = &service.selector else { continue };
         let has_own =
             snapshot.endpoint_slices.values().any(|slice| slice.service.as_ref() == Some(&service.name));

@@ -125,8 +125,10 @@ fn through_service(
     match outcome {
         Outcome::Reject => BTreeSet::from([Fate::Refused]),
         Outcome::Drop => BTreeSet::from([Fate::Dropped]),
-        Outcome::Forward { backends, source } => backends
-            .iter()
+        Outcome::Forward { backends, source } => rule
+            .scheduling
+            .weights(backends)
+            .into_keys()
             .map(|backend| {
                 let hairpin = backend.address == probe.source;
                 let seen = match source {

@@ -175,6 +175,9 @@ fn pod(name: &str, draw: &mut Draw) -> Change {
     if draw.one_in(3) {
         pod["metadata"]["labels"]["tier"] = json!("front");
     }
+    if draw.one_in(3) {
+        pod["metadata"]["labels"]["track"] = json!("canary");
+    }
     if draw.one_in(4) {
         pod["status"]["phase"] = json!("Succeeded");
     }
@@ -220,6 +223,14 @@ fn service(name: &str, draw: &mut Draw) -> Change {
     if draw.one_in(5) {
         spec["loadBalancerSourceRanges"] = json!(["192.0.2.0/25", "172.31.0.0/16"]);
     }
+    if draw.one_in(3) {
+        let weights = draw.of(&["track=canary: 1; *: 9", "tier=front: 0; *: 1", "*: 1", "nonsense"]);
+        service["metadata"]["annotations"] = json!({"sealane.dev/weights": weights});
+    }
+    if draw.one_in(4) {
+        service["metadata"]["annotations"]["sealane.dev/scheduling"] = json!("source-hash");
+    }
+    let spec = &mut service["spec"];
     match draw.below(12) {
         0 => spec["clusterIP"] = json!("None"),
         1 => *spec = json!({"type": "ExternalName", "externalName": "example.org"}),

@@ -166,6 +166,7 @@ fn a_port_of_somebody_else_is_refused_with_its_name() {
         internal: plan::Outcome::Reject,
         external: plan::Outcome::Reject,
         affinity_seconds: None,
+        scheduling: plan::Scheduling::default(),
         source_ranges: None,
         endpoints: plan::EndpointOrigin::Pod,
         candidates: Vec::new(),

@@ -268,6 +268,7 @@ pub(crate) fn expose(
             internal: internal.clone(),
             external: external.clone(),
             affinity_seconds: None,
+            scheduling: plan::Scheduling::default(),
             source_ranges: None,
             endpoints: EndpointOrigin::Selector,
             candidates: Vec::new(),

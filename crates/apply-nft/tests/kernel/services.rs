@@ -1,9 +1,9 @@
 //! Services: who answers, and which source address it sees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netns::world;
-use plan::{FrontendScope, NodePlan, Outcome, SourceAddress};
+use plan::{Choice, FrontendScope, NodePlan, Outcome, Share, SourceAddress};
 use sealane_apply_nft::Look;
 use types::{IpFamily, Prefix};
 
@@ -279,4 +279,78 @@ fn pods_leave_the_cluster_with_the_nodes_address() {
         assert_eq!(lab.tcp(From::Pod(1), at.node, 8080).seen(), at.pods[0]);
         assert_eq!(lab.tcp(From::Outside, at.pods[1], 8080).seen(), at.outside);
     });
+}
+
+/// A client finds the backend that its address leads to, from whatever port, and the one that is told beforehand.
+fn source_hash(lab: &Lab) {
+    let at = &lab.at;
+    let mut plan = lab.plan();
+    let all = lab.forward(&[1, 2, 3], SourceAddress::KeptForPods);
+    expose(&mut plan, (FrontendScope::ClusterIp, Some(at.cluster_ip), 80), all.clone(), all);
+    on_frontends(&mut plan, |rule| rule.scheduling.by = Choice::SourceHash);
+    load(&mut lab.nft(), &plan);
+    let rules = ruleset::render(&plan);
+    let clients = [
+        (From::Pod(1), at.pods[0]),
+        (From::Pod(2), at.pods[1]),
+        (From::Node, at.node),
+        (From::Outside, at.outside),
+    ];
+    for (from, address) in clients {
+        let origin = if from == From::Node { ruleset::Origin::Here } else { ruleset::Origin::Link };
+        let packet = ruleset::Packet {
+            source: (address, 40_000).into(),
+            destination: (at.cluster_ip, 80).into(),
+            protocol: 6,
+            origin,
+            local: [at.node].into(),
+        };
+        let told = ruleset::trace(&rules, &packet, ruleset::ConntrackState::New, 0).destination.ip();
+        let pod = at.pods.iter().position(|pod| *pod == told).unwrap() + 1;
+        assert_eq!(servers(|| lab.tcp(from, at.cluster_ip, 80)), names(&[pod]), "TCP from {from:?}");
+        assert_eq!(servers(|| lab.udp(from, at.cluster_ip, 80)), names(&[pod]), "UDP from {from:?}");
+    }
+}
+
+#[test]
+fn a_client_finds_its_backend_by_its_address() {
+    world::test(|| check(IpFamily::V4, source_hash));
+}
+
+#[test]
+fn a_client_finds_its_backend_by_its_address_over_ipv6() {
+    world::test(|| check(IpFamily::V6, source_hash));
+}
+
+/// Groups of backends get their shares of the connections.
+fn weights(lab: &Lab) {
+    let at = &lab.at;
+    let mut plan = lab.plan();
+    let all = lab.forward(&[1, 2, 3], SourceAddress::KeptForPods);
+    let Outcome::Forward { backends, .. } = &all else { unreachable!("it forwards") };
+    let share = |weight, pods: &[usize]| Share {
+        group: String::new(),
+        weight,
+        backends: backends
+            .iter()
+            .filter(|backend| pods.iter().any(|pod| at.pods[pod - 1] == backend.address))
+            .cloned()
+            .collect(),
+    };
+    let shares = vec![share(3, &[1]), share(1, &[2]), share(0, &[3])];
+    expose(&mut plan, (FrontendScope::ClusterIp, Some(at.cluster_ip), 80), all.clone(), all);
+    on_frontends(&mut plan, |rule| rule.scheduling.shares.clone_from(&shares));
+    load(&mut lab.nft(), &plan);
+    let mut counts = BTreeMap::new();
+    for _ in 0..400 {
+        *counts.entry(lab.udp(From::Outside, at.cluster_ip, 80).server()).or_insert(0) += 1;
+    }
+    assert_eq!(counts.keys().cloned().collect::<BTreeSet<String>>(), names(&[1, 2]), "{counts:?}");
+    // 300 are expected; seven standard deviations of 8.7 are out of reach of chance.
+    assert!((240..=360).contains(&counts["pod-1"]), "{counts:?}");
+}
+
+#[test]
+fn groups_of_backends_get_their_shares() {
+    world::test(|| check(IpFamily::V4, weights));
 }

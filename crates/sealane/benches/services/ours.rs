@@ -181,6 +181,7 @@ fn lower(service: &Service) -> model::Service {
         health_check_node_port: None,
         affinity_seconds: None,
         publish_not_ready: false,
+        scheduling: model::Scheduling::default(),
         proxied_elsewhere: false,
     }
 }

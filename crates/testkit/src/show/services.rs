@@ -1,6 +1,6 @@
 //! Frontends as text.
 
-use plan::{FrontendAddress, FrontendRule, FrontendScope, Outcome, ServiceTable, SourceAddress};
+use plan::{Choice, FrontendAddress, FrontendRule, FrontendScope, Outcome, ServiceTable, SourceAddress};
 
 use super::{joined, lines};
 
@@ -32,6 +32,12 @@ fn rule_text(rule: &FrontendRule) -> String {
     };
     if let Some(seconds) = rule.affinity_seconds {
         text += &format!("  affinity: {seconds} s\n");
+    }
+    if rule.scheduling.by == Choice::SourceHash {
+        text += "  by the client's address\n";
+    }
+    for share in &rule.scheduling.shares {
+        text += &format!("  weight {} for {}: {}\n", share.weight, share.group, joined(&share.backends, " "));
     }
     if let Some(ranges) = &rule.source_ranges {
         text += &format!("  only from: {}\n", joined(ranges, " "));
