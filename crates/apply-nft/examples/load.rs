@@ -9,7 +9,7 @@ use plan::{
     Backend, DnsPlan, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan,
     Outcome, ServiceTable, SourceAddress,
 };
-use sealane_apply_nft::Nft;
+use sealane_apply_nft::{Look, Nft};
 use types::{NamespacedName, Port, Prefix, Protocol, SharedMap};
 
 fn main() {
@@ -28,6 +28,16 @@ fn main() {
     let difference = timed("diff of one change", || ruleset::diff(&rules, &changed));
     println!("{:>40}", format!("{} elements", difference.len()));
     timed("converge with one change", || nft.converge(&changed));
+    timed("take note of the plan", || nft.converge_plan(&plan, Look::IfChanged));
+    for round in 0..5 {
+        // All that did not change is shared, as a compiler has it.
+        let (frontend, mut rule) = frontend(services / 2);
+        let outcome = if round % 2 == 0 { Outcome::Reject } else { rule.internal.clone() };
+        (rule.internal, rule.external) = (outcome.clone(), outcome);
+        plan.services.frontends.insert(frontend, rule);
+        let report = timed("follow one change", || nft.converge_plan(&plan, Look::IfChanged));
+        println!("{:>40}", format!("{} written, {} failures", report.written, report.failures.len()));
+    }
 }
 
 fn timed<T>(what: &str, action: impl FnOnce() -> T) -> T {
