@@ -66,6 +66,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             observed.lacks_sctp = kernel::lacks_sctp();
             let announcements = world.announce(&plan).await;
             let servers = world.publish(&plan).await;
+            observed.taken_health_check_ports = world.taken_health_check_ports();
             in_force = in_force.succeeded_by(plan, Kernel::of(&links), Kernel::of(&rules));
             let plugin = world.serve_plugin(&in_force);
             let report = links.and(rules).and(announcements).and(servers).and(plugin);

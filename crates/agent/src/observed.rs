@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use compile::{NodeContext, Underlay};
 use model::Snapshot;
 use types::{
-    AgentAnswer, AgentRequest, Attachment, NodeFacts, NodeName, PathFacts, PoolFacts, UnderlayFacts,
+    AgentAnswer, AgentRequest, Attachment, NodeFacts, NodeName, PathFacts, PoolFacts, Port, UnderlayFacts,
 };
 
 use crate::event::{AttachmentKey, Event, Notice};
@@ -30,6 +30,8 @@ pub(crate) struct Observed {
     paths: Option<PathFacts>,
     /// The kernel does not track SCTP.
     pub(crate) lacks_sctp: bool,
+    /// Health check ports that somebody else on this node has.
+    pub(crate) taken_health_check_ports: BTreeSet<Port>,
     is_synced: bool,
     is_stopping: bool,
     waiting: Vec<Notice>,
@@ -97,6 +99,7 @@ impl Observed {
             paths: self.paths(&settings.node).shortened(),
             pools: self.pools(&settings.node),
             lacks_sctp: self.lacks_sctp,
+            taken_health_check_ports: self.taken_health_check_ports.clone(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Everything a node's plan is brought about with: one method per step of the pipeline.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use plan::{Failure, FindingSet, NodePlan, Report};
 use serve_admin::{Admin, HealthChecks, Stage};
 use serve_dns::DnsServer;
 use serve_gateway::Gateway;
-use types::{LinkName, UnderlayFacts};
+use types::{LinkName, Port, UnderlayFacts};
 
 use crate::attachments;
 use crate::blocking::Blocking;
@@ -114,6 +115,11 @@ impl World {
             self.dns.publish(&plan.dns).and(self.gateway.publish(&plan.gateway)).and(checks)
         };
         timed(&self.admin, Stage::Publish, work).await
+    }
+
+    /// Health check ports that somebody else on this node has.
+    pub(crate) fn taken_health_check_ports(&self) -> BTreeSet<Port> {
+        self.health_checks.taken().clone()
     }
 
     /// Lets requests that are under way come to their end. What is in the kernel stays.

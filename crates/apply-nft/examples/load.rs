@@ -59,6 +59,7 @@ fn plan(services: u32) -> NodePlan {
             pod_cidrs: [range("10.244.0.0/16")].into(),
             service_cidrs: [range("10.96.0.0/12")].into(),
             local_vips: BTreeSet::new(),
+            served_elsewhere: SharedMap::new(),
             health_checks: BTreeMap::new(),
         },
         policy: Default::default(),

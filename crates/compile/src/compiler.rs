@@ -167,6 +167,11 @@ impl State {
         let mut frontends = std::mem::take(&mut self.plan.services.frontends);
         let decided = self.contests.decide(&frontends, changes, snapshot, &self.context.dns_addresses);
         work.services.extend(decided.affected.iter().cloned());
+        for service in &changes.services {
+            let table = &mut self.plan.services;
+            service.old.into_iter().for_each(|old| services::forget_elsewhere(table, old));
+            service.new.into_iter().for_each(|new| services::leave_elsewhere(table, new));
+        }
         let slices = SlicesByService::new(snapshot, &self.slices);
         let ground = Ground::new(snapshot, slices, &self.context, &self.plan.services);
         decided.withdraw(&mut frontends);

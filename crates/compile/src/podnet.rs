@@ -9,7 +9,9 @@ use std::net::IpAddr;
 
 use model::Snapshot;
 use plan::{LbPlan, LocalAddress, Masquerade, PodNetwork, Via, Vxlan};
-use types::{IpFamily, LinkName, Mac, Masquerading, NodeName, ObjectRef, PodLink, Prefix, TunnelMode};
+use types::{
+    IpFamily, LinkName, LinkOrigin, Mac, Masquerading, NodeName, ObjectRef, PodLink, Prefix, TunnelMode,
+};
 
 use crate::findings::{Findings, error};
 use crate::pods::PodDirectory;
@@ -118,8 +120,17 @@ fn masquerade(snapshot: &Snapshot, context: &NodeContext, own: &[Prefix]) -> Mas
     let addresses = nodes.chain(underlay::all(snapshot, context)).map(Prefix::host);
     let node_ranges = snapshot.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
     let cluster = node_ranges.chain(context.pod_cidrs.iter().copied());
+    let left_over: Vec<Prefix> = left_over(context, own).collect();
     Masquerade {
-        sources: own.iter().copied().collect(),
-        except: addresses.chain(cluster).chain(except.iter().copied()).collect(),
+        sources: own.iter().chain(&left_over).copied().collect(),
+        except: addresses.chain(cluster).chain(except.iter().copied()).chain(left_over.clone()).collect(),
     }
+}
+
+/// Addresses of Pods that live since before the node's ranges changed.
+fn left_over<'a>(context: &'a NodeContext, own: &'a [Prefix]) -> impl Iterator<Item = Prefix> + 'a {
+    let ours = context.attachments.values().filter(|attachment| attachment.origin == LinkOrigin::Own);
+    let addresses = ours.flat_map(|attachment| attachment.addresses.iter().copied());
+    let is_in_range = |address: IpAddr| own.iter().any(|range| range.contains(address));
+    addresses.filter(move |address| !is_in_range(*address)).map(Prefix::host)
 }

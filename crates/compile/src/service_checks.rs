@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{Service, Snapshot};
 use plan::Finding;
-use types::{IpFamily, ObjectRef, Prefix, Protocol};
+use types::{IpFamily, NodeFacts, ObjectRef, Prefix, Protocol};
 
 use crate::endpoints::{self, PortKey, SlicesByService};
 use crate::findings::{Findings, error, warning};
@@ -16,6 +16,7 @@ pub(crate) fn check(snapshot: &Snapshot, slices: SlicesByService<'_>, findings: 
         findings.extend(of_endpoints(service, slices));
         findings.extend(of_source_ranges(service));
         findings.extend(of_sctp(snapshot, service));
+        findings.extend(of_health_check_port(snapshot, service));
     }
 }
 
@@ -71,15 +72,29 @@ fn of_source_ranges(service: &Service) -> Option<Finding> {
 /// Ports of SCTP, which some nodes' kernels cannot translate.
 fn of_sctp(snapshot: &Snapshot, service: &Service) -> Option<Finding> {
     let index = service.ports.iter().position(|port| port.protocol == Protocol::Sctp)?;
-    let nodes = snapshot.nodes.values();
-    let lacking: Vec<&str> = nodes
-        .filter(|node| node.network.facts().is_some_and(|facts| facts.lacks_sctp))
-        .map(|node| node.name.as_str())
-        .collect();
+    let lacking = nodes_that_tell(snapshot, |facts| facts.lacks_sctp);
     let message = format!(
         "SCTP does not get through on {}: the kernel there is built without CONFIG_NF_CT_PROTO_SCTP",
         lacking.join(", ")
     );
     (!lacking.is_empty())
         .then(|| error(object(service), format!("spec.ports[{index}].protocol"), "SctpUnsupported", message))
+}
+
+/// A health check port that a process of some node has, so that balancers cannot learn which node has endpoints.
+fn of_health_check_port(snapshot: &Snapshot, service: &Service) -> Option<Finding> {
+    let port = service.health_check_node_port?;
+    let nodes = nodes_that_tell(snapshot, |facts| facts.taken_health_check_ports.contains(&port));
+    let message = format!(
+        "another process has port {port} on {}, so load balancers do not learn whether endpoints are there; end that \
+         process, or make the Service anew with another port",
+        nodes.join(", ")
+    );
+    (!nodes.is_empty())
+        .then(|| error(object(service), "spec.healthCheckNodePort", "HealthCheckPortTaken", message))
+}
+
+fn nodes_that_tell(snapshot: &Snapshot, is_so: impl Fn(&NodeFacts) -> bool) -> Vec<&str> {
+    let nodes = snapshot.nodes.values().filter(|node| node.network.facts().is_some_and(&is_so));
+    nodes.map(|node| node.name.as_str()).collect()
 }

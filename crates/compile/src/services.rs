@@ -54,7 +54,29 @@ pub(crate) fn empty(snapshot: &Snapshot, context: &NodeContext) -> ServiceTable 
         pod_cidrs: node.iter().flat_map(|node| &node.pod_cidrs).copied().collect(),
         service_cidrs: context.service_cidrs.clone(),
         local_vips: context.dns_addresses.clone(),
+        served_elsewhere: SharedMap::new(),
         health_checks: BTreeMap::new(),
+    }
+}
+
+/// Takes note of the ClusterIPs of a Service that another proxy serves.
+pub(crate) fn leave_elsewhere(table: &mut ServiceTable, service: &Service) {
+    for address in claims::served_elsewhere(service) {
+        let mut services = table.served_elsewhere.get(&address).cloned().unwrap_or_default();
+        services.insert(service.name.clone());
+        table.served_elsewhere.insert(address, services);
+    }
+}
+
+/// Forgets them.
+pub(crate) fn forget_elsewhere(table: &mut ServiceTable, service: &Service) {
+    for address in claims::served_elsewhere(service) {
+        let mut services = table.served_elsewhere.get(&address).cloned().unwrap_or_default();
+        services.remove(&service.name);
+        match services.is_empty() {
+            true => drop(table.served_elsewhere.remove(&address)),
+            false => drop(table.served_elsewhere.insert(address, services)),
+        }
     }
 }
 
@@ -66,6 +88,7 @@ pub(crate) fn compile(
     findings: &mut Findings,
 ) -> ServiceTable {
     let mut table = empty(snapshot, context);
+    snapshot.services.values().for_each(|service| leave_elsewhere(&mut table, service));
     let claims = claims::granted(snapshot, &context.dns_addresses, findings);
     targets::check(snapshot, findings);
     let tcp_port = |port| Some(&claims.get(&node_port(port))?.service.name);

@@ -180,6 +180,30 @@ fn each_node_gets_a_range_of_each_family_from_the_first_that_has_room() {
 }
 
 #[test]
+fn pods_from_before_a_change_of_ranges_leave_the_cluster_as_others_do() {
+    let attachment = |address: &str, origin: &str| -> types::Attachment {
+        serde_json::from_value(json!({
+            "containerId": address, "ifname": "eth0", "netns": "/run/netns/x", "pod": "shop/web", "hostLink": "slx",
+            "addresses": [address], "podMac": "02:00:00:00:00:01", "hostMac": "02:00:00:00:00:02", "origin": origin,
+        }))
+        .unwrap()
+    };
+    let mut context = context(TunnelMode::Vxlan, A.1);
+    for (address, origin) in [("10.244.1.2", "own"), ("10.99.9.2", "own"), ("10.99.9.3", "previous")] {
+        let attachment = attachment(address, origin);
+        context.attachments.insert((address.to_owned(), "eth0".into()), attachment);
+    }
+    let (podnet, _) = podnet(&snapshot(&[A]), &context);
+    let is_translated =
+        |from: &str, to: &str| podnet.masquerade.translates(from.parse().unwrap(), to.parse().unwrap());
+    assert!(is_translated("10.244.1.2", "192.0.2.1"));
+    assert!(is_translated("10.99.9.2", "192.0.2.1"), "of a range that the node no longer has");
+    assert!(!is_translated("10.99.9.2", "10.244.1.2"), "within the cluster");
+    assert!(!is_translated("10.244.1.2", "10.99.9.2"), "within the cluster");
+    assert!(!is_translated("10.99.9.3", "192.0.2.1"), "what another plugin joined is its own");
+}
+
+#[test]
 fn ranges_that_something_else_has_are_told() {
     let snapshot =
         snapshot(&[("a", &["172.31.0.11"], &["10.96.0.0/24"]), ("b", &["10.96.0.7"], &["10.244.2.0/24"])]);

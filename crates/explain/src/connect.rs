@@ -63,6 +63,12 @@ pub(crate) fn follow(
         }
         return;
     }
+    if let Some(services) = plan.services.served_elsewhere.get(&attempt.address) {
+        let names: Vec<String> = services.iter().map(ToString::to_string).collect();
+        let text = format!("Service {} is served by another proxy; see its rules", names.join(", "));
+        explanation.hops.push(Hop::pass(Stage::Service, text.clone()));
+        return explanation.conclude(Conclusion::ReachesNode, text);
+    }
     if plan.services.service_cidrs.iter().any(|range| range.contains(attempt.address)) {
         return unused_service_address(plan, attempt, explanation);
     }

@@ -101,7 +101,7 @@ pub enum Conclusion {
     },
     /// It leaves the cluster; what happens there is not known here.
     LeavesCluster,
-    /// A process of the node, or the client's own Pod, is reached, or nobody listens; the plans do not say.
+    /// A process of the node, the client's own Pod or another proxy is reached, or nobody listens; the plans do not say.
     ReachesNode,
     /// There is no such client.
     NoClient,

@@ -77,6 +77,7 @@ fn node(this: &str, other: &str, pods: &[(&str, &str)], outcome: &Outcome) -> No
             pod_cidrs: BTreeSet::from(["10.244.0.0/16".parse().unwrap()]),
             service_cidrs: BTreeSet::from(["10.96.0.0/16".parse().unwrap()]),
             local_vips: BTreeSet::from([ip("10.96.0.10")]),
+            served_elsewhere: SharedMap::new(),
             health_checks: BTreeMap::new(),
         },
         policy: Default::default(),
@@ -353,6 +354,18 @@ fn pods_and_outside_addresses_are_reached_directly() {
     assert_eq!(ask(&cluster, "client", "web.nowhere:80").conclusion, Conclusion::NoName);
     assert_eq!(ask(&cluster, "client", "10.96.0.10:53/udp").conclusion, Conclusion::ReachesNode);
     assert_eq!(ask(&cluster, "client", "10.96.77.77:80").conclusion, Conclusion::Dropped);
+}
+
+#[test]
+fn what_another_proxy_serves_is_left_to_it() {
+    let mut cluster = cluster(&forwarding());
+    for plan in cluster.plans.values_mut() {
+        let service = [NamespacedName::new("shop", "foreign")].into();
+        plan.services.served_elsewhere.insert("10.96.77.77".parse().unwrap(), service);
+    }
+    let told = ask(&cluster, "client", "10.96.77.77:80");
+    assert_eq!(told.conclusion, Conclusion::ReachesNode);
+    assert!(told.to_string().contains("Service shop/foreign is served by another proxy"), "{told}");
 }
 
 #[test]

@@ -170,6 +170,7 @@ mod tests {
                 resting: 3,
             }],
             lacks_sctp: false,
+            taken_health_check_ports: Default::default(),
         }
     }
 

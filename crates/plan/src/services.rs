@@ -25,10 +25,12 @@ pub struct ServiceTable {
     /// Other nodes' Pods are external here. Their own nodes send them on to backends, except for a NodePort of this
     /// node; and then an answer from a third node would not come back through this one.
     pub pod_cidrs: BTreeSet<Prefix>,
-    /// Ranges of ClusterIPs; an address in them that no frontend has is dropped.
+    /// Ranges of ClusterIPs; an address in them that no Service has is dropped.
     pub service_cidrs: BTreeSet<Prefix>,
     /// Addresses in `service_cidrs` that this node answers itself, such as the cluster DNS address.
     pub local_vips: BTreeSet<IpAddr>,
+    /// ClusterIPs of Services that another proxy serves, and which: their packets are that proxy's to translate.
+    pub served_elsewhere: SharedMap<IpAddr, BTreeSet<ServiceName>>,
     /// Ports at which load balancers ask whether this node has endpoints of a Service.
     pub health_checks: BTreeMap<Port, HealthCheck>,
 }

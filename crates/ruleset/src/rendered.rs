@@ -88,6 +88,8 @@ impl Rendered {
             touched.add(plan, *change.key, change.new);
         }
         touched.selves.extend(pods_that_differ(&self.plan, plan));
+        let elsewhere = plan.services.served_elsewhere.changes_since(&self.plan.services.served_elsewhere);
+        touched.addresses.extend(elsewhere.map(|change| *change.key));
         let is_affine = |plan: &NodePlan, aim: Aim| {
             rule_at(&plan.services, aim).is_some_and(|rule| rule.affinity_seconds.is_some())
         };
@@ -124,8 +126,10 @@ impl Rendered {
     }
 
     fn fill_touched(&self, rules: &mut Ruleset, touched: &Touched) {
+        for address in touched.aims.iter().map(|aim| &aim.address).chain(&touched.addresses) {
+            fill_address(rules, &self.plan, *address);
+        }
         for aim in &touched.aims {
-            fill_address(rules, &self.plan, aim.address);
             if let Some(rule) = rule_at(&self.plan.services, *aim) {
                 fill_frontend(rules, &self.plan, *aim, rule);
             }
@@ -171,10 +175,12 @@ impl Rendered {
     }
 }
 
-/// What the changed frontends have to do with.
+/// What the changes have to do with.
 #[derive(Default)]
 struct Touched {
     aims: BTreeSet<Aim>,
+    /// Besides those of the aims.
+    addresses: BTreeSet<IpAddr>,
     selves: BTreeSet<IpAddr>,
 }
 
@@ -187,8 +193,15 @@ impl Touched {
 
 /// Whether what every frontend's elements depend on is the same in both.
 fn is_on_ground_of(old: &NodePlan, new: &NodePlan) -> bool {
-    let ServiceTable { frontends: _, node_addresses, pod_cidrs, service_cidrs, local_vips, health_checks: _ } =
-        &old.services;
+    let ServiceTable {
+        frontends: _,
+        served_elsewhere: _,
+        node_addresses,
+        pod_cidrs,
+        service_cidrs,
+        local_vips,
+        health_checks: _,
+    } = &old.services;
     *node_addresses == new.services.node_addresses
         && *pod_cidrs == new.services.pod_cidrs
         && *service_cidrs == new.services.service_cidrs

@@ -60,7 +60,8 @@ pub(crate) enum Clients {
 pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
     let aims = aims(plan);
     let addresses: BTreeSet<IpAddr> = aims.keys().map(|aim| aim.address).collect();
-    for address in addresses.union(&plan.services.local_vips) {
+    let others = plan.services.served_elsewhere.keys().chain(&plan.services.local_vips);
+    for address in addresses.iter().chain(others.filter(|address| !addresses.contains(address))) {
         fill_address(rules, plan, *address);
     }
     for (aim, rule) in &aims {
@@ -77,7 +78,8 @@ pub(crate) fn fill_address(rules: &mut Ruleset, plan: &NodePlan, address: IpAddr
     let mut ports = rules_at(table, FrontendAddress::Vip(address)).peekable();
     let has_node_ports = table.node_addresses.contains(&address)
         && rules_at(table, FrontendAddress::NodePort).next().is_some();
-    let is_known = is_local || ports.peek().is_some() || has_node_ports;
+    let is_elsewhere = table.served_elsewhere.contains_key(&address);
+    let is_known = is_local || is_elsewhere || ports.peek().is_some() || has_node_ports;
     if is_known && table.service_cidrs.iter().any(|range| range.contains(address)) {
         put(rules, "known", family, key(), member(""));
     }

@@ -146,6 +146,8 @@ fn any_services() -> impl Strategy<Value = ServiceTable> {
         pod_cidrs: [prefix("10.244.0.0/16"), prefix("fd00::/16")].into(),
         service_cidrs: [prefix("10.96.0.0/16"), prefix("fd00:96::/112")].into(),
         local_vips: [address("10.96.0.10")].into(),
+        served_elsewhere: [(address("10.96.0.77"), BTreeSet::from([NamespacedName::new("shop", "foreign")]))]
+            .into(),
         health_checks: BTreeMap::new(),
     })
 }
@@ -223,12 +225,19 @@ fn any_plan() -> impl Strategy<Value = NodePlan> {
 }
 
 fn any_packet() -> impl Strategy<Value = Packet> {
-    let targets: Vec<IpAddr> =
-        ["10.96.0.20", "10.96.0.21", "10.96.0.10", "172.31.0.200", "fd00:96::20", "2001:db8:e::1"]
-            .map(address)
-            .into_iter()
-            .chain(pool())
-            .collect();
+    let targets: Vec<IpAddr> = [
+        "10.96.0.20",
+        "10.96.0.21",
+        "10.96.0.77",
+        "10.96.0.10",
+        "172.31.0.200",
+        "fd00:96::20",
+        "2001:db8:e::1",
+    ]
+    .map(address)
+    .into_iter()
+    .chain(pool())
+    .collect();
     let here: BTreeSet<IpAddr> = [NODE, "2001:db8::11", "10.96.0.10"].map(address).into();
     (any_address(), prop::sample::select(targets), any_protocol(), any_port(), any::<bool>()).prop_filter_map(
         "one family",
@@ -274,7 +283,10 @@ fn read_plan(plan: &NodePlan, packet: &Packet) -> Expected {
         let in_range = services.service_cidrs.iter().any(|range| range.contains(target.ip()));
         if is_cluster_ip {
             expected.fates.insert(refused);
-        } else if in_range && !services.local_vips.contains(&target.ip()) {
+        } else if in_range
+            && !services.local_vips.contains(&target.ip())
+            && !services.served_elsewhere.contains_key(&target.ip())
+        {
             expected.fates.insert(Fate::Dropped);
         } else {
             go_on(plan, packet, target, false, &mut expected);

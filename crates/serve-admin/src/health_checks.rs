@@ -1,6 +1,7 @@
 //! The sockets at which load balancers ask whether this node has endpoints of a Service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,13 +32,14 @@ pub struct HealthChecks {
     admin: Arc<Admin>,
     checks: Arc<ArcSwap<Checks>>,
     open: BTreeMap<Port, JoinHandle<()>>,
+    taken: BTreeSet<Port>,
 }
 
 impl HealthChecks {
     /// None yet.
     #[must_use]
     pub fn new(admin: Arc<Admin>) -> Self {
-        Self { admin, checks: Arc::default(), open: BTreeMap::new() }
+        Self { admin, checks: Arc::default(), open: BTreeMap::new(), taken: BTreeSet::new() }
     }
 
     /// Answers for these from now on: opens what is missing, closes what is not wanted. What failed is tried again
@@ -51,6 +53,7 @@ impl HealthChecks {
             task.abort();
             report.written += 1;
         }
+        self.taken.clear();
         for (port, check) in checks {
             if self.open.contains_key(port) {
                 continue;
@@ -60,13 +63,22 @@ impl HealthChecks {
                     self.open.insert(*port, self.answer(socket, *port));
                     report.written += 1;
                 }
-                Err(error) => report.failures.push(Failure {
-                    what: format!("healthCheckNodePort {port} of Service {}", check.service),
-                    why: error.to_string(),
-                }),
+                Err(error) => {
+                    if error.kind() == ErrorKind::AddrInUse {
+                        self.taken.insert(*port);
+                    }
+                    let what = format!("healthCheckNodePort {port} of Service {}", check.service);
+                    report.failures.push(Failure { what, why: error.to_string() });
+                }
             }
         }
         report
+    }
+
+    /// Ports that the last call could not open, as somebody else on this node has them.
+    #[must_use]
+    pub fn taken(&self) -> &BTreeSet<Port> {
+        &self.taken
     }
 
     fn answer(&self, socket: TcpListener, port: Port) -> JoinHandle<()> {
@@ -188,8 +200,10 @@ mod tests {
         let mut health = HealthChecks::new(Admin::new());
         let report = health.converge(&checks(port, 1));
         assert_eq!(report.failures[0].what, format!("healthCheckNodePort {port} of Service shop/web"));
+        assert_eq!(*health.taken(), [port].into());
         drop(taken);
         assert_eq!(health.converge(&checks(port, 1)).failures, []);
+        assert_eq!(*health.taken(), BTreeSet::new());
         assert!(ask(port).await.unwrap().starts_with("http/1.1 200"));
     }
 

@@ -153,8 +153,9 @@ fn without_service(world: &World, entry: &NodePlan, probe: &ResolvedProbe) -> Fa
     if is_cluster_ip {
         return Fate::Refused;
     }
-    let is_local = table.local_vips.contains(&probe.destination);
-    if !is_local && table.service_cidrs.iter().any(|cidr| cidr.contains(probe.destination)) {
+    let is_others = table.local_vips.contains(&probe.destination)
+        || table.served_elsewhere.contains_key(&probe.destination);
+    if !is_others && table.service_cidrs.iter().any(|cidr| cidr.contains(probe.destination)) {
         return Fate::Dropped;
     }
     let fate = arrive(world, entry, probe, &backend, Seen::Client);

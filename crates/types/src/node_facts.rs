@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IpFamily, LinkName, NetworkMode, NodeName, Prefix};
+use crate::{IpFamily, LinkName, NetworkMode, NodeName, Port, Prefix};
 
 /// The annotation's name.
 pub const NETWORK_ANNOTATION: &str = "sealane.dev/network";
@@ -37,6 +37,9 @@ pub struct NodeFacts {
     /// The node's kernel does not track SCTP, and so cannot lead it to endpoints of a Service.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lacks_sctp: bool,
+    /// Health check ports of Services that a process of the node already has.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub taken_health_check_ports: BTreeSet<Port>,
 }
 
 /// A node's place on the network that joins the nodes.

@@ -156,6 +156,13 @@ fn a_node_gets_further_ranges_and_another_one_while_its_agent_lives() {
         // Pods of the range that is gone go on, and new ones come from the other.
         let mut again = Connection::open(&a, &b, address(6));
         again.carries("between Pods of the old range");
+        // Beyond the node nobody has a way back to them.
+        let outside = TcpListener::bind(("172.31.0.1", 0)).expect("bound");
+        let to = outside.local_addr().expect("bound");
+        let leave = || TcpStream::connect_timeout(&to, Duration::from_secs(10));
+        let _left = run_in(&a, leave).expect("entered").expect("answered");
+        let (_, from) = outside.accept().expect("accepted");
+        assert_eq!(from.ip(), IpAddr::from([172, 31, 0, 11]), "the node's address");
         drop(neighbour);
     });
 }

@@ -216,6 +216,7 @@ impl Lab {
                 pod_cidrs: [at.cluster_range].into(),
                 service_cidrs: [at.service_range].into(),
                 local_vips: BTreeSet::new(),
+                served_elsewhere: SharedMap::new(),
                 health_checks: BTreeMap::new(),
             },
             policy: Default::default(),

@@ -69,6 +69,12 @@ pub(crate) fn is_programmed(service: &Service) -> bool {
     !service.headless && service.kind != ServiceType::ExternalName && !service.proxied_elsewhere
 }
 
+/// ClusterIPs of a Service that another proxy serves.
+pub(crate) fn served_elsewhere(service: &Service) -> impl Iterator<Item = IpAddr> {
+    let is_one = service.proxied_elsewhere && !service.headless && service.kind != ServiceType::ExternalName;
+    service.cluster_ips.iter().copied().filter(move |_| is_one)
+}
+
 /// What a Service claims, ClusterIPs first.
 pub(crate) fn of_service<'a>(
     service: &'a Service,
