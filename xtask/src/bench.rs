@@ -62,3 +62,11 @@ pub(crate) fn services(arguments: &[&str]) -> Result<()> {
     ensure!(status.success(), "the benchmark did not finish");
     Ok(())
 }
+
+/// From the API to packets: ours alone, as nobody else's comes with an API server and nodes on one machine.
+pub(crate) fn reach(arguments: &[&str]) -> Result<()> {
+    let mut command = cargo(&["bench", "--quiet", "--package", "sealane", "--bench", "reach", "--"]);
+    let status = command.args(arguments).status().context("cannot run cargo bench")?;
+    ensure!(status.success(), "the benchmark did not finish");
+    Ok(())
+}

@@ -26,6 +26,8 @@ usage: cargo xtask <verb>
   bench services     figures of Services, from 1 to 100 000, next to the same path without any, to rules as kube-proxy
                      writes them, and to kube-proxy where Go can build it; takes the options of
                      crates/sealane/benches/services/main.rs
+  bench reach        how long a change of endpoints takes from the API to packets on every node, with 10 000 Services;
+                     takes the options of crates/sealane/benches/reach/main.rs
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ["bench", "api", rest @ ..] => bench::api(rest),
         ["bench", "podnet", rest @ ..] => bench::podnet(rest),
         ["bench", "services", rest @ ..] => bench::services(rest),
+        ["bench", "reach", rest @ ..] => bench::reach(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
