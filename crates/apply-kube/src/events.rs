@@ -155,16 +155,9 @@ fn namespace(note: &EventNote) -> &str {
 fn name(note: &EventNote) -> String {
     let Subject { api_version, object, uid } = &note.subject;
     let parts = [api_version, &object.kind, uid, &note.reason, &note.message, &note.component];
-    let hash = parts
-        .iter()
-        .flat_map(|part| part.bytes().chain([0]))
-        .fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
+    let hash = types::fnv_hash(parts.iter().flat_map(|part| part.bytes().chain([0])));
     format!("{}.{hash:016x}", object.name)
 }
-
-/// FNV-1a, 64 bits (draft-eastlake-fnv, section 5).
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 fn event(note: &EventNote, entry: &Entry) -> Value {
     let Subject { api_version, object, uid } = &note.subject;

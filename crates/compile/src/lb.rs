@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use engine_ipam::{IpRange, IpamError};
 use model::{IpMode, Node, Service, ServiceType, Snapshot, TrafficPolicy};
 use plan::LbPlan;
-use types::{IpFamily, NodeName, ObjectRef, ServiceName};
+use types::{IpFamily, NodeName, ObjectRef, ServiceName, mixed_hash};
 
 use crate::endpoints::{self, PortKey, SlicesByService};
 use crate::findings::{Findings, error};
@@ -81,7 +81,10 @@ fn announcer<'a>(
     };
     // With no endpoint anywhere, any node may answer: it refuses connections at once (semantics LB5).
     let candidates = if preferred.is_empty() { able } else { preferred };
-    candidates.into_iter().map(|node| &node.name).max_by_key(|name| (hash(name, address), *name))
+    candidates
+        .into_iter()
+        .map(|node| &node.name)
+        .max_by_key(|name| (mixed_hash(&format!("{name} {address}")), *name))
 }
 
 /// Neither excluded, nor not ready, nor about to go (semantics LB6).
@@ -121,17 +124,6 @@ fn with_local_endpoints<'a>(
     };
     let with_ready = among(&ready);
     if with_ready.is_empty() { among(&serving) } else { with_ready }
-}
-
-/// FNV-1a over both names, mixed once more so that names that differ in their last letter spread (SplitMix64).
-fn hash(node: &NodeName, address: IpAddr) -> u64 {
-    let text = format!("{node} {address}");
-    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// Addresses of every Service that is ours: what it has, what it wishes for, or the next free one.

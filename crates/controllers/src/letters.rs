@@ -11,9 +11,7 @@ const MAX_BASE: usize = 58;
 
 /// So many letters that are the same for equal texts (FNV-1a).
 pub(crate) fn letters(text: &str, count: usize) -> String {
-    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let mut hash = types::fnv_hash(text.bytes());
     // The last bytes reach the high bits only; folding them down lets texts that end alike differ early.
     hash ^= hash >> 32;
     let all = SAFE_LETTERS.len() as u64;

@@ -202,10 +202,7 @@ impl Running {
 
 /// A pause up to `most` that differs from path to path (FNV-1a over the name), so that many do not begin at once.
 fn spread((peer, _): &PathKey, most: Duration) -> Duration {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in peer.as_str().bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let hash = types::fnv_hash(peer.as_str().bytes());
     let thousandths = u32::try_from(hash % 1000).expect("less than a thousand");
     most * thousandths / 1000
 }

@@ -107,7 +107,7 @@ fn maglev(weighted: &[(Backend, u64)], size: u32) -> Vec<Backend> {
     let mut walks: Vec<(u64, u64)> = weighted
         .iter()
         .map(|(backend, _)| {
-            let hash = hash(backend);
+            let hash = types::mixed_hash(&backend.to_string());
             ((hash >> 32) % size, (hash & 0xffff_ffff) % (size - 1) + 1)
         })
         .collect();
@@ -134,16 +134,6 @@ fn maglev(weighted: &[(Backend, u64)], size: u32) -> Vec<Backend> {
         }
     }
     table.into_iter().flatten().map(|index| weighted[index].0.clone()).collect()
-}
-
-/// FNV-1a of the printed backend, mixed once more (SplitMix64): the same on every node and in every version.
-fn hash(backend: &Backend) -> u64 {
-    let fnv = backend.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

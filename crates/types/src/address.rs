@@ -190,9 +190,7 @@ impl Mac {
     /// FNV-1a (64 bit), of which 46 bits are kept.
     #[must_use]
     pub fn derived(seed: &str) -> Self {
-        let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = crate::fnv_hash(seed.bytes());
         let [_, _, a, b, c, d, e, f] = hash.to_be_bytes();
         Self([(a & 0xfc) | 0x02, b, c, d, e, f])
     }

@@ -5,6 +5,7 @@
 mod address;
 mod attachment;
 mod causes;
+mod hash;
 mod name;
 mod node_facts;
 mod port;
@@ -20,6 +21,7 @@ pub use attachment::{
     pod_bridge_mac,
 };
 pub use causes::with_causes;
+pub use hash::{fnv_hash, mixed_hash};
 pub use name::{Labels, LinkName, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
 pub use node_facts::{
     FailingPath, MOST_FAILING_PATHS, Masquerading, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts,

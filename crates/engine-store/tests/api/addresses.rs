@@ -3,15 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::harness::{SERVICES, World};
+use crate::services::mk_service;
 
 const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 const ADDRESSES: &str = "/apis/networking.k8s.io/v1/ipaddresses";
-
-fn mk_service(name: &str, spec: Value) -> Value {
-    let mut service = json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
-    service["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    service
-}
 
 fn mk_range(name: &str, ranges: &[&str]) -> Value {
     json!({"metadata": {"name": name}, "spec": {"cidrs": ranges}})

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{SERVICES, World};
 
-fn mk_service(name: &str, spec: Value) -> Value {
+pub(crate) fn mk_service(name: &str, spec: Value) -> Value {
     let mut service = json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
     service["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     service
