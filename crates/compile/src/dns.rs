@@ -35,6 +35,7 @@ pub(crate) fn empty(context: &NodeContext) -> DnsPlan {
         pods: SharedMap::new(),
         reverse_ranges: context.pod_cidrs.union(&context.service_cidrs).copied().collect(),
         upstreams: context.upstreams.clone(),
+        settings: Shared::default(),
         ttl_seconds: TTL_SECONDS,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::forward::Ask;
 use crate::message::{Query, Rcode, Unanswerable};
 use crate::reply::{Reply, Section, bare};
 use crate::zone::{Node, Place};
@@ -37,16 +38,8 @@ pub enum Transport {
 pub enum Answer {
     /// Send the response that was written.
     Respond,
-    /// The name is not of this cluster: ask an upstream server the same.
-    Forward,
-    /// An ExternalName Service leads out of the cluster: ask an upstream server for `target` (see
-    /// [`crate::chase_query`]), then complete what was written with [`crate::finish_chase`].
-    Chase {
-        /// The name to ask for.
-        target: Name,
-        /// The type to ask for.
-        kind: RecordType,
-    },
+    /// Ask upstream servers this, and call [`crate::resume()`] with their reply.
+    Ask(Ask),
     /// Say nothing.
     Drop,
 }
@@ -87,7 +80,7 @@ pub fn answer(zone: &Zone, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> 
     }
     let walk = walk(zone, query.name(), query.kind);
     if walk.aliases.is_empty() && matches!(walk.end, End::Elsewhere) {
-        return Answer::Forward;
+        return ask_others(zone, &query, limits, out);
     }
     respond(zone, &query, &walk, limits, out)
 }
@@ -170,16 +163,29 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
             reply.add_soa(Section::Authority, labels, zone);
         }
         End::Elsewhere => {
-            if zone.upstreams().next().is_some()
-                && let Some((_, target)) = walk.aliases.last()
+            if let Some((_, target)) = walk.aliases.last()
+                && let Some(to) = zone.forward_of(target.as_wire())
             {
                 reply.pause();
-                return Answer::Chase { target: (*target).clone(), kind: query.kind };
+                return Answer::Ask(Ask::chase(to, target, query.kind, std::mem::take(out)));
             }
         }
         End::Circle => {}
     }
     reply.finish(rcode);
+    Answer::Respond
+}
+
+/// The query is for others to answer as it is.
+fn ask_others(zone: &Zone, query: &Query<'_>, limits: Limits, out: &mut Vec<u8>) -> Answer {
+    let rcode = match zone.block_of(query.name()) {
+        None => Rcode::Refused,
+        Some(_) => match zone.forward_of(query.name()) {
+            Some(to) => return Answer::Ask(Ask::whole(to, query.packet)),
+            None => Rcode::ServFail,
+        },
+    };
+    Reply::start(query, limits.size(query), out).finish(rcode);
     Answer::Respond
 }
 

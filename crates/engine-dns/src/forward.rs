@@ -1,28 +1,80 @@
 //! The packets around forwarding: what to send to an upstream server and what to make of its reply.
 
-use crate::answer::Limits;
+use crate::answer::{Answer, Limits};
+use crate::blocks::ForwardId;
 use crate::message::{
     FLAG_QR, FLAG_RD, FLAG_TC, HEADER, QUESTION, Query, Rcode, parse_name, skip_name, u16_at,
 };
 use crate::reply::{Reply, Section};
 use crate::{Name, RecordType};
 
-/// A query that stands in `out` of [`crate::answer()`] half answered, and the upstream's reply to the rest.
-#[derive(Clone, Copy, Debug)]
-pub struct Exchange<'a> {
-    /// The client's query.
-    pub query: &'a [u8],
-    /// The reply to [`chase_query`]; `None` when there was none.
-    pub reply: Option<&'a [u8]>,
+/// A question for upstream servers, and what its reply is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Whom to ask.
+    pub to: ForwardId,
+    /// The query packet to send; who sends it chooses its ID.
+    pub query: Vec<u8>,
+    then: Then,
 }
 
-/// Whether an upstream's reply can go to the client as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// Send the reply, with the client's ID.
-    Whole,
-    /// It is too long for the client; what was written instead says so.
-    Truncated,
+/// What the reply to an [`Ask`] is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Then {
+    /// It is the client's response.
+    Respond,
+    /// It completes this response, which begins with the names of ExternalName Services.
+    Complete(Vec<u8>),
+}
+
+impl Ask {
+    pub(crate) fn whole(to: ForwardId, query: &[u8]) -> Self {
+        Self { to, query: query.to_vec(), then: Then::Respond }
+    }
+
+    pub(crate) fn chase(to: ForwardId, target: &Name, kind: RecordType, begun: Vec<u8>) -> Self {
+        Self { to, query: query_packet(target, kind, 0), then: Then::Complete(begun) }
+    }
+}
+
+/// Goes on with a query once upstream servers have replied to what [`crate::answer()`] wanted to ask; without a usable
+/// reply, the client gets SERVFAIL. A response is written to `out`, whose earlier content is lost.
+///
+/// The reply's ID does not matter, and its question's letters may be of any case.
+pub fn resume(packet: &[u8], ask: Ask, reply: Option<&[u8]>, limits: Limits, out: &mut Vec<u8>) -> Answer {
+    let Ok(query) = Query::parse(packet) else { return Answer::Drop };
+    match ask.then {
+        Then::Respond => match reply.filter(|reply| has_question_of(&query, reply)) {
+            Some(reply) => pass_on(&query, reply, limits, out),
+            None => Reply::start(&query, limits.size(&query), out).finish(Rcode::ServFail),
+        },
+        Then::Complete(begun) => {
+            *out = begun;
+            complete(&query, reply, limits, out);
+        }
+    }
+    Answer::Respond
+}
+
+/// Whether the reply's question is the query's, so that the one can stand in the place of the other.
+fn has_question_of(query: &Query<'_>, reply: &[u8]) -> bool {
+    let question = &query.packet[QUESTION..query.question_end];
+    reply.get(QUESTION..query.question_end).is_some_and(|other| other.eq_ignore_ascii_case(question))
+}
+
+/// Writes an upstream's reply as the client has to see it, or that it is too long for the client.
+fn pass_on(query: &Query<'_>, reply: &[u8], limits: Limits, out: &mut Vec<u8>) {
+    let size = limits.size(query);
+    if reply.len() <= size {
+        out.clear();
+        out.extend_from_slice(reply);
+        out[..2].copy_from_slice(&query.packet[..2]);
+        out[QUESTION..query.question_end].copy_from_slice(&query.packet[QUESTION..query.question_end]);
+        return;
+    }
+    let mut cut = Reply::start(query, size, out);
+    cut.set_truncated();
+    cut.finish(Rcode::NoError);
 }
 
 /// A copy of `packet` with another ID.
@@ -52,22 +104,9 @@ pub fn is_truncated(message: &[u8]) -> bool {
     message.len() >= HEADER && message[2] & FLAG_TC != 0
 }
 
-/// Whether an upstream's `reply` fits what the client takes; if not, a truncated response is written to `out`.
-pub fn fit(query: &[u8], reply: &[u8], limits: Limits, out: &mut Vec<u8>) -> Fit {
-    let Ok(query) = Query::parse(query) else { return Fit::Whole };
-    let size = limits.size(&query);
-    if reply.len() <= size {
-        return Fit::Whole;
-    }
-    let mut cut = Reply::start(&query, size, out);
-    cut.set_truncated();
-    cut.finish(Rcode::NoError);
-    Fit::Truncated
-}
-
-/// A query for the name that an ExternalName Service stands for.
+/// A query for a name.
 #[must_use]
-pub fn chase_query(target: &Name, kind: RecordType, id: u16) -> Vec<u8> {
+pub fn query_packet(target: &Name, kind: RecordType, id: u16) -> Vec<u8> {
     let mut packet = Vec::with_capacity(HEADER + target.as_wire().len() + 4);
     packet.extend_from_slice(&id.to_be_bytes());
     packet.extend_from_slice(&[FLAG_RD, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -79,10 +118,9 @@ pub fn chase_query(target: &Name, kind: RecordType, id: u16) -> Vec<u8> {
 
 /// Completes the half answer in `out` with the upstream's records. Without a usable reply the client gets the
 /// CNAME record and SERVFAIL, so that it tries again.
-pub fn finish_chase(exchange: Exchange<'_>, limits: Limits, out: &mut Vec<u8>) {
-    let Ok(query) = Query::parse(exchange.query) else { return };
-    let mut response = Reply::resume(&query, limits.size(&query), out);
-    let reply = exchange.reply.filter(|reply| reply.len() >= HEADER);
+fn complete(query: &Query<'_>, reply: Option<&[u8]>, limits: Limits, out: &mut Vec<u8>) {
+    let mut response = Reply::resume(query, limits.size(query), out);
+    let reply = reply.filter(|reply| reply.len() >= HEADER);
     let rcode = match reply.map(|reply| reply[3] & 0x0f) {
         Some(0) => Rcode::NoError,
         Some(3) => Rcode::NxDomain,

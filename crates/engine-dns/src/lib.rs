@@ -1,10 +1,11 @@
 //! Cluster DNS answers from the plan: the Kubernetes DNS specification and nothing else.
 //!
 //! [`Zone::build`] turns a plan into a zone, and [`Zone::follow`] one zone into the next; [`answer()`] turns a query packet
-//! into a response packet, and [`resolve()`] and [`search()`] answer the same questions with the object that gave the answer, for people.
+//! into a response packet, or into what upstream servers have to be asked before [`resume()`] writes one; [`resolve()`] and [`search()`] answer the same questions with the object that gave the answer, for people.
 //! Sockets, clocks and upstream servers are the caller's.
 
 mod answer;
+mod blocks;
 mod forward;
 mod message;
 mod name;
@@ -17,11 +18,12 @@ mod search;
 mod zone;
 
 pub use answer::{Answer, Limits, Transport, answer, fail};
-pub use forward::{Exchange, Fit, chase_query, finish_chase, fit, is_reply_to, is_truncated, with_id};
+pub use blocks::ForwardId;
+pub use forward::{Ask, is_reply_to, is_truncated, query_packet, resume, with_id};
 pub use message::Rcode;
 pub use name::{Name, NameError};
 pub use reading::Response;
 pub use record::{Record, RecordData, RecordType};
 pub use resolve::{Outcome, Reason, Resolution, resolve};
 pub use search::{Search, SearchEnd, search};
-pub use zone::{Source, Zone};
+pub use zone::{Server, Source, Zone};

@@ -71,12 +71,12 @@ fn read_data(packet: &[u8], kind: RecordType, start: usize, data: &[u8]) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chase_query;
+    use crate::query_packet;
 
     #[test]
     fn a_question_is_no_response_and_cut_packets_are_refused() {
         let name = Name::parse("web.shop.svc.cluster.local").unwrap();
-        let mut packet = chase_query(&name, RecordType::A, 7);
+        let mut packet = query_packet(&name, RecordType::A, 7);
         assert_eq!(Response::read(&packet), None);
         packet[2] |= 0x80;
         packet[7] = 1;

@@ -6,14 +6,15 @@ mod pointers;
 mod whole;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
-use plan::{DnsPlan, DnsService, DnsServiceKind};
+use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, Upstream};
 use types::{ServiceName, Shared, SharedMap};
 
+use crate::blocks::{Blocks, ForwardId};
 use crate::name::{labels, suffix_start};
 use crate::reverse::{parse_reverse, reverse_zone_labels};
 use crate::{Name, RecordData};
@@ -44,6 +45,16 @@ pub struct Zone {
     pods: SharedMap<String, usize>,
     /// A name that only has names below it.
     structure: Shared<Node>,
+    blocks: Shared<Blocks>,
+}
+
+/// A server that a [`plan::DnsForward`] names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Server {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Over TLS, the name its certificate must be for.
+    pub tls: Option<String>,
 }
 
 /// The names of one Service, once somebody has asked for one.
@@ -122,6 +133,7 @@ impl Zone {
             pointers: Pointers::default(),
             pods: SharedMap::new(),
             structure: Node { source: Source::Structure, records: Vec::new() }.into(),
+            blocks: Blocks::of(&plan.settings).into(),
         };
         empty.follow(plan)
     }
@@ -152,6 +164,9 @@ impl Zone {
                 next.pods.insert(namespace.clone(), before + 1);
             }
         }
+        if plan.settings != self.plan.settings {
+            next.blocks = Blocks::of(&plan.settings).into();
+        }
         next.plan = plan.clone();
         next
     }
@@ -180,11 +195,53 @@ impl Zone {
         &self.origin
     }
 
-    /// Where other names are asked: the plan's upstreams without this server itself, which would ask for ever.
-    pub fn upstreams(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+    /// The servers of a forward, in order and each once. This server itself is left out of the node's own servers: it would
+    /// ask for ever.
+    #[must_use]
+    pub fn servers(&self, id: ForwardId) -> Vec<Server> {
+        let plain = |address: &SocketAddr| Server { address: *address, tls: None };
         let is_self =
             |server: &SocketAddr| server.port() == DNS_PORT && self.plan.addresses.contains(&server.ip());
-        self.plan.upstreams.iter().copied().filter(move |server| !is_self(server))
+        let mut servers = Vec::new();
+        for upstream in self.forward(id).map(|forward| forward.to.as_slice()).unwrap_or_default() {
+            match upstream {
+                Upstream::Node => {
+                    let others = self.plan.upstreams.iter().filter(|server| !is_self(server));
+                    servers.extend(others.map(plain));
+                }
+                Upstream::Plain(address) => servers.push(plain(address)),
+                Upstream::Tls { address, server_name } => {
+                    let name = server_name.clone().unwrap_or_else(|| address.ip().to_string());
+                    servers.push(Server { address: *address, tls: Some(name) });
+                }
+            }
+        }
+        let mut seen = BTreeSet::new();
+        servers.retain(|server| seen.insert(server.clone()));
+        servers
+    }
+
+    /// A forward, by its place.
+    #[must_use]
+    pub fn forward(&self, id: ForwardId) -> Option<&DnsForward> {
+        self.block(id.block)?.forwards.get(id.forward)
+    }
+
+    /// A server block, by its place.
+    #[must_use]
+    pub fn block(&self, block: usize) -> Option<&DnsBlock> {
+        self.plan.settings.blocks.get(block)
+    }
+
+    /// The block that a name in lower-case wire form belongs to.
+    pub(crate) fn block_of(&self, wire: &[u8]) -> Option<usize> {
+        self.blocks.block_of(wire)
+    }
+
+    /// The forward that a name in lower-case wire form is asked of, when it has any server.
+    pub(crate) fn forward_of(&self, wire: &[u8]) -> Option<ForwardId> {
+        let id = self.blocks.forward_of(self.block_of(wire)?, wire)?;
+        (!self.servers(id).is_empty()).then_some(id)
     }
 
     /// Time to live of one record.

@@ -1,9 +1,15 @@
 //! Names of the cluster domain and what they stand for.
 
+mod settings;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
+pub use settings::{
+    CacheLimits, DnsBlock, DnsCache, DnsForward, DnsSettings, ForwardPolicy, ForwardTransport, Prefetch,
+    Upstream,
+};
 use types::{Port, Prefix, Protocol, ServiceName, Shared, SharedMap};
 
 /// Everything a DNS server of the cluster needs to answer.
@@ -23,8 +29,10 @@ pub struct DnsPlan {
     /// Ranges whose reverse names are answered here alone (Pod and Service ranges): an unknown address in them
     /// does not exist, instead of being asked elsewhere.
     pub reverse_ranges: BTreeSet<Prefix>,
-    /// Where other names are asked.
+    /// The servers the node itself asks, for [`Upstream::Node`].
     pub upstreams: Vec<SocketAddr>,
+    /// What is done with all other names.
+    pub settings: Shared<DnsSettings>,
     /// Time to live of answers, in seconds; CoreDNS's default is 5.
     pub ttl_seconds: u32,
 }

@@ -15,7 +15,10 @@ pub mod scheduling;
 pub mod services;
 
 pub use cluster::{ClusterPlan, ConditionChange, ConditionText, StatusWrite};
-pub use dns::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
+pub use dns::{
+    CacheLimits, DnsBlock, DnsCache, DnsEndpoint, DnsForward, DnsPlan, DnsPort, DnsService, DnsServiceKind,
+    DnsSettings, ForwardPolicy, ForwardTransport, Prefetch, Upstream,
+};
 pub use finding::{Finding, FindingSet, Severity};
 pub use gateway::{Certificate, GatewayPlan, HostMatch, HttpAction, HttpRoute, PathMatch, VirtualHost};
 pub use lb::LbPlan;

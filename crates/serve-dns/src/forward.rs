@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine_dns::{is_reply_to, is_truncated, with_id};
+use engine_dns::{Server, is_reply_to, is_truncated, with_id};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -28,7 +28,7 @@ enum AskError {
 }
 
 /// The reply of the first server that has one, under the query's own ID; `None` when none has.
-pub(crate) async fn forward(shared: &Shared, upstreams: &[SocketAddr], query: &[u8]) -> Option<Vec<u8>> {
+pub(crate) async fn forward(shared: &Shared, upstreams: &[Server], query: &[u8]) -> Option<Vec<u8>> {
     let number = upstreams.len();
     if number == 0 {
         return None;
@@ -37,14 +37,14 @@ pub(crate) async fn forward(shared: &Shared, upstreams: &[SocketAddr], query: &[
     for attempt in 0..MAX_ATTEMPTS {
         let index = (first + attempt) % number;
         let asked = with_id(query, shared.draw.next_id());
-        match ask(upstreams[index], &asked, shared.config.upstream_timeout).await {
+        match ask(upstreams[index].address, &asked, shared.config.upstream_timeout).await {
             Ok(mut reply) => {
                 shared.good_upstream.store(index, Ordering::Relaxed);
                 reply[..2].copy_from_slice(&query[..2]);
                 return Some(reply);
             }
             Err(error) => {
-                tracing::debug!(upstream = %upstreams[index], %error, "upstream DNS server gave no reply");
+                tracing::debug!(upstream = %upstreams[index].address, %error, "upstream DNS server gave no reply");
             }
         }
     }

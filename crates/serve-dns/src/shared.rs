@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwapOption;
-use engine_dns::{Answer, Exchange, Limits, Rcode, RecordType, Transport, Zone, answer, fail, finish_chase};
+use engine_dns::{Answer, Ask, Limits, Rcode, Transport, Zone, answer, fail, resume};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Config;
@@ -32,16 +32,9 @@ pub(crate) struct Pending {
     query: Vec<u8>,
     limits: Limits,
     zone: Arc<Zone>,
-    kind: PendingKind,
+    ask: Ask,
     /// None when too many queries are under way.
     permit: Option<OwnedSemaphorePermit>,
-}
-
-enum PendingKind {
-    /// The whole query goes upstream.
-    Forward,
-    /// `partial` holds the start of the answer; the rest is asked for.
-    Chase { partial: Vec<u8>, target: engine_dns::Name, kind: RecordType },
 }
 
 /// What becomes of a query at once.
@@ -76,42 +69,27 @@ impl Shared {
         let Some(zone) = guard.as_ref() else {
             return served(fail(packet, Rcode::ServFail, out));
         };
-        let kind = match answer(zone, packet, limits, out) {
-            Answer::Forward => PendingKind::Forward,
-            Answer::Chase { target, kind } => {
-                PendingKind::Chase { partial: std::mem::take(out), target, kind }
-            }
+        let ask = match answer(zone, packet, limits, out) {
+            Answer::Ask(ask) => ask,
             done => return served(done),
         };
         let permit = Arc::clone(&self.forwards).try_acquire_owned().ok();
-        Served::Later(Pending { query: packet.to_vec(), limits, zone: Arc::clone(zone), kind, permit })
+        Served::Later(Pending { query: packet.to_vec(), limits, zone: Arc::clone(zone), ask, permit })
     }
 
     /// Completes a query with the help of upstream servers; the response is written to `out`.
-    pub(crate) async fn complete(&self, pending: &Pending, out: &mut Vec<u8>) {
-        let Pending { query, limits, zone, kind, permit } = pending;
-        let upstreams: Vec<_> = if permit.is_some() { zone.upstreams().collect() } else { Vec::new() };
-        match kind {
-            PendingKind::Forward => match forward(self, &upstreams, query).await {
-                Some(reply) => fit(query, reply, *limits, out),
-                None => {
-                    fail(query, Rcode::ServFail, out);
-                }
-            },
-            PendingKind::Chase { partial, target, kind } => {
-                let asked = engine_dns::chase_query(target, *kind, self.draw.next_id());
-                let reply = forward(self, &upstreams, &asked).await;
-                out.clone_from(partial);
-                finish_chase(Exchange { query, reply: reply.as_deref() }, *limits, out);
+    pub(crate) async fn complete(&self, pending: Pending, out: &mut Vec<u8>) {
+        let Pending { query, limits, zone, mut ask, permit } = pending;
+        loop {
+            let reply = match permit {
+                Some(_) => forward(self, &zone.servers(ask.to), &ask.query).await,
+                None => None,
+            };
+            match resume(&query, ask, reply.as_deref(), limits, out) {
+                Answer::Ask(next) => ask = next,
+                Answer::Respond | Answer::Drop => return,
             }
         }
-    }
-}
-
-/// Writes an upstream's reply, or that it is too long for the client.
-fn fit(query: &[u8], reply: Vec<u8>, limits: Limits, out: &mut Vec<u8>) {
-    if engine_dns::fit(query, &reply, limits, out) == engine_dns::Fit::Whole {
-        *out = reply;
     }
 }
 

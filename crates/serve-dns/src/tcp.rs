@@ -47,7 +47,7 @@ async fn serve_connection(mut stream: TcpStream, shared: &Shared) {
         match shared.serve(&query, Transport::Tcp, &mut out) {
             Served::Respond => {}
             Served::Silence => return,
-            Served::Later(pending) => shared.complete(&pending, &mut out).await,
+            Served::Later(pending) => shared.complete(pending, &mut out).await,
         }
         if !matches!(timeout(limit, stream.write_all(&framed(&out))).await, Ok(Ok(()))) {
             return;

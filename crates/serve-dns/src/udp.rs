@@ -35,11 +35,8 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Arc<Shared>) {
 
 async fn complete(socket: Arc<UdpSocket>, shared: Arc<Shared>, pending: Pending, client: SocketAddr) {
     let mut out = Vec::new();
-    shared.complete(&pending, &mut out).await;
+    shared.complete(pending, &mut out).await;
     send(&socket, &out, client).await;
-    // The query counts as under way until its socket is given back.
-    drop(socket);
-    drop(pending);
 }
 
 async fn send(socket: &UdpSocket, message: &[u8], client: SocketAddr) {

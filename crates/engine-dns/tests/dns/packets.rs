@@ -1,8 +1,8 @@
 //! Packets as they come: malformed, too long, with EDNS, and at random.
 
 use engine_dns::{
-    Answer, Exchange, Fit, Limits, Name, Rcode, RecordType, Zone, answer, chase_query, fail, finish_chase,
-    fit, is_reply_to, is_truncated, with_id,
+    Answer, Ask, Limits, Name, Rcode, RecordType, Zone, answer, fail, is_reply_to, is_truncated,
+    query_packet, resume, with_id,
 };
 use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind};
 use proptest::prelude::*;
@@ -121,8 +121,8 @@ fn a_chased_answer_is_the_alias_and_its_target() {
     let zone = Zone::build(&cluster());
     let packet = query("out.shop.svc.cluster.local", 1, Some(1232));
     let mut out = Vec::new();
-    let Answer::Chase { target, kind } = answer(&zone, &packet, UDP, &mut out) else { panic!() };
-    let asked = chase_query(&target, kind, 7);
+    let Answer::Ask(ask) = answer(&zone, &packet, UDP, &mut out) else { panic!() };
+    let asked = with_id(&ask.query, 7);
     let mut reply = asked.clone();
     reply[2] |= 0x80;
     reply[7] = 2;
@@ -130,7 +130,7 @@ fn a_chased_answer_is_the_alias_and_its_target() {
     reply.extend(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x07\x04edge\xc0\x10");
     reply.extend(b"\xc0\x2d\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x04\xc0\x00\x02\x50");
     assert!(is_reply_to(&asked, &reply));
-    finish_chase(Exchange { query: &packet, reply: Some(&reply) }, UDP, &mut out);
+    resume(&packet, ask.clone(), Some(&reply), UDP, &mut out);
     let response = decode(&out);
     assert_eq!(
         response.answers,
@@ -142,8 +142,7 @@ fn a_chased_answer_is_the_alias_and_its_target() {
     );
     assert_eq!((response.rcode, response.payload), (0, Some(1232)));
 
-    answer(&zone, &packet, UDP, &mut out);
-    finish_chase(Exchange { query: &packet, reply: None }, UDP, &mut out);
+    resume(&packet, ask, None, UDP, &mut out);
     let response = decode(&out);
     assert_eq!((response.rcode, response.answers.len()), (2, 1));
 }
@@ -167,11 +166,19 @@ fn replies_are_told_from_other_packets() {
 #[test]
 fn long_replies_are_cut_for_clients_that_take_less() {
     let asked = query("www.example.com", 1, None);
+    let zone = Zone::build(&cluster());
     let mut out = Vec::new();
-    assert_eq!(fit(&asked, &[0; 512], UDP, &mut out), Fit::Whole);
-    assert_eq!(fit(&asked, &[0; 513], UDP, &mut out), Fit::Truncated);
-    assert!(decode(&out).is_truncated());
-    assert_eq!(fit(&asked, &[0; 513], TCP, &mut out), Fit::Whole);
+    let Answer::Ask(ask) = answer(&zone, &asked, UDP, &mut out) else { panic!() };
+    let mut reply = query("wWw.example.com", 1, None);
+    reply[0] ^= 1;
+    reply.resize(512, 0);
+    for (length, limits, is_cut) in [(512, UDP, false), (513, UDP, true), (513, TCP, false)] {
+        reply.resize(length, 0);
+        assert_eq!(resume(&asked, ask.clone(), Some(&reply), limits, &mut out), Answer::Respond);
+        assert_eq!(is_truncated(&out), is_cut);
+        assert_eq!(out[..2], asked[..2], "the client's ID");
+        assert_eq!(out[12..33], asked[12..33], "the client's letters");
+    }
 }
 
 fn check_random(packet: &[u8], zone: &Zone) {
@@ -181,15 +188,20 @@ fn check_random(packet: &[u8], zone: &Zone) {
             Answer::Respond => {
                 decode(&out);
             }
-            Answer::Chase { .. } => {
-                finish_chase(Exchange { query: packet, reply: Some(packet) }, limits, &mut out);
-                decode(&out);
-            }
-            Answer::Forward | Answer::Drop => {}
+            Answer::Ask(ask) => check_replies(packet, &ask, limits),
+            Answer::Drop => {}
         }
     }
     fail(packet, Rcode::ServFail, &mut out);
-    let _ = (is_reply_to(packet, packet), fit(packet, packet, UDP, &mut out));
+    let _ = is_reply_to(packet, packet);
+}
+
+fn check_replies(packet: &[u8], ask: &Ask, limits: Limits) {
+    let mut out = Vec::new();
+    for reply in [None, Some(packet), Some(&[])] {
+        assert_eq!(resume(packet, ask.clone(), reply, limits, &mut out), Answer::Respond);
+        decode(&out);
+    }
 }
 
 proptest! {
@@ -218,14 +230,14 @@ proptest! {
         let zone = Zone::build(&cluster());
         let packet = query("out.shop.svc.cluster.local", 1, None);
         let mut out = Vec::new();
-        answer(&zone, &packet, UDP, &mut out);
+        let Answer::Ask(ask) = answer(&zone, &packet, UDP, &mut out) else { panic!() };
         // Any bytes behind the right question are read as records.
-        let mut tail = chase_query(&Name::parse("www.example.com").unwrap(), RecordType::A, 1);
+        let mut tail = query_packet(&Name::parse("www.example.com").unwrap(), RecordType::A, 1);
         tail[7] = 3;
         tail.extend(&reply);
         for reply in [&reply, &tail] {
-            let mut out = out.clone();
-            finish_chase(Exchange { query: &packet, reply: Some(reply) }, UDP, &mut out);
+            resume(&packet, ask.clone(), Some(reply), UDP, &mut out);
+            decode(&out);
         }
     }
 

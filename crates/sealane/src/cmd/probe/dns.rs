@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use engine_dns::{Name, RecordType, Response, chase_query, is_reply_to};
+use engine_dns::{Name, RecordType, Response, is_reply_to, query_packet};
 use tokio::net::UdpSocket;
 
 use super::Observation;
@@ -39,7 +39,7 @@ pub(super) async fn query(args: &DnsArgs) -> Result<Observation> {
     socket.connect((server, args.port)).await.with_context(|| format!("cannot reach {server}"))?;
     // The kernel's port is random enough for a tool that asks once; the ID only tells late answers apart.
     let id = socket.local_addr().context("the socket has no address")?.port();
-    let question = chase_query(&name, kind, id);
+    let question = query_packet(&name, kind, id);
     socket.send(&question).await.with_context(|| format!("cannot send to {server}"))?;
     let mut buffer = vec![0; MAX_ANSWER];
     loop {

@@ -1,0 +1,127 @@
+//! Server blocks by the zones they answer, and which forward of a block a name is asked of.
+
+use plan::{DnsBlock, DnsForward, DnsSettings};
+
+use crate::Name;
+use crate::name::suffix_start;
+
+/// One forward of one block of [`plan::DnsSettings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForwardId {
+    /// Its place in [`plan::DnsSettings::blocks`].
+    pub block: usize,
+    /// Its place in [`plan::DnsBlock::forwards`].
+    pub forward: usize,
+}
+
+/// The zones of settings, as names.
+#[derive(Clone, Debug)]
+pub(crate) struct Blocks(Vec<Block>);
+
+#[derive(Clone, Debug)]
+struct Block {
+    zones: Vec<Name>,
+    forwards: Vec<Forward>,
+}
+
+#[derive(Clone, Debug)]
+struct Forward {
+    from: Option<Name>,
+    except: Vec<Name>,
+}
+
+impl Blocks {
+    /// Zones that are no names are in no block; who reads settings does not let them in.
+    pub(crate) fn of(settings: &DnsSettings) -> Self {
+        Self(settings.blocks.iter().map(block).collect())
+    }
+
+    /// The block that answers a name in lower-case wire form: the one with the longest zone that the name is in, the first
+    /// of equals.
+    pub(crate) fn block_of(&self, wire: &[u8]) -> Option<usize> {
+        let longest = |block: &Block| {
+            let zones = block.zones.iter().filter(|zone| is_within(wire, zone));
+            zones.map(|zone| zone.as_wire().len()).max()
+        };
+        let fitting = self.0.iter().enumerate().filter_map(|(index, block)| Some((longest(block)?, index)));
+        fitting.max_by_key(|(length, index)| (*length, std::cmp::Reverse(*index))).map(|(_, index)| index)
+    }
+
+    /// The forward of a block that a name is asked of.
+    pub(crate) fn forward_of(&self, block: usize, wire: &[u8]) -> Option<ForwardId> {
+        let is_asked = |forward: &Forward| {
+            forward.from.as_ref().is_some_and(|from| is_within(wire, from))
+                && !forward.except.iter().any(|zone| is_within(wire, zone))
+        };
+        let forward = self.0.get(block)?.forwards.iter().position(is_asked)?;
+        Some(ForwardId { block, forward })
+    }
+}
+
+fn block(block: &DnsBlock) -> Block {
+    let zones = block.zones.iter().filter_map(|zone| Name::parse(zone).ok());
+    Block { zones: zones.collect(), forwards: block.forwards.iter().map(forward).collect() }
+}
+
+fn forward(forward: &DnsForward) -> Forward {
+    let except = forward.except.iter().filter_map(|zone| Name::parse(zone).ok());
+    Forward { from: Name::parse(&forward.from).ok(), except: except.collect() }
+}
+
+fn is_within(wire: &[u8], zone: &Name) -> bool {
+    suffix_start(wire, zone.as_wire()).is_some()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn mk_block(zones: &[&str]) -> DnsBlock {
+        DnsBlock { zones: zones.iter().map(ToString::to_string).collect(), ..DnsBlock::default() }
+    }
+
+    fn wire(name: &str) -> Vec<u8> {
+        Name::parse(name).unwrap().as_wire().to_vec()
+    }
+
+    #[test]
+    fn the_block_of_the_longest_zone_answers() {
+        let blocks = [mk_block(&[""]), mk_block(&["example.com", "org"]), mk_block(&["eu.example.com"])];
+        let blocks = Blocks::of(&DnsSettings { blocks: blocks.to_vec() });
+        for (name, block) in [
+            ("a.eu.example.com", 2),
+            ("eu.example.com", 2),
+            ("us.example.com", 1),
+            ("xexample.com", 0),
+            ("a.org", 1),
+            (".", 0),
+        ] {
+            assert_eq!(blocks.block_of(&wire(name)), Some(block), "{name}");
+        }
+        let blocks = Blocks::of(&DnsSettings { blocks: vec![mk_block(&["org"])] });
+        assert_eq!(blocks.block_of(&wire("example.com")), None);
+    }
+
+    #[test]
+    fn the_first_forward_for_the_name_is_asked() {
+        let forward = |from: &str, except: &[&str]| DnsForward {
+            from: from.into(),
+            except: except.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+            ..DnsForward::default()
+        };
+        let forwards = vec![forward("corp.example", &["lab.corp.example"]), forward("", &["internal"])];
+        let blocks = Blocks::of(&DnsSettings { blocks: vec![DnsBlock { forwards, ..DnsBlock::default() }] });
+        for (name, forward) in [
+            ("a.corp.example", Some(0)),
+            ("a.lab.corp.example", Some(1)),
+            ("example.com", Some(1)),
+            ("a.internal", None),
+        ] {
+            let asked = blocks.forward_of(0, &wire(name));
+            assert_eq!(asked, forward.map(|forward| ForwardId { block: 0, forward }), "{name}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! How names are answered and where others are asked: server blocks, as a Corefile has them.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// How a DNS server behaves, beyond the names of the cluster's objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsSettings {
+    /// The block with the longest zone that a name is in answers it; a name in no block's zones is refused.
+    pub blocks: Vec<DnsBlock>,
+}
+
+/// One server block: what is done with names of its zones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsBlock {
+    /// The block's zones, lower case and without final dot; the empty text is the root, of which every name is.
+    pub zones: BTreeSet<String>,
+    /// Where names that nothing here answers are asked; the first whose `from` the name is in and whose `except` it is
+    /// not in.
+    pub forwards: Vec<DnsForward>,
+    /// Whether and how long replies of upstream servers are kept.
+    pub cache: Option<DnsCache>,
+}
+
+/// Upstream servers for a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsForward {
+    /// The zone they are asked about, written as [`DnsBlock::zones`].
+    pub from: String,
+    /// Zones below it that they are not asked about.
+    pub except: BTreeSet<String>,
+    /// The servers, in order.
+    pub to: Vec<Upstream>,
+    /// Which of the healthy servers is asked first.
+    pub policy: ForwardPolicy,
+    /// How queries are sent to servers without TLS.
+    pub transport: ForwardTransport,
+    /// After how many failed health checks in a row a server is passed over; 0: never.
+    pub max_fails: u32,
+    /// Milliseconds between health checks of a server that failed to answer.
+    pub health_check_millis: u32,
+    /// Queries under way at once; beyond, clients get SERVFAIL. 0: the server's own limit alone.
+    pub max_concurrent: u32,
+    /// Whether the letters' case of a query is drawn at random and its echo demanded
+    /// (draft-vixie-dnsext-dns0x20-00): a forger has to guess it.
+    pub random_case: bool,
+}
+
+/// An upstream server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Upstream {
+    /// The servers the node itself asks, [`crate::DnsPlan::upstreams`].
+    Node,
+    /// A server, over UDP and TCP.
+    Plain(SocketAddr),
+    /// A server, over TLS (RFC 7858).
+    Tls {
+        /// Its address; port 853 if none is said.
+        address: SocketAddr,
+        /// The name its certificate must be for; its address when nothing is said.
+        server_name: Option<String>,
+    },
+}
+
+/// Which upstream server is asked first (CoreDNS, plugin forward, `policy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ForwardPolicy {
+    /// Any.
+    #[default]
+    Random,
+    /// One after the other.
+    RoundRobin,
+    /// The first that is healthy.
+    Sequential,
+}
+
+/// How queries are sent to a plain upstream server (CoreDNS, plugin forward, `force_tcp` and `prefer_udp`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ForwardTransport {
+    /// In datagrams, and again over TCP when the reply is truncated.
+    #[default]
+    Udp,
+    /// Over TCP.
+    Tcp,
+}
+
+/// How long replies of upstream servers are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsCache {
+    /// Replies with records.
+    pub success: CacheLimits,
+    /// Replies that there are none: NXDOMAIN and NODATA (RFC 2308).
+    pub denial: CacheLimits,
+    /// Seconds a failure of all upstream servers is kept (RFC 9520 section 3.2 wants one at least).
+    pub failure_seconds: u32,
+    /// When a reply that is asked for often is asked anew before it ends.
+    pub prefetch: Option<Prefetch>,
+    /// For how many seconds after its end a reply is still given when upstream servers fail (RFC 8767); 0: never.
+    pub stale_seconds: u32,
+    /// Whether a stale reply is given at once and asked anew afterwards, or only when upstream servers have not
+    /// answered in time (CoreDNS, plugin cache, `serve_stale` with `immediate` and `verify`).
+    pub stale_at_once: bool,
+}
+
+/// How many replies of a kind are kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheLimits {
+    /// How many.
+    pub capacity: u32,
+    /// Longer times to live are cut to this, in seconds.
+    pub max_ttl_seconds: u32,
+    /// Shorter ones are stretched to this, in seconds.
+    pub min_ttl_seconds: u32,
+}
+
+/// When a reply is asked anew before it ends (CoreDNS, plugin cache, `prefetch`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prefetch {
+    /// So many queries...
+    pub amount: u32,
+    /// ...with no pause between them longer than this, in seconds...
+    pub pause_seconds: u32,
+    /// ...and less than this share of the time to live left, in percent.
+    pub percent: u8,
+}
+
+impl Default for DnsSettings {
+    /// Everything but the cluster's names is asked of the node's own servers.
+    fn default() -> Self {
+        Self { blocks: vec![DnsBlock::default()] }
+    }
+}
+
+impl Default for DnsBlock {
+    fn default() -> Self {
+        Self {
+            zones: BTreeSet::from([String::new()]),
+            forwards: vec![DnsForward::default()],
+            cache: Some(DnsCache::default()),
+        }
+    }
+}
+
+impl Default for DnsForward {
+    /// The node's own servers for all names, with CoreDNS's numbers (plugin forward).
+    fn default() -> Self {
+        Self {
+            from: String::new(),
+            except: BTreeSet::new(),
+            to: vec![Upstream::Node],
+            policy: ForwardPolicy::default(),
+            transport: ForwardTransport::default(),
+            max_fails: 2,
+            health_check_millis: 500,
+            max_concurrent: 0,
+            random_case: false,
+        }
+    }
+}
+
+impl Default for DnsCache {
+    /// CoreDNS's numbers (plugin cache), but for two: a name that did not exist is asked again after at most 30 seconds
+    /// and not 1 800, for people create names and wait for them; and stale replies are given while upstream servers fail.
+    fn default() -> Self {
+        Self {
+            success: CacheLimits { capacity: 9984, max_ttl_seconds: 3600, min_ttl_seconds: 5 },
+            denial: CacheLimits { capacity: 9984, max_ttl_seconds: 30, min_ttl_seconds: 5 },
+            failure_seconds: 5,
+            prefetch: Some(Prefetch { amount: 10, pause_seconds: 60, percent: 10 }),
+            stale_seconds: 3600,
+            stale_at_once: false,
+        }
+    }
+}
