@@ -8,7 +8,7 @@ fuzz_target!(|packet: &[u8]| {
     let zone = Zone::build(&plan::DnsPlan { cluster_domain: "cluster.local".to_owned(), ..Default::default() });
     let mut out = Vec::new();
     for transport in [Transport::Udp, Transport::Tcp] {
-        let limits = Limits { transport, udp_payload: 1232, draw: 7 };
+        let limits = Limits { transport, client: None, udp_payload: 1232, draw: 7 };
         let _ = answer(&zone, packet, limits, &mut out);
     }
 });

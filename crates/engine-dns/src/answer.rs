@@ -1,6 +1,7 @@
 //! From a query packet to a response packet.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use crate::forward::Ask;
 use crate::message::{Query, Rcode, Unanswerable};
@@ -18,6 +19,8 @@ const SMALLEST_PAYLOAD: u16 = 512;
 pub struct Limits {
     /// How the query came.
     pub transport: Transport,
+    /// Who asks, where that is known: rules for clients and the search path of Pods depend on it.
+    pub client: Option<IpAddr>,
     /// The largest UDP response to send, whatever the client says it takes.
     pub udp_payload: u16,
     /// A random number: records of one name and type start at a random place, so that clients spread.

@@ -7,8 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 pub use settings::{
-    CacheLimits, DnsBlock, DnsCache, DnsForward, DnsSettings, ForwardPolicy, ForwardTransport, Prefetch,
-    Upstream,
+    AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, DnsAccess, DnsBlock,
+    DnsBlocklist, DnsCache, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsRewrite, DnsSettings,
+    DnsTemplate, Fallthrough, ForwardPolicy, ForwardTransport, LogClass, NameMatcher, PodNames, Prefetch,
+    ReverseZones, RewriteRule, RewriteThen, SearchPath, TemplatePart, TemplateText, Upstream,
 };
 use types::{Port, Prefix, Protocol, ServiceName, Shared, SharedMap};
 

@@ -16,8 +16,11 @@ pub mod services;
 
 pub use cluster::{ClusterPlan, ConditionChange, ConditionText, StatusWrite};
 pub use dns::{
-    CacheLimits, DnsBlock, DnsCache, DnsEndpoint, DnsForward, DnsPlan, DnsPort, DnsService, DnsServiceKind,
-    DnsSettings, ForwardPolicy, ForwardTransport, Prefetch, Upstream,
+    AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, DnsAccess, DnsBlock,
+    DnsBlocklist, DnsCache, DnsEndpoint, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsPlan, DnsPort,
+    DnsRewrite, DnsService, DnsServiceKind, DnsSettings, DnsTemplate, Fallthrough, ForwardPolicy,
+    ForwardTransport, LogClass, NameMatcher, PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen,
+    SearchPath, TemplatePart, TemplateText, Upstream,
 };
 pub use finding::{Finding, FindingSet, Severity};
 pub use gateway::{Certificate, GatewayPlan, HostMatch, HttpAction, HttpRoute, PathMatch, VirtualHost};

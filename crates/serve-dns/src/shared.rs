@@ -1,5 +1,6 @@
 //! What every socket's task has in common: the published zone, and how one query is served.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -63,8 +64,13 @@ impl Shared {
     }
 
     /// Serves what can be served without waiting.
-    pub(crate) fn serve(&self, packet: &[u8], transport: Transport, out: &mut Vec<u8>) -> Served {
-        let limits = Limits { transport, udp_payload: self.config.udp_payload, draw: self.draw.next() };
+    pub(crate) fn serve(&self, packet: &[u8], from: (Transport, IpAddr), out: &mut Vec<u8>) -> Served {
+        let limits = Limits {
+            transport: from.0,
+            client: Some(from.1.to_canonical()),
+            udp_payload: self.config.udp_payload,
+            draw: self.draw.next(),
+        };
         let guard = self.zone.load();
         let Some(zone) = guard.as_ref() else {
             return served(fail(packet, Rcode::ServFail, out));

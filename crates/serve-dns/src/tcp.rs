@@ -1,5 +1,6 @@
 //! Queries on connections (RFC 7766).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use engine_dns::Transport;
@@ -16,10 +17,10 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         // Connections beyond the limit wait in the kernel's backlog.
         let Ok(permit) = Arc::clone(&shared.connections).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, client)) => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    serve_connection(stream, &shared).await;
+                    serve_connection(stream, client.ip(), &shared).await;
                     drop(permit);
                 });
             }
@@ -33,7 +34,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Answers queries one after the other until the client stops, is idle for too long, or the server stops.
-async fn serve_connection(mut stream: TcpStream, shared: &Shared) {
+async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared) {
     let mut out = Vec::new();
     let limit = shared.config.idle_timeout;
     let mut closing = shared.closing.subscribe();
@@ -44,7 +45,7 @@ async fn serve_connection(mut stream: TcpStream, shared: &Shared) {
             query = timeout(limit, read_message(&mut stream)) => query,
         };
         let Ok(Ok(query)) = query else { return };
-        match shared.serve(&query, Transport::Tcp, &mut out) {
+        match shared.serve(&query, (Transport::Tcp, client), &mut out) {
             Served::Respond => {}
             Served::Silence => return,
             Served::Later(pending) => shared.complete(pending, &mut out).await,

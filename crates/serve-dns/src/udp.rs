@@ -22,7 +22,7 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Arc<Shared>) {
             tokio::task::yield_now().await;
             continue;
         };
-        match shared.serve(&buffer[..length], Transport::Udp, &mut out) {
+        match shared.serve(&buffer[..length], (Transport::Udp, client.ip()), &mut out) {
             Served::Respond => send(&socket, &out, client).await,
             Served::Silence => {}
             Served::Later(pending) => {

@@ -9,8 +9,8 @@ use types::{Port, Protocol, ServiceName};
 
 use crate::wire::{Response, decode, query};
 
-pub(crate) const TCP: Limits = Limits { transport: Transport::Tcp, udp_payload: 1232, draw: 0 };
-pub(crate) const UDP: Limits = Limits { transport: Transport::Udp, udp_payload: 1232, draw: 0 };
+pub(crate) const TCP: Limits = Limits { transport: Transport::Tcp, client: None, udp_payload: 1232, draw: 0 };
+pub(crate) const UDP: Limits = Limits { transport: Transport::Udp, client: None, udp_payload: 1232, draw: 0 };
 
 pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()

@@ -1,8 +1,16 @@
 //! How names are answered and where others are asked: server blocks, as a Corefile has them.
 
+mod guards;
+mod local;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+pub use guards::{AccessAction, AccessRule, BlockedAnswer, DnsAccess, DnsBlocklist, DnsLog, LogClass};
+pub use local::{
+    AnswerPart, AnswerRewrite, DnsHosts, DnsKubernetes, DnsRewrite, DnsTemplate, Fallthrough, NameMatcher,
+    PodNames, ReverseZones, RewriteRule, RewriteThen, TemplatePart, TemplateText,
+};
 use serde::Serialize;
 
 /// How a DNS server behaves, beyond the names of the cluster's objects.
@@ -13,17 +21,46 @@ pub struct DnsSettings {
     pub blocks: Vec<DnsBlock>,
 }
 
-/// One server block: what is done with names of its zones.
+/// One server block: what is done with names of its zones, in the order of the fields (CoreDNS, `plugin.cfg`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsBlock {
+    /// Where this is said, such as `Corefile:3`; empty where nobody said it.
+    pub at: String,
     /// The block's zones, lower case and without final dot; the empty text is the root, of which every name is.
     pub zones: BTreeSet<String>,
+    /// Which queries are written down.
+    pub logs: Vec<DnsLog>,
+    /// Whose questions are looked up.
+    pub access: Vec<DnsAccess>,
+    /// Names that are not.
+    pub blocklists: Vec<DnsBlocklist>,
+    /// How questions and answers are changed.
+    pub rewrites: Vec<DnsRewrite>,
+    /// Whether names of a Pod's search path are searched here for the Pod.
+    pub search_path: SearchPath,
+    /// Answers made of questions.
+    pub templates: Vec<DnsTemplate>,
+    /// Names and addresses as in a hosts file.
+    pub hosts: Option<DnsHosts>,
+    /// The cluster's names.
+    pub kubernetes: Option<DnsKubernetes>,
     /// Where names that nothing here answers are asked; the first whose `from` the name is in and whose `except` it is
     /// not in.
     pub forwards: Vec<DnsForward>,
     /// Whether and how long replies of upstream servers are kept.
     pub cache: Option<DnsCache>,
+}
+
+/// Who walks a Pod's search path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SearchPath {
+    /// The Pod, one query for each step.
+    #[default]
+    Client,
+    /// This server, when the Pod asks for the first step (CoreDNS, plugin autopath).
+    Server,
 }
 
 /// Upstream servers for a zone.
@@ -142,10 +179,27 @@ impl Default for DnsSettings {
     }
 }
 
+impl DnsSettings {
+    /// The first section about the cluster's names: what it says of naming holds for all.
+    #[must_use]
+    pub fn kubernetes(&self) -> Option<&DnsKubernetes> {
+        self.blocks.iter().find_map(|block| block.kubernetes.as_ref())
+    }
+}
+
 impl Default for DnsBlock {
     fn default() -> Self {
         Self {
+            at: String::new(),
             zones: BTreeSet::from([String::new()]),
+            logs: Vec::new(),
+            access: Vec::new(),
+            blocklists: Vec::new(),
+            rewrites: Vec::new(),
+            search_path: SearchPath::default(),
+            templates: Vec::new(),
+            hosts: None,
+            kubernetes: Some(DnsKubernetes::default()),
             forwards: vec![DnsForward::default()],
             cache: Some(DnsCache::default()),
         }
