@@ -184,7 +184,7 @@ fn ask_others(zone: &Zone, query: &Query<'_>, limits: Limits, out: &mut Vec<u8>)
     let rcode = match zone.block_of(query.name()) {
         None => Rcode::Refused,
         Some(_) => match zone.forward_of(query.name()) {
-            Some(to) => return Answer::Ask(Ask::whole(to, query.packet)),
+            Some(to) => return Answer::Ask(Ask::whole(to, query)),
             None => Rcode::ServFail,
         },
     };

@@ -1,10 +1,10 @@
-//! The packets around forwarding: what to send to an upstream server and what to make of its reply.
+//! What upstream servers are asked, and what is made of their replies.
 
 use crate::answer::{Answer, Limits};
+use crate::asking::{own_query, question_end, upstream_query};
 use crate::blocks::ForwardId;
-use crate::message::{
-    FLAG_QR, FLAG_RD, FLAG_TC, HEADER, QUESTION, Query, Rcode, parse_name, skip_name, u16_at,
-};
+use crate::message::{HEADER, QUESTION, Query, Rcode, parse_name, u16_at};
+use crate::received::Received;
 use crate::reply::{Reply, Section};
 use crate::{Name, RecordType};
 
@@ -13,7 +13,7 @@ use crate::{Name, RecordType};
 pub struct Ask {
     /// Whom to ask.
     pub to: ForwardId,
-    /// The query packet to send; who sends it chooses its ID.
+    /// The query packet to send; who sends it chooses its ID. Equal questions have equal packets.
     pub query: Vec<u8>,
     then: Then,
 }
@@ -28,12 +28,12 @@ enum Then {
 }
 
 impl Ask {
-    pub(crate) fn whole(to: ForwardId, query: &[u8]) -> Self {
-        Self { to, query: query.to_vec(), then: Then::Respond }
+    pub(crate) fn whole(to: ForwardId, query: &Query<'_>) -> Self {
+        Self { to, query: upstream_query(query), then: Then::Respond }
     }
 
     pub(crate) fn chase(to: ForwardId, target: &Name, kind: RecordType, begun: Vec<u8>) -> Self {
-        Self { to, query: query_packet(target, kind, 0), then: Then::Complete(begun) }
+        Self { to, query: own_query(target, kind), then: Then::Complete(begun) }
     }
 }
 
@@ -44,8 +44,8 @@ impl Ask {
 pub fn resume(packet: &[u8], ask: Ask, reply: Option<&[u8]>, limits: Limits, out: &mut Vec<u8>) -> Answer {
     let Ok(query) = Query::parse(packet) else { return Answer::Drop };
     match ask.then {
-        Then::Respond => match reply.filter(|reply| has_question_of(&query, reply)) {
-            Some(reply) => pass_on(&query, reply, limits, out),
+        Then::Respond => match reply.and_then(Received::parse).filter(|reply| is_passed_on(&query, reply)) {
+            Some(reply) => reply.write(&query, limits, out),
             None => Reply::start(&query, limits.size(&query), out).finish(Rcode::ServFail),
         },
         Then::Complete(begun) => {
@@ -56,64 +56,11 @@ pub fn resume(packet: &[u8], ask: Ask, reply: Option<&[u8]>, limits: Limits, out
     Answer::Respond
 }
 
-/// Whether the reply's question is the query's, so that the one can stand in the place of the other.
-fn has_question_of(query: &Query<'_>, reply: &[u8]) -> bool {
+/// Whether the reply's question is the query's, so that the one can stand in the place of the other. Response codes beyond
+/// 15 are about EDNS between the server and us.
+fn is_passed_on(query: &Query<'_>, reply: &Received<'_>) -> bool {
     let question = &query.packet[QUESTION..query.question_end];
-    reply.get(QUESTION..query.question_end).is_some_and(|other| other.eq_ignore_ascii_case(question))
-}
-
-/// Writes an upstream's reply as the client has to see it, or that it is too long for the client.
-fn pass_on(query: &Query<'_>, reply: &[u8], limits: Limits, out: &mut Vec<u8>) {
-    let size = limits.size(query);
-    if reply.len() <= size {
-        out.clear();
-        out.extend_from_slice(reply);
-        out[..2].copy_from_slice(&query.packet[..2]);
-        out[QUESTION..query.question_end].copy_from_slice(&query.packet[QUESTION..query.question_end]);
-        return;
-    }
-    let mut cut = Reply::start(query, size, out);
-    cut.set_truncated();
-    cut.finish(Rcode::NoError);
-}
-
-/// A copy of `packet` with another ID.
-#[must_use]
-pub fn with_id(packet: &[u8], id: u16) -> Vec<u8> {
-    let mut copy = packet.to_vec();
-    if let Some(bytes) = copy.get_mut(..2) {
-        bytes.copy_from_slice(&id.to_be_bytes());
-    }
-    copy
-}
-
-/// Whether `reply` answers `query`: same ID and same question.
-#[must_use]
-pub fn is_reply_to(query: &[u8], reply: &[u8]) -> bool {
-    let Some(end) = question_end(query) else { return false };
-    reply.len() >= end
-        && reply[..2] == query[..2]
-        && reply[2] & FLAG_QR != 0
-        && reply[4..6] == query[4..6]
-        && reply[QUESTION..end].eq_ignore_ascii_case(&query[QUESTION..end])
-}
-
-/// Whether a message says that it was cut.
-#[must_use]
-pub fn is_truncated(message: &[u8]) -> bool {
-    message.len() >= HEADER && message[2] & FLAG_TC != 0
-}
-
-/// A query for a name.
-#[must_use]
-pub fn query_packet(target: &Name, kind: RecordType, id: u16) -> Vec<u8> {
-    let mut packet = Vec::with_capacity(HEADER + target.as_wire().len() + 4);
-    packet.extend_from_slice(&id.to_be_bytes());
-    packet.extend_from_slice(&[FLAG_RD, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    packet.extend_from_slice(target.as_wire());
-    packet.extend_from_slice(&kind.0.to_be_bytes());
-    packet.extend_from_slice(&[0, 1]);
-    packet
+    reply.rcode() < 16 && reply.bytes[QUESTION..reply.question_end].eq_ignore_ascii_case(question)
 }
 
 /// Completes the half answer in `out` with the upstream's records. Without a usable reply the client gets the
@@ -160,13 +107,4 @@ fn copy_answers(reply: &[u8], response: &mut Reply<'_>) -> Option<()> {
         has_fit.then_some(())?;
     }
     Some(())
-}
-
-/// Where the only question of a message ends.
-fn question_end(message: &[u8]) -> Option<usize> {
-    if u16_at(message, 4)? != 1 {
-        return None;
-    }
-    let end = skip_name(message, QUESTION)? + 4;
-    (end <= message.len()).then_some(end)
 }

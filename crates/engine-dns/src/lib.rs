@@ -5,11 +5,15 @@
 //! Sockets, clocks and upstream servers are the caller's.
 
 mod answer;
+mod asking;
 mod blocks;
+mod cache;
+mod choice;
 mod forward;
 mod message;
 mod name;
 mod reading;
+mod received;
 mod record;
 mod reply;
 mod resolve;
@@ -18,8 +22,13 @@ mod search;
 mod zone;
 
 pub use answer::{Answer, Limits, Transport, answer, fail};
+pub use asking::{
+    echoes_case, is_reply_to, is_truncated, is_without_edns, query_packet, with_case, with_id, without_edns,
+};
 pub use blocks::ForwardId;
-pub use forward::{Ask, is_reply_to, is_truncated, query_packet, resume, with_id};
+pub use cache::{Cache, CacheCounts, CacheKey, Found};
+pub use choice::{Choice, Turn, choose, patience, smooth};
+pub use forward::{Ask, resume};
 pub use message::Rcode;
 pub use name::{Name, NameError};
 pub use reading::Response;

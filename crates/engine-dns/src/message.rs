@@ -22,6 +22,9 @@ pub(crate) const FLAG_TC: u8 = 0x02;
 pub(crate) const FLAG_RD: u8 = 0x01;
 /// Fourth byte: recursion available.
 pub(crate) const FLAG_RA: u8 = 0x80;
+/// Fourth byte: the records are authentic (RFC 4035 section 3.2.3); in a query, that the client wants to know (RFC 6840
+/// section 5.7).
+pub(crate) const FLAG_AD: u8 = 0x20;
 /// Fourth byte: checking disabled (RFC 4035 section 3.2.2: copied into the response).
 pub(crate) const FLAG_CD: u8 = 0x10;
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use engine_dns::without_edns;
 use plan::{DnsPlan, DnsService, DnsServiceKind};
 use serve_dns::{Config, DnsServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,7 +72,7 @@ fn query(name: &str) -> Vec<u8> {
 
 /// An upstream's reply with `number` A records, 192.0.2.0 and up.
 fn reply_to(query: &[u8], number: u8) -> Vec<u8> {
-    let mut reply = query.to_vec();
+    let mut reply = without_edns(query);
     reply[2] |= 0x80;
     reply[7] = number;
     for last in 0..number {

@@ -5,6 +5,7 @@
 // The package is called sealane-engine-dns; tests name it as everyone else does.
 extern crate sealane_engine_dns as engine_dns;
 
+mod cache;
 mod explain;
 mod packets;
 mod vectors;

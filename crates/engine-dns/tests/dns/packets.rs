@@ -2,7 +2,7 @@
 
 use engine_dns::{
     Answer, Ask, Limits, Name, Rcode, RecordType, Zone, answer, fail, is_reply_to, is_truncated,
-    query_packet, resume, with_id,
+    query_packet, resume, with_id, without_edns,
 };
 use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind};
 use proptest::prelude::*;
@@ -123,7 +123,7 @@ fn a_chased_answer_is_the_alias_and_its_target() {
     let mut out = Vec::new();
     let Answer::Ask(ask) = answer(&zone, &packet, UDP, &mut out) else { panic!() };
     let asked = with_id(&ask.query, 7);
-    let mut reply = asked.clone();
+    let mut reply = without_edns(&asked);
     reply[2] |= 0x80;
     reply[7] = 2;
     // A CNAME with a compressed target, then the address at that target.
@@ -163,22 +163,111 @@ fn replies_are_told_from_other_packets() {
     assert!(is_truncated(&reply));
 }
 
+/// A reply to `asked` with so many A records and so many additional ones.
+fn reply_with(asked: &[u8], answers: u8, additional: u8) -> Vec<u8> {
+    let mut reply = without_edns(asked);
+    reply[2] |= 0x80;
+    (reply[7], reply[11]) = (answers, additional);
+    for last in 0..answers + additional {
+        reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last]);
+    }
+    reply
+}
+
 #[test]
 fn long_replies_are_cut_for_clients_that_take_less() {
     let asked = query("www.example.com", 1, None);
     let zone = Zone::build(&cluster());
     let mut out = Vec::new();
     let Answer::Ask(ask) = answer(&zone, &asked, UDP, &mut out) else { panic!() };
-    let mut reply = query("wWw.example.com", 1, None);
-    reply[0] ^= 1;
-    reply.resize(512, 0);
-    for (length, limits, is_cut) in [(512, UDP, false), (513, UDP, true), (513, TCP, false)] {
-        reply.resize(length, 0);
+    // 33 bytes, and 16 for each record.
+    for (answers, additional, limits, kept) in [
+        (29, 0, UDP, Some((29, 0))),
+        (30, 0, UDP, None),
+        (30, 0, TCP, Some((30, 0))),
+        (20, 20, UDP, Some((20, 0))),
+    ] {
+        let mut reply = reply_with(&query("wWw.example.com", 1, None), answers, additional);
+        reply[0] ^= 1;
         assert_eq!(resume(&asked, ask.clone(), Some(&reply), limits, &mut out), Answer::Respond);
-        assert_eq!(is_truncated(&out), is_cut);
+        let response = decode(&out);
+        let records = (response.answers.len(), response.additional.len());
+        assert_eq!((records, response.is_truncated()), (kept.unwrap_or((0, 0)), kept.is_none()), "{answers}");
         assert_eq!(out[..2], asked[..2], "the client's ID");
         assert_eq!(out[12..33], asked[12..33], "the client's letters");
     }
+}
+
+/// What is sent on is the question and nothing else of the client.
+#[test]
+fn questions_are_asked_in_one_form() {
+    let zone = Zone::build(&cluster());
+    let ask = |packet: &[u8]| match answer(&zone, packet, UDP, &mut Vec::new()) {
+        Answer::Ask(ask) => ask,
+        other => panic!("{other:?}"),
+    };
+    let plain = ask(&query("www.example.com", 1, None));
+    let mut with_cookie = query("WWW.example.com", 1, Some(4096));
+    let length = with_cookie.len();
+    with_cookie[length - 1] = 12;
+    with_cookie.extend([0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(ask(&with_cookie), plain);
+    let asked = decode(&with_response_bit(&plain.query));
+    assert_eq!((asked.flags & 0x7fff, asked.payload), (0x0120, Some(1232)), "RD and AD");
+    let mut with_do = query("www.example.com", 1, Some(1232));
+    let length = with_do.len();
+    with_do[length - 4] = 0x80;
+    with_do[3] = 0x10;
+    let asked = ask(&with_do).query;
+    assert_eq!((asked[3], asked[asked.len() - 4]), (0x30, 0x80), "CD and DO");
+}
+
+fn with_response_bit(packet: &[u8]) -> Vec<u8> {
+    let mut copy = packet.to_vec();
+    copy[2] |= 0x80;
+    copy
+}
+
+/// DNSSEC records and errors pass, options for the next hop do not, and AD is for those who asked for it.
+#[test]
+fn replies_are_passed_on_as_the_client_has_to_see_them() {
+    let zone = Zone::build(&cluster());
+    let pass = |packet: &[u8], change: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = Vec::new();
+        let Answer::Ask(ask) = answer(&zone, packet, UDP, &mut out) else { panic!() };
+        let mut reply = reply_with(&ask.query, 1, 0);
+        reply[3] = 0xa0;
+        // An RRSIG record, as data that nobody here reads; then a cookie and Extended DNS Error 6 with a text.
+        reply[7] = 2;
+        reply.extend(b"\xc0\x0c\x00\x2e\x00\x01\x00\x00\x00\x3c\x00\x03\xc0\x0c\xff");
+        reply[11] = 1;
+        reply.extend(
+            b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x14\x00\x0a\x00\x08cookie!!\x00\x0f\x00\x04\x00\x06no",
+        );
+        change(&mut reply);
+        resume(packet, ask, Some(&reply), UDP, &mut out);
+        out
+    };
+    let plain = pass(&query("www.example.com", 1, None), &|_| ());
+    let response = decode(&plain);
+    assert_eq!((response.flags, response.payload), (0x8180, None), "QR RD RA, no EDNS");
+    assert_eq!(response.answers[1], "www.example.com. 60 TYPE46 [c0, 0c, ff]");
+    let mut packet = query("www.example.com", 1, Some(1232));
+    packet[3] = 0x20;
+    let with_edns = pass(&packet, &|_| ());
+    assert_eq!(decode(&with_edns).flags, 0x81a0, "and AD");
+    assert!(with_edns.ends_with(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x08\x00\x0f\x00\x04\x00\x06no"));
+    let bad_version = pass(&packet, &|reply| {
+        let flags = reply.len() - 24;
+        assert_eq!(reply[flags], 0x80);
+        reply[flags - 2] = 1;
+    });
+    assert_eq!(decode(&bad_version).rcode, 2, "codes beyond 15 are between the servers");
+    let cut = pass(&packet, &|reply| {
+        let length = reply.len();
+        reply.truncate(length - 9);
+    });
+    assert_eq!(decode(&cut).rcode, 2, "malformed");
 }
 
 fn check_random(packet: &[u8], zone: &Zone) {
