@@ -240,10 +240,15 @@ fn add_glue<'z>(zone: &'z Zone, reply: &mut Reply<'_>, records: impl Iterator<It
 impl Limits {
     /// The largest response to `query`.
     pub(crate) fn size(self, query: &Query<'_>) -> usize {
+        self.size_for(query.edns.map(|edns| edns.payload))
+    }
+
+    /// The largest response to a client that takes this much, if it says so.
+    pub(crate) fn size_for(self, payload: Option<u16>) -> usize {
         match self.transport {
             Transport::Tcp => usize::from(u16::MAX),
             Transport::Udp => {
-                let asked = query.edns.map_or(SMALLEST_PAYLOAD, |edns| edns.payload);
+                let asked = payload.unwrap_or(SMALLEST_PAYLOAD);
                 usize::from(asked.min(self.udp_payload).max(SMALLEST_PAYLOAD))
             }
         }

@@ -10,7 +10,7 @@ use crate::{Name, RecordData, RecordType, Zone};
 /// The UDP payload we say we take (DNS flag day 2020).
 pub(crate) const OUR_PAYLOAD: u16 = 1232;
 /// Length of an OPT record without options.
-const OPT_LENGTH: usize = 11;
+pub(crate) const OPT_LENGTH: usize = 11;
 /// Refresh, retry and expire of the SOA record, as CoreDNS gives them; nobody transfers this zone.
 const SOA_TIMERS: [u32; 3] = [7200, 1800, 86400];
 

@@ -20,6 +20,10 @@ pub struct Config {
     pub port: u16,
     /// The largest UDP response to send.
     pub udp_payload: u16,
+    /// How many threads answer datagrams, at most; never more than there are processors.
+    pub udp_threads: usize,
+    /// How many bytes of answers each of them keeps to give them again.
+    pub prepared_bytes: usize,
     /// How long one upstream server may take; a stub resolver waits 5 s for all of them.
     pub upstream_timeout: Duration,
     /// How many queries may wait for upstream servers at once; more get SERVFAIL.
@@ -39,6 +43,8 @@ impl Default for Config {
         Self {
             port: 53,
             udp_payload: 1232,
+            udp_threads: 4,
+            prepared_bytes: 8 << 20,
             upstream_timeout: Duration::from_millis(1500),
             max_forwards: 1024,
             max_connections: 256,
@@ -103,11 +109,8 @@ impl DnsServer {
 
     /// Takes no more queries, answers those under way, and closes every socket.
     pub async fn stop(self) {
-        let tasks = self.with_state(|state| state.sockets.close());
-        for task in tasks {
-            // The task was aborted: its end is all there is to know.
-            task.await.ok();
-        }
+        let closing = self.with_state(|state| state.sockets.close());
+        closing.done().await;
         self.shared.closing.send_replace(true);
         let config = &self.shared.config;
         let queries = all_permits(&self.shared.forwards, config.max_forwards);

@@ -34,12 +34,14 @@ pub(crate) struct Pending {
     limits: Limits,
     zone: Arc<Zone>,
     ask: Ask,
-    /// None when too many queries are under way.
-    permit: Option<OwnedSemaphorePermit>,
+    permit: OwnedSemaphorePermit,
 }
 
 /// What becomes of a query at once.
 pub(crate) enum Served {
+    /// The response is written, and is the zone's own: as long as the zone is the same, so is the response, but for the order
+    /// of records.
+    FromZone,
     /// The response is written.
     Respond,
     /// An upstream server must be asked.
@@ -63,38 +65,52 @@ impl Shared {
         }
     }
 
+    /// What a response to this client is limited to.
+    pub(crate) fn limits(&self, (transport, client): (Transport, IpAddr), draw: u64) -> Limits {
+        let udp_payload = self.config.udp_payload;
+        Limits { transport, client: Some(client.to_canonical()), udp_payload, draw }
+    }
+
     /// Serves what can be served without waiting.
-    pub(crate) fn serve(&self, packet: &[u8], from: (Transport, IpAddr), out: &mut Vec<u8>) -> Served {
-        let limits = Limits {
-            transport: from.0,
-            client: Some(from.1.to_canonical()),
-            udp_payload: self.config.udp_payload,
-            draw: self.draw.next(),
-        };
+    pub(crate) fn serve(&self, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> Served {
         let guard = self.zone.load();
         let Some(zone) = guard.as_ref() else {
             return served(fail(packet, Rcode::ServFail, out));
         };
         let ask = match answer(zone, packet, limits, out) {
             Answer::Ask(ask) => ask,
-            done => return served(done),
+            Answer::Respond => return Served::FromZone,
+            Answer::Drop => return Served::Silence,
         };
-        let permit = Arc::clone(&self.forwards).try_acquire_owned().ok();
-        Served::Later(Pending { query: packet.to_vec(), limits, zone: Arc::clone(zone), ask, permit })
+        match Arc::clone(&self.forwards).try_acquire_owned() {
+            Ok(permit) => {
+                let (query, zone) = (packet.to_vec(), Arc::clone(zone));
+                Served::Later(Pending { query, limits, zone, ask, permit })
+            }
+            Err(_) => refuse(packet, ask, limits, out),
+        }
     }
 
     /// Completes a query with the help of upstream servers; the response is written to `out`.
     pub(crate) async fn complete(&self, pending: Pending, out: &mut Vec<u8>) {
-        let Pending { query, limits, zone, mut ask, permit } = pending;
+        // The permit is held to the end.
+        let Pending { query, limits, zone, mut ask, permit: _held } = pending;
         loop {
-            let reply = match permit {
-                Some(_) => forward(self, &zone.servers(ask.to), &ask.query).await,
-                None => None,
-            };
+            let reply = forward(self, &zone.servers(ask.to), &ask.query).await;
             match resume(&query, ask, reply.as_deref(), limits, out) {
                 Answer::Ask(next) => ask = next,
                 Answer::Respond | Answer::Drop => return,
             }
+        }
+    }
+}
+
+/// SERVFAIL at once, without a task: too many queries are under way, and a flood must not become a queue.
+fn refuse(packet: &[u8], mut ask: Ask, limits: Limits, out: &mut Vec<u8>) -> Served {
+    loop {
+        match resume(packet, ask, None, limits, out) {
+            Answer::Ask(next) => ask = next,
+            done => return served(done),
         }
     }
 }

@@ -45,8 +45,9 @@ async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared
             query = timeout(limit, read_message(&mut stream)) => query,
         };
         let Ok(Ok(query)) = query else { return };
-        match shared.serve(&query, (Transport::Tcp, client), &mut out) {
-            Served::Respond => {}
+        let limits = shared.limits((Transport::Tcp, client), shared.draw.next());
+        match shared.serve(&query, limits, &mut out) {
+            Served::FromZone | Served::Respond => {}
             Served::Silence => return,
             Served::Later(pending) => shared.complete(pending, &mut out).await,
         }

@@ -187,6 +187,85 @@ async fn a_busy_address_is_reported_and_tried_again() {
     assert_eq!(rcode(&ask_udp(([127, 0, 0, 1], port).into(), &query(WEB)).await), 0);
 }
 
+/// Also when threads share an address among themselves, nobody else shares it, not even a server of ours.
+#[tokio::test]
+async fn two_servers_do_not_share_an_address() {
+    let (_first, address) = mk_server(&[], |config| config.udp_threads = 2).await;
+    let second = DnsServer::start(Config { port: address.port(), ..Config::default() });
+    assert_eq!(second.publish(&mk_plan(&["127.0.0.1"], &[])).failures.len(), 1);
+}
+
+/// Answers that were given often are those of the plan that is published, from the moment on that it is.
+#[tokio::test]
+async fn a_published_plan_answers_at_once() {
+    let (server, address) = mk_server(&[], |config| config.udp_threads = 2).await;
+    let other_name = "api.shop.svc.cluster.local";
+    for last in 1..20 {
+        let mut plan = mk_plan(&["127.0.0.1"], &[]);
+        let kind = DnsServiceKind::ClusterIp {
+            addresses: BTreeSet::from([[10, 96, 1, last].into()]),
+            ports: Vec::new(),
+        };
+        plan.services.insert(ServiceName::new("shop", "web"), DnsService { kind, endpoints: Vec::new() });
+        if last % 2 == 0 {
+            let web = plan.services.get(&ServiceName::new("shop", "web")).cloned().unwrap();
+            plan.services.insert(ServiceName::new("shop", "api"), web);
+        }
+        server.publish(&plan);
+        for _ in 0..5 {
+            assert_eq!(ask_udp(address, &query(WEB)).await.last(), Some(&last));
+            let is_missing = rcode(&ask_udp(address, &query(other_name)).await) == 3;
+            assert_eq!(is_missing, last % 2 == 1);
+        }
+    }
+}
+
+/// A burst is answered whole: more queries than are taken at once, of many clients.
+#[tokio::test]
+async fn bursts_are_answered_to_whom_they_came_from() {
+    let (_server, address) = mk_server(&[], |config| config.udp_threads = 2).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(address).await.unwrap();
+        clients.push(socket);
+    }
+    for id in 0..10u8 {
+        for (number, socket) in clients.iter().enumerate() {
+            let mut packet = query(WEB);
+            packet[..2].copy_from_slice(&[number as u8, id]);
+            socket.send(&packet).await.unwrap();
+        }
+    }
+    for (number, socket) in clients.iter().enumerate() {
+        let mut seen = BTreeSet::new();
+        while seen.len() < 10 {
+            let mut reply = [0; 512];
+            timeout(DEADLINE, socket.recv(&mut reply)).await.unwrap().unwrap();
+            assert_eq!(reply[0], number as u8);
+            seen.insert(reply[1]);
+        }
+    }
+}
+
+/// More than a client was told we take is cut, and an error.
+#[tokio::test]
+async fn oversize_queries_are_refused() {
+    let (_server, address) = mk_server(&[], |_| ()).await;
+    let mut packet = query(WEB);
+    // An OPT record with an option that fills the datagram.
+    packet[11] = 1;
+    packet.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
+    let option = 60_000 - packet.len() as u16 - 2;
+    packet.extend(option.to_be_bytes());
+    packet.extend([0, 10]);
+    packet.extend((option - 4).to_be_bytes());
+    packet.resize(60_000, 0);
+    assert_eq!(rcode(&ask_tcp(address, &packet).await), 0, "there is room for it on a connection");
+    assert_eq!(rcode(&ask_udp(address, &packet).await), 1, "FORMERR");
+    assert_eq!(rcode(&ask_udp(address, &query(WEB)).await), 0);
+}
+
 #[tokio::test]
 async fn dn12_other_names_are_asked_upstream_under_another_id() {
     let upstream = mk_upstream(|query| {

@@ -1,0 +1,152 @@
+//! One thread that answers datagrams of all sockets given to it.
+
+use std::io::{self, ErrorKind, Read as _};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use engine_dns::{Limits, Prepared, Transport, Zone};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::runtime::Handle;
+
+use super::batch::Batch;
+use crate::draw::Quick;
+use crate::shared::{Pending, Served, Shared};
+
+/// What a thread is told from outside.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    pub(super) sockets: Mutex<Vec<Arc<UdpSocket>>>,
+    /// Once all that waits is answered, the thread ends.
+    pub(super) is_ending: AtomicBool,
+}
+
+/// A thread's own things; nothing of them is shared, so nothing is waited for.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+    /// Readable when the mailbox has changed.
+    wake: UnixStream,
+    /// Where upstream servers are asked.
+    runtime: Handle,
+    batch: Batch,
+    prepared: Prepared,
+    /// The zone whose answers are prepared. It is not kept alive, but no other can come to stand in its place.
+    prepared_of: Weak<Zone>,
+    draw: Quick,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, wake: UnixStream, runtime: Handle) -> Self {
+        let draw = Quick::new(shared.draw.next());
+        let prepared = Prepared::new(shared.config.prepared_bytes, shared.draw.next());
+        let batch = Batch::new(usize::from(shared.config.udp_payload));
+        Self { shared, mailbox, wake, runtime, batch, prepared, prepared_of: Weak::new(), draw }
+    }
+
+    /// Answers until the mailbox says that it is over.
+    pub(super) fn run(&mut self) {
+        loop {
+            let sockets = self.mailbox.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if self.mailbox.is_ending.load(Ordering::Acquire) {
+                return sockets.iter().for_each(|socket| self.drain(socket));
+            }
+            if let Err(error) = self.serve_until_woken(&sockets) {
+                tracing::error!(%error, "a thread of the DNS server cannot wait for queries");
+                std::thread::sleep(self.shared.config.accept_pause);
+            }
+        }
+    }
+
+    fn serve_until_woken(&mut self, sockets: &[Arc<UdpSocket>]) -> io::Result<()> {
+        // A second descriptor, as the first is read while this is waited on.
+        let wake = self.wake.try_clone()?;
+        let mut waiting = vec![PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
+        waiting.extend(sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        loop {
+            match poll(&mut waiting, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                result => result?,
+            };
+            for (socket, waited) in sockets.iter().zip(&waiting[1..]) {
+                if waited.any() == Some(true) {
+                    self.serve(socket);
+                }
+            }
+            if waiting[0].any() == Some(true) {
+                // One byte or several: the mailbox is read as a whole. At the end of the stream, its flag is set.
+                return self.wake.read(&mut [0; 64]).map(drop);
+            }
+        }
+    }
+
+    /// Answers all that waits in a socket that is about to be closed.
+    fn drain(&mut self, socket: &Arc<UdpSocket>) {
+        self.serve(socket);
+        while self.batch.is_full() {
+            self.serve(socket);
+        }
+    }
+
+    /// Answers one batch of queries.
+    fn serve(&mut self, socket: &Arc<UdpSocket>) {
+        match self.batch.receive(socket) {
+            Ok(taken) => {
+                self.mind_publication();
+                (0..taken).for_each(|index| self.serve_one(index, socket));
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+            // An error belongs to an earlier datagram (its ICMP error), never to the socket.
+            Err(error) => return tracing::debug!(%error, "could not receive DNS queries"),
+        }
+        let lost = self.batch.send(socket);
+        if lost > 0 {
+            tracing::debug!(lost, "could not send DNS responses");
+        }
+    }
+
+    /// Forgets what was prepared if the zone is another one now.
+    fn mind_publication(&mut self) {
+        let zone = self.shared.zone.load();
+        let now = zone.as_ref().map_or(Weak::<Zone>::new().as_ptr(), Arc::as_ptr);
+        if self.prepared_of.as_ptr() != now {
+            self.prepared.begin(zone.as_deref());
+            self.prepared_of = zone.as_ref().map(Arc::downgrade).unwrap_or_default();
+        }
+    }
+
+    fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>) {
+        let udp_payload = self.shared.config.udp_payload;
+        let limits = Limits { transport: Transport::Udp, client: None, udp_payload, draw: self.draw.next() };
+        let (query, reply) = self.batch.query(index);
+        if self.prepared.respond(query, limits, reply) {
+            return;
+        }
+        let Some(client) = self.batch.client(index) else { return };
+        let limits = self.shared.limits((Transport::Udp, client.ip()), limits.draw);
+        let (query, reply) = self.batch.query(index);
+        match self.shared.serve(query, limits, reply) {
+            Served::FromZone => self.prepared.learn(query, limits, reply),
+            Served::Respond => {}
+            Served::Silence => reply.clear(),
+            Served::Later(pending) => {
+                // The half of a response may stand there.
+                reply.clear();
+                let (socket, shared) = (Arc::clone(socket), Arc::clone(&self.shared));
+                self.runtime.spawn(complete(socket, shared, pending, client));
+            }
+        }
+    }
+}
+
+/// Asks others, and replies from the address that was asked.
+async fn complete(socket: Arc<UdpSocket>, shared: Arc<Shared>, pending: Pending, client: SocketAddr) {
+    let mut out = Vec::new();
+    shared.complete(pending, &mut out).await;
+    if let Err(error) = socket.send_to(&out, client) {
+        tracing::debug!(%client, %error, "could not send a DNS response");
+    }
+}
