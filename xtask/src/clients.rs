@@ -97,7 +97,8 @@ pub(crate) fn provide() {
         settle(&[&format!("cni/{program}")], || go_install(&module, &folder().join("cni")));
     }
     // The Go tool knows by itself whether its program is as new as its sources.
-    note("client-go", build_go_program());
+    note("client-go", build_go_program("go", "client-go"));
+    note("coredns", build_go_program("coredns", "coredns"));
     if !runs("kubectl") && folder().join("kubectl-1.34").exists() {
         // SAFETY: nothing else runs in this process yet; the children started later inherit the variable.
         unsafe { std::env::set_var("SEALANE_KUBECTL", folder().join("kubectl-1.34")) };
@@ -158,11 +159,12 @@ fn install_python_client() -> Result<()> {
     std::fs::rename(&half, folder().join("python")).context("cannot move the Python client")
 }
 
-fn build_go_program() -> Result<()> {
+/// Builds a Go program whose sources stand beside the tests.
+fn build_go_program(sources: &str, name: &str) -> Result<()> {
     require_go()?;
     let mut go = Command::new("go");
-    go.args(["build", "-buildvcs=false", "-o"]).arg(folder().join("client-go")).arg(".");
-    go.current_dir(root().join("crates/sealane/tests/clients/go"));
+    go.args(["build", "-buildvcs=false", "-ldflags=-s -w", "-o"]).arg(folder().join(name)).arg(".");
+    go.current_dir(root().join("crates/sealane/tests/clients").join(sources));
     run(&mut go, "go")
 }
 

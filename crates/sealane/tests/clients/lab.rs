@@ -1,5 +1,6 @@
 //! A lab with a folder for the client under test.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -24,8 +25,12 @@ pub(crate) struct Ran {
 
 impl Lab {
     pub(crate) fn up(name: &str, nodes: &str) -> Self {
+        Self::up_with(name, &["--nodes", nodes])
+    }
+
+    pub(crate) fn up_with(name: &str, flags: &[&str]) -> Self {
         let bed = Bed::new(name);
-        let (child, info) = bed.up_with(&["--nodes", nodes]);
+        let (child, info) = bed.up_with(flags);
         Self { child, info, bed }
     }
 
@@ -43,6 +48,11 @@ impl Lab {
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         PathBuf::from(self.info["kubeconfig"].as_str().unwrap())
+    }
+
+    /// Where the cluster's DNS can be asked from this machine.
+    pub(crate) fn dns(&self) -> SocketAddr {
+        self.info["dns"].as_str().unwrap().parse().unwrap()
     }
 
     /// The folder commands run in.

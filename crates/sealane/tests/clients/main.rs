@@ -1,5 +1,5 @@
 //! Other people's clients: on the embedded API kubectl of several minors, helm, k9s, Python, client-go and kube-rs, on
-//! the CNI plugin cnitool.
+//! the CNI plugin cnitool, and CoreDNS beside our answers.
 //!
 //! `cargo xtask clients` fetches what the tests run, and `cargo xtask test` does so by itself.
 
@@ -14,6 +14,7 @@
 mod bed;
 mod client_go;
 mod cnitool;
+mod coredns;
 mod everyday;
 mod gateway_api;
 mod helm;
@@ -23,3 +24,6 @@ mod lab;
 mod python;
 mod screen;
 mod tools;
+#[allow(dead_code, reason = "tests of the DNS engine use the rest")]
+#[path = "../../../engine-dns/tests/dns/wire.rs"]
+mod wire;
