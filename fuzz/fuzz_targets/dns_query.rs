@@ -1,14 +1,44 @@
-//! Query packets to the cluster's DNS.
+//! Query packets to the cluster's DNS, by itself and with steps before and after its look-ups.
 #![no_main]
 
+use engine_corefile::{Sources, read};
 use engine_dns::{Limits, Transport, Zone, answer};
 use libfuzzer_sys::fuzz_target;
 
+const COREFILE: &str = ". {
+    acl {
+        filter type TXT
+    }
+    blocklist 0.0.0.0 {
+        a
+    }
+    rewrite name substring b c.d answer auto
+    rewrite name regex (.*)\\.e (1).svc.cluster.local answer auto
+    autopath @kubernetes
+    template IN ANY f {
+        match ^(.*)$
+        answer \"{{ .Name }} IN CNAME {{ index .Match 1 }}\"
+        fallthrough
+    }
+    hosts {
+        10.0.0.1 g
+        fallthrough
+    }
+    kubernetes cluster.local h in-addr.arpa {
+        pods insecure
+    }
+    forward . 192.0.2.1
+}";
+
 fuzz_target!(|packet: &[u8]| {
-    let zone = Zone::build(&plan::DnsPlan { cluster_domain: "cluster.local".to_owned(), ..Default::default() });
+    let settings = read(&Sources { corefile: COREFILE.to_owned(), ..Sources::default() }).settings;
+    let plan = plan::DnsPlan { cluster_domain: "cluster.local".to_owned(), ..Default::default() };
+    let with_steps = plan::DnsPlan { settings: settings.unwrap_or_default().into(), ..plan.clone() };
     let mut out = Vec::new();
-    for transport in [Transport::Udp, Transport::Tcp] {
-        let limits = Limits { transport, client: None, udp_payload: 1232, draw: 7 };
-        let _ = answer(&zone, packet, limits, &mut out);
+    for zone in [Zone::build(&plan), Zone::build(&with_steps)] {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let limits = Limits { transport, client: None, udp_payload: 1232, draw: 7 };
+            let _ = answer(&zone, packet, limits, &mut out);
+        }
     }
 });

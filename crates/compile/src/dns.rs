@@ -33,6 +33,8 @@ pub(crate) fn empty(context: &NodeContext) -> DnsPlan {
         namespaces: Shared::default(),
         services: SharedMap::new(),
         pods: SharedMap::new(),
+        own_search: SharedMap::new(),
+        node_search: Vec::new(),
         reverse_ranges: context.pod_cidrs.union(&context.service_cidrs).copied().collect(),
         upstreams: context.upstreams.clone(),
         settings: Shared::default(),

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::extended_error::{self, ExtendedError};
 use crate::forward::Ask;
 use crate::message::{Query, Rcode, Unanswerable};
 use crate::reply::{Reply, Section, bare};
+use crate::resolve::why_missing;
+use crate::steps;
 use crate::zone::{Node, Place};
 use crate::{Name, RecordData, RecordType, Zone};
 
@@ -81,17 +84,37 @@ pub fn answer(zone: &Zone, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> 
         Reply::start(&query, limits.size(&query), out).finish(rcode);
         return Answer::Respond;
     }
-    let walk = walk(zone, query.name(), query.kind);
-    if walk.aliases.is_empty() && matches!(walk.end, End::Elsewhere) {
-        return ask_others(zone, &query, limits, out);
+    let Some(block) = zone.block_of(query.name()) else {
+        Reply::start(&query, limits.size(&query), out).finish(Rcode::Refused);
+        return Answer::Respond;
+    };
+    match zone.steps(block) {
+        Some(steps) => steps.answer(zone, block, (&query, limits), out),
+        None => look_up(zone, block, (&query, limits), out),
     }
-    respond(zone, &query, &walk, limits, out)
+}
+
+/// Answers a query with the cluster's names, or asks others, as this block says.
+pub(crate) fn look_up(
+    zone: &Zone,
+    block: usize,
+    (query, limits): (&Query<'_>, Limits),
+    out: &mut Vec<u8>,
+) -> Answer {
+    let walk = walk(zone, block, query.name(), query.kind);
+    if walk.aliases.is_empty() && matches!(walk.end, End::Elsewhere) {
+        return ask_others(zone, block, (query, limits), out);
+    }
+    respond(zone, query, &walk, limits, out)
 }
 
 /// Writes a response without records, for a query that cannot be answered; `Drop` when there is nobody to tell.
 pub fn fail(packet: &[u8], rcode: Rcode, out: &mut Vec<u8>) -> Answer {
     match Query::parse(packet) {
-        Ok(query) => Reply::start(&query, usize::from(SMALLEST_PAYLOAD), out).finish(rcode),
+        Ok(query) => {
+            let error = (rcode == Rcode::ServFail).then_some(&extended_error::UNSYNCED);
+            Reply::start(&query, usize::from(SMALLEST_PAYLOAD), out).finish_with(rcode, error);
+        }
         Err(Unanswerable::Silent) => return Answer::Drop,
         Err(Unanswerable::Refused(rcode)) => bare(packet, rcode, out),
     }
@@ -107,10 +130,10 @@ fn refusal(query: &Query<'_>) -> Option<Rcode> {
     (is_transfer || !query.is_internet).then_some(Rcode::Refused)
 }
 
-/// Follows a name through the zone.
-pub(crate) fn walk<'z>(zone: &'z Zone, name: &[u8], kind: RecordType) -> Walk<'z> {
+/// Follows a name through the zone: first as this block has it, then as the blocks of the names that it leads to have them.
+pub(crate) fn walk<'z>(zone: &'z Zone, block: usize, name: &[u8], kind: RecordType) -> Walk<'z> {
     let mut aliases = Vec::new();
-    let mut place = zone.place(name);
+    let mut place = zone.place_in(block, name);
     let end = loop {
         let node = match place {
             Place::Here(node) => node,
@@ -144,6 +167,7 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
     reply.set_authoritative();
     let mut owner = query.name();
     let mut rcode = Rcode::NoError;
+    let mut error = None;
     for (node, target) in &walk.aliases {
         for record in &node.records {
             if !reply.add(Section::Answer, owner, record, zone) {
@@ -161,6 +185,8 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
         }
         End::Missing { zone_labels } => {
             rcode = Rcode::NxDomain;
+            let why = || ExtendedError::other(why_missing(zone, &Name::from_checked_wire(owner)).to_string());
+            error = query.edns.map(|_| why());
             // An alias may lead from the cluster domain to a reverse name; the SOA is the question's zone.
             let labels = if walk.aliases.is_empty() { *zone_labels } else { zone.zone_labels(query.name()) };
             reply.add_soa(Section::Authority, labels, zone);
@@ -175,21 +201,16 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
         }
         End::Circle => {}
     }
-    reply.finish(rcode);
+    reply.finish_with(rcode, error.as_ref());
     Answer::Respond
 }
 
 /// The query is for others to answer as it is.
-fn ask_others(zone: &Zone, query: &Query<'_>, limits: Limits, out: &mut Vec<u8>) -> Answer {
-    let rcode = match zone.block_of(query.name()) {
-        None => Rcode::Refused,
-        Some(_) => match zone.forward_of(query.name()) {
-            Some(to) => return Answer::Ask(Ask::whole(to, query)),
-            None => Rcode::ServFail,
-        },
-    };
-    Reply::start(query, limits.size(query), out).finish(rcode);
-    Answer::Respond
+fn ask_others(zone: &Zone, block: usize, (query, limits): (&Query<'_>, Limits), out: &mut Vec<u8>) -> Answer {
+    match zone.forward_in(block, query.name()) {
+        Some(to) => Answer::Ask(Ask::whole(to, query)),
+        None => steps::fail(query, limits, &extended_error::NO_FORWARD, out),
+    }
 }
 
 /// Adds a name's records of the wanted type and what helps to use them; `false` when there is none.

@@ -1,9 +1,11 @@
 //! Server blocks by the zones they answer, and which forward of a block a name is asked of.
 
-use plan::{DnsBlock, DnsForward, DnsSettings};
+use plan::{DnsBlock, DnsForward, DnsKubernetes, DnsSettings, PodNames, ReverseZones};
 
 use crate::Name;
 use crate::name::suffix_start;
+use crate::steps::Steps;
+use crate::zones::{Through, Zones};
 
 /// One forward of one block of [`plan::DnsSettings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,13 +17,24 @@ pub struct ForwardId {
 }
 
 /// The zones of settings, as names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Blocks(Vec<Block>);
 
 #[derive(Clone, Debug)]
 struct Block {
     zones: Vec<Name>,
+    steps: Option<Steps>,
+    kubernetes: Option<ClusterNames>,
     forwards: Vec<Forward>,
+}
+
+/// How the cluster's names are answered.
+#[derive(Clone, Debug)]
+pub(crate) struct ClusterNames {
+    /// Reverse zones in which nobody else answers; `None`: the cluster's ranges.
+    pub(crate) reverse: Option<Zones>,
+    pub(crate) pods: PodNames,
+    pub(crate) through: Through,
 }
 
 #[derive(Clone, Debug)]
@@ -32,8 +45,18 @@ struct Forward {
 
 impl Blocks {
     /// Zones that are no names are in no block; who reads settings does not let them in.
-    pub(crate) fn of(settings: &DnsSettings) -> Self {
-        Self(settings.blocks.iter().map(block).collect())
+    pub(crate) fn of(settings: &DnsSettings, origin: &Name) -> Self {
+        Self(settings.blocks.iter().map(|settings| block(settings, origin)).collect())
+    }
+
+    /// What stands between a block's questions and their look-up.
+    pub(crate) fn steps(&self, block: usize) -> Option<&Steps> {
+        self.0.get(block)?.steps.as_ref()
+    }
+
+    /// The cluster's names in a block.
+    pub(crate) fn kubernetes(&self, block: usize) -> Option<&ClusterNames> {
+        self.0.get(block)?.kubernetes.as_ref()
     }
 
     /// The block that answers a name in lower-case wire form: the one with the longest zone that the name is in, the first
@@ -58,9 +81,27 @@ impl Blocks {
     }
 }
 
-fn block(block: &DnsBlock) -> Block {
+fn block(block: &DnsBlock, origin: &Name) -> Block {
     let zones = block.zones.iter().filter_map(|zone| Name::parse(zone).ok());
-    Block { zones: zones.collect(), forwards: block.forwards.iter().map(forward).collect() }
+    Block {
+        zones: zones.collect(),
+        steps: Steps::of(block, origin),
+        kubernetes: block.kubernetes.as_ref().map(ClusterNames::of),
+        forwards: block.forwards.iter().map(forward).collect(),
+    }
+}
+
+impl ClusterNames {
+    fn of(kubernetes: &DnsKubernetes) -> Self {
+        Self {
+            reverse: match &kubernetes.reverse {
+                ReverseZones::Ranges => None,
+                ReverseZones::Zones(zones) => Some(Zones::of(zones)),
+            },
+            pods: kubernetes.pods,
+            through: Through::of(&kubernetes.fallthrough),
+        }
+    }
 }
 
 fn forward(forward: &DnsForward) -> Forward {
@@ -83,6 +124,10 @@ mod tests {
         DnsBlock { zones: zones.iter().map(ToString::to_string).collect(), ..DnsBlock::default() }
     }
 
+    fn origin() -> Name {
+        Name::parse("cluster.local").unwrap()
+    }
+
     fn wire(name: &str) -> Vec<u8> {
         Name::parse(name).unwrap().as_wire().to_vec()
     }
@@ -90,7 +135,7 @@ mod tests {
     #[test]
     fn the_block_of_the_longest_zone_answers() {
         let blocks = [mk_block(&[""]), mk_block(&["example.com", "org"]), mk_block(&["eu.example.com"])];
-        let blocks = Blocks::of(&DnsSettings { blocks: blocks.to_vec() });
+        let blocks = Blocks::of(&DnsSettings { blocks: blocks.to_vec() }, &origin());
         for (name, block) in [
             ("a.eu.example.com", 2),
             ("eu.example.com", 2),
@@ -101,7 +146,7 @@ mod tests {
         ] {
             assert_eq!(blocks.block_of(&wire(name)), Some(block), "{name}");
         }
-        let blocks = Blocks::of(&DnsSettings { blocks: vec![mk_block(&["org"])] });
+        let blocks = Blocks::of(&DnsSettings { blocks: vec![mk_block(&["org"])] }, &origin());
         assert_eq!(blocks.block_of(&wire("example.com")), None);
     }
 
@@ -113,7 +158,8 @@ mod tests {
             ..DnsForward::default()
         };
         let forwards = vec![forward("corp.example", &["lab.corp.example"]), forward("", &["internal"])];
-        let blocks = Blocks::of(&DnsSettings { blocks: vec![DnsBlock { forwards, ..DnsBlock::default() }] });
+        let blocks = vec![DnsBlock { forwards, ..DnsBlock::default() }];
+        let blocks = Blocks::of(&DnsSettings { blocks }, &origin());
         for (name, forward) in [
             ("a.corp.example", Some(0)),
             ("a.lab.corp.example", Some(1)),

@@ -3,9 +3,11 @@
 use crate::answer::{Answer, Limits};
 use crate::asking::{own_query, question_end, upstream_query};
 use crate::blocks::ForwardId;
+use crate::extended_error::NOBODY;
 use crate::message::{HEADER, QUESTION, Query, Rcode, parse_name, u16_at};
 use crate::received::Received;
 use crate::reply::{Reply, Section};
+use crate::steps::{self, Search, Undo};
 use crate::{Name, RecordType};
 
 /// A question for upstream servers, and what its reply is for.
@@ -25,6 +27,10 @@ enum Then {
     Respond,
     /// It completes this response, which begins with the names of ExternalName Services.
     Complete(Vec<u8>),
+    /// It goes on with another query in the client's place, whose answer is changed back.
+    Undo { packet: Vec<u8>, then: Box<Then>, undo: Vec<Undo> },
+    /// It is about one of the names of a Pod's search path.
+    Search(Box<(Then, Search)>),
 }
 
 impl Ask {
@@ -34,6 +40,16 @@ impl Ask {
 
     pub(crate) fn chase(to: ForwardId, target: &Name, kind: RecordType, begun: Vec<u8>) -> Self {
         Self { to, query: own_query(target, kind), then: Then::Complete(begun) }
+    }
+
+    /// The same question, asked because of `packet`, a query in the place of the client's.
+    pub(crate) fn undone_by(self, packet: Vec<u8>, undo: Vec<Undo>) -> Self {
+        Self { then: Then::Undo { packet, then: Box::new(self.then), undo }, ..self }
+    }
+
+    /// The same question, as a step of a search.
+    pub(crate) fn searching(self, search: Search) -> Self {
+        Self { then: Then::Search(Box::new((self.then, search))), ..self }
     }
 }
 
@@ -46,11 +62,24 @@ pub fn resume(packet: &[u8], ask: Ask, reply: Option<&[u8]>, limits: Limits, out
     match ask.then {
         Then::Respond => match reply.and_then(Received::parse).filter(|reply| is_passed_on(&query, reply)) {
             Some(reply) => reply.write(&query, limits, out),
-            None => Reply::start(&query, limits.size(&query), out).finish(Rcode::ServFail),
+            None => return steps::fail(&query, limits, &NOBODY, out),
         },
         Then::Complete(begun) => {
             *out = begun;
             complete(&query, reply, limits, out);
+        }
+        Then::Undo { packet: inner, then, undo } => {
+            let ask = Ask { then: *then, ..ask };
+            let mut written = Vec::new();
+            return match resume(&inner, ask, reply, limits.without_bounds(), &mut written) {
+                Answer::Respond => steps::finish(&undo, &written, (&query, limits), out),
+                Answer::Ask(next) => Answer::Ask(next.undone_by(inner, undo)),
+                Answer::Drop => Answer::Drop,
+            };
+        }
+        Then::Search(search) => {
+            let (then, search) = *search;
+            return search.resume(Ask { then, ..ask }, reply, (&query, limits), out);
         }
     }
     Answer::Respond
@@ -79,7 +108,7 @@ fn complete(query: &Query<'_>, reply: Option<&[u8]>, limits: Limits, out: &mut V
         response.set_truncated();
     }
     response.set_rcode(rcode);
-    response.finish(rcode);
+    response.finish_with(rcode, (rcode == Rcode::ServFail).then_some(&NOBODY));
 }
 
 /// Copies the records that lead to an address or a text; `None` when one did not fit or could not be read.

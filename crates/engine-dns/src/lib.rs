@@ -9,6 +9,8 @@ mod asking;
 mod blocks;
 mod cache;
 mod choice;
+mod decoded;
+mod extended_error;
 mod forward;
 mod message;
 mod name;
@@ -20,7 +22,9 @@ mod reply;
 mod resolve;
 mod reverse;
 mod search;
+mod steps;
 mod zone;
+mod zones;
 
 pub use answer::{Answer, Limits, Transport, answer, fail};
 pub use asking::{

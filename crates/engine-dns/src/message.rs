@@ -121,6 +121,20 @@ impl<'a> Query<'a> {
         Some(Self { packet, name, kind, is_internet, question_end, edns })
     }
 
+    /// The same query about another name and type.
+    pub(crate) fn asking(&self, name: &[u8], kind: RecordType) -> Vec<u8> {
+        let mut packet = Vec::with_capacity(HEADER + name.len() + 4 + 11);
+        packet.extend_from_slice(&self.packet[..4]);
+        packet.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+        packet.extend_from_slice(name);
+        packet.extend_from_slice(&kind.0.to_be_bytes());
+        packet.extend_from_slice(&self.packet[self.question_end - 2..self.question_end]);
+        if let Some(edns) = self.edns {
+            crate::received::push_opt(edns.dnssec_ok, &mut packet);
+        }
+        packet
+    }
+
     /// The question's name in lower-case wire form.
     pub(crate) fn name(&self) -> &[u8] {
         &self.name.bytes[..self.name.length]

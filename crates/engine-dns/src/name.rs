@@ -58,6 +58,12 @@ impl Name {
         (wire.len() <= MAX_NAME).then(|| Self(wire.into()))
     }
 
+    /// Labels in lower-case wire form before a name; `None` when that is too long.
+    pub(crate) fn joined(labels: &[u8], name: &Self) -> Option<Self> {
+        let wire = [labels, &name.0].concat();
+        (wire.len() <= MAX_NAME).then(|| Self(wire.into()))
+    }
+
     /// From lower-case wire form, already checked.
     pub(crate) fn from_checked_wire(wire: &[u8]) -> Self {
         Self(wire.into())

@@ -1,10 +1,12 @@
 //! Writing of response packets: sections, name compression, size limits.
 
+use crate::extended_error::ExtendedError;
 use crate::message::{
     CLASS_IN, Edns, FLAG_AA, FLAG_CD, FLAG_QR, FLAG_RA, FLAG_RD, FLAG_TC, HEADER, QUESTION, Query, Rcode,
     u16_at,
 };
 use crate::name::labels;
+use crate::received::set_opt_length;
 use crate::{Name, RecordData, RecordType, Zone};
 
 /// The UDP payload we say we take (DNS flag day 2020).
@@ -62,7 +64,12 @@ impl<'a> Reply<'a> {
 
     /// Adds EDNS if the client speaks it, with the upper bits of the response code. Room was kept for it.
     pub(crate) fn finish(self, rcode: Rcode) {
-        let Self { out, edns, .. } = self;
+        self.finish_with(rcode, None);
+    }
+
+    /// As [`Self::finish`], and says why, if the client speaks EDNS and there is room.
+    pub(crate) fn finish_with(self, rcode: Rcode, error: Option<&ExtendedError>) {
+        let Self { out, edns, limit, .. } = self;
         out[3] = out[3] & 0xf0 | (rcode.number() & 0x0f) as u8;
         if let Some(edns) = edns {
             out.extend_from_slice(&[0]);
@@ -71,6 +78,11 @@ impl<'a> Reply<'a> {
             let flags = if edns.dnssec_ok { 0x80 } else { 0 };
             out.extend_from_slice(&[(rcode.number() >> 4) as u8, 0, flags, 0, 0, 0]);
             count(out, Section::Additional);
+            let option = error.map(ExtendedError::to_option).unwrap_or_default();
+            if out.len() + option.len() <= limit {
+                set_opt_length(out.len() - OPT_LENGTH, option.len(), out);
+                out.extend_from_slice(&option);
+            }
         }
     }
 

@@ -105,7 +105,8 @@ pub fn resolve(zone: &Zone, name: &str, kind: RecordType) -> Result<Resolution, 
 }
 
 pub(crate) fn resolve_name(zone: &Zone, name: Name, kind: RecordType) -> Resolution {
-    let walk = walk(zone, name.as_wire(), kind);
+    let block = zone.block_of(name.as_wire()).unwrap_or(usize::MAX);
+    let walk = walk(zone, block, name.as_wire(), kind);
     let mut records = Vec::new();
     let mut reasons = Vec::new();
     let mut owner = name.clone();
@@ -147,7 +148,7 @@ pub(crate) fn resolve_name(zone: &Zone, name: Name, kind: RecordType) -> Resolut
 }
 
 /// Why a name of ours does not exist, by the grammar of the specification.
-fn why_missing(zone: &Zone, name: &Name) -> Reason {
+pub(crate) fn why_missing(zone: &Zone, name: &Name) -> Reason {
     let Some(end) = suffix_start(name.as_wire(), zone.origin().as_wire()) else {
         let address = parse_reverse(name.as_wire());
         return address.map_or(Reason::NotOfThisForm, Reason::UnusedAddress);

@@ -11,12 +11,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
-use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, Upstream};
-use types::{ServiceName, Shared, SharedMap};
+use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, PodNames, Upstream};
+use types::{Prefix, ServiceName, Shared, SharedMap};
 
 use crate::blocks::{Blocks, ForwardId};
 use crate::name::{labels, suffix_start};
 use crate::reverse::{parse_reverse, reverse_zone_labels};
+use crate::steps::Steps;
 use crate::{Name, RecordData};
 pub(crate) use builder::dashed;
 use builder::{Builder, address_data, below};
@@ -126,16 +127,17 @@ impl Zone {
             .expect("the default cluster domain is a name");
         let empty = Self {
             fixed: fixed(&origin, plan).into(),
-            origin,
+            origin: origin.clone(),
             serial: 1,
             plan: DnsPlan { services: SharedMap::new(), pods: SharedMap::new(), ..plan.clone() },
             services: SharedMap::new(),
             pointers: Pointers::default(),
             pods: SharedMap::new(),
             structure: Node { source: Source::Structure, records: Vec::new() }.into(),
-            blocks: Blocks::of(&plan.settings).into(),
+            blocks: Blocks::default().into(),
         };
-        empty.follow(plan)
+        let blocks = Blocks::of(&plan.settings, &empty.origin).into();
+        Self { blocks, ..empty }.follow(plan)
     }
 
     /// The zone of the next plan, which shares with this one what did not change.
@@ -165,7 +167,7 @@ impl Zone {
             }
         }
         if plan.settings != self.plan.settings {
-            next.blocks = Blocks::of(&plan.settings).into();
+            next.blocks = Blocks::of(&plan.settings, &self.origin).into();
         }
         next.plan = plan.clone();
         next
@@ -249,25 +251,69 @@ impl Zone {
         if matches!(data, RecordData::Txt(_)) { SCHEMA_VERSION_TTL } else { self.plan.ttl_seconds }
     }
 
-    /// Finds a name in lower-case wire form.
+    /// What stands between a block's questions and their look-up.
+    pub(crate) fn steps(&self, block: usize) -> Option<&Steps> {
+        self.blocks.steps(block)
+    }
+
+    /// The forward of a block that a name in lower-case wire form is asked of, when it has any server.
+    pub(crate) fn forward_in(&self, block: usize, wire: &[u8]) -> Option<ForwardId> {
+        let id = self.blocks.forward_of(block, wire)?;
+        (!self.servers(id).is_empty()).then_some(id)
+    }
+
+    /// Finds a name in lower-case wire form, as its own block has it.
     pub(crate) fn place(&self, wire: &[u8]) -> Place<'_> {
-        if let Some(node) = self.fixed.get(wire) {
-            return Place::Here(Cow::Borrowed(node));
-        }
+        self.block_of(wire).map_or(Place::Elsewhere, |block| self.place_in(block, wire))
+    }
+
+    /// Finds a name in lower-case wire form, as this block has it.
+    pub(crate) fn place_in(&self, block: usize, wire: &[u8]) -> Place<'_> {
+        let Some(names) = self.blocks.kubernetes(block) else { return Place::Elsewhere };
+        let missing = |zone_labels: usize| match names.through.lets(wire) {
+            true => Place::Elsewhere,
+            false => Place::Missing { zone_labels },
+        };
         if let Some(end) = suffix_start(wire, self.origin.as_wire()) {
-            let zone_labels = || self.origin.labels().count();
-            return self
-                .find(wire, end)
-                .map_or_else(|| Place::Missing { zone_labels: zone_labels() }, Place::Here);
+            return match self.find_in(names.pods, wire, end) {
+                Some(node) => Place::Here(node),
+                None => missing(self.origin.labels().count()),
+            };
         }
-        let Some(address) = parse_reverse(wire) else { return Place::Elsewhere };
-        if let Some(node) = self.pointers.node(address, &self.plan, &self.origin) {
+        let zone = names.reverse.as_ref().map(|zones| zones.of_name(wire));
+        let address = parse_reverse(wire).filter(|_| zone != Some(None));
+        if let Some(node) = address.and_then(|address| self.pointers.node(address, &self.plan, &self.origin))
+        {
             return Place::Here(Cow::Owned(node));
         }
-        let range = self.plan.reverse_ranges.iter().find(|range| range.contains(address));
-        match range {
-            Some(range) => Place::Missing { zone_labels: reverse_zone_labels(*range) },
-            None => Place::Elsewhere,
+        match (zone, address) {
+            (Some(Some(zone)), _) => missing(zone.labels().count()),
+            (None, Some(address)) => match self.reverse_range(address) {
+                Some(range) => missing(reverse_zone_labels(range)),
+                None => Place::Elsewhere,
+            },
+            _ => Place::Elsewhere,
+        }
+    }
+
+    fn reverse_range(&self, address: IpAddr) -> Option<Prefix> {
+        self.plan.reverse_ranges.iter().find(|range| range.contains(address)).copied()
+    }
+
+    /// Finds a name of the cluster domain, of which `end` bytes stand before that.
+    fn find_in(&self, pods: PodNames, wire: &[u8], end: usize) -> Option<Cow<'_, Node>> {
+        if pods != PodNames::Verified && labels(&wire[..end]).last() == Some(b"pod") {
+            return match (pods, labels(&wire[..end]).collect::<Vec<_>>().as_slice()) {
+                (PodNames::Insecure, [address, namespace, _]) => {
+                    insecure_pod(&self.plan, address, namespace).map(Cow::Owned)
+                }
+                (PodNames::Insecure, _) => self.fixed.get(wire).map(Cow::Borrowed),
+                _ => None,
+            };
+        }
+        match self.fixed.get(wire) {
+            Some(node) => Some(Cow::Borrowed(node)),
+            None => self.find(wire, end),
         }
     }
 
@@ -319,9 +365,12 @@ impl Zone {
         if suffix_start(wire, self.origin.as_wire()).is_some() {
             return self.origin.labels().count();
         }
-        let range = parse_reverse(wire)
-            .and_then(|address| self.plan.reverse_ranges.iter().find(|range| range.contains(address)));
-        range.map_or_else(|| labels(wire).count(), |range| reverse_zone_labels(*range))
+        let zones = self.block_of(wire).and_then(|block| self.blocks.kubernetes(block)?.reverse.as_ref());
+        if let Some(zone) = zones.and_then(|zones| zones.of_name(wire)) {
+            return zone.labels().count();
+        }
+        let range = parse_reverse(wire).and_then(|address| self.reverse_range(address));
+        range.map_or_else(|| labels(wire).count(), reverse_zone_labels)
     }
 
     /// The zone's name server.
@@ -348,6 +397,16 @@ fn fixed(origin: &Name, plan: &DnsPlan) -> BTreeMap<Name, Node> {
     builder.add_apex(plan);
     plan.namespaces.iter().for_each(|namespace| builder.add_namespace(namespace));
     builder.finish()
+}
+
+/// A Pod's name that is taken at its word: any address in a Namespace that exists (CoreDNS, plugin kubernetes, `findPods`).
+fn insecure_pod(plan: &DnsPlan, hostname: &[u8], namespace: &[u8]) -> Option<Node> {
+    let (hostname, namespace) = (std::str::from_utf8(hostname).ok()?, std::str::from_utf8(namespace).ok()?);
+    plan.namespaces.contains(namespace).then_some(())?;
+    let is_v4 = hostname.matches('-').count() == 3 && !hostname.contains("--");
+    let separator = if is_v4 { "." } else { ":" };
+    let address: IpAddr = hostname.replace('-', separator).parse().ok()?;
+    Some(Node { source: Source::Pod(namespace.to_owned()), records: vec![address_data(address)] })
 }
 
 /// Whether any name exists because of a Service.

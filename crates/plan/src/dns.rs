@@ -28,6 +28,10 @@ pub struct DnsPlan {
     pub services: SharedMap<ServiceName, DnsService>,
     /// Pod addresses and the Pod's namespace, for `pod` records (CoreDNS `pods verified`).
     pub pods: SharedMap<IpAddr, String>,
+    /// Addresses of Pods whose resolver has another search path than `dnsPolicy: ClusterFirst` gives.
+    pub own_search: SharedMap<IpAddr, ()>,
+    /// The search domains of the node itself, which its kubelet puts behind those of the cluster.
+    pub node_search: Vec<String>,
     /// Ranges whose reverse names are answered here alone (Pod and Service ranges): an unknown address in them
     /// does not exist, instead of being asked elsewhere.
     pub reverse_ranges: BTreeSet<Prefix>,

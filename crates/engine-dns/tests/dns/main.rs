@@ -6,6 +6,7 @@
 extern crate sealane_engine_dns as engine_dns;
 
 mod cache;
+mod corefile;
 mod explain;
 mod packets;
 mod vectors;

@@ -13,6 +13,8 @@ pub(crate) struct Response {
     pub(crate) authority: Vec<String>,
     pub(crate) additional: Vec<String>,
     pub(crate) payload: Option<u16>,
+    /// Extended DNS Errors: code and text.
+    pub(crate) errors: Vec<(u16, String)>,
 }
 
 impl Response {
@@ -63,6 +65,14 @@ pub(crate) fn decode(packet: &[u8]) -> Response {
             if kind == 41 {
                 response.payload = Some(number(fixed + 2));
                 response.rcode |= u16::from(packet[fixed + 4]) << 4;
+                let mut option = fixed + 10;
+                while option < at {
+                    assert_eq!(number(option), 15, "no other option is sent");
+                    let text = &packet[option + 6..option + 4 + usize::from(number(option + 2))];
+                    response.errors.push((number(option + 4), String::from_utf8(text.to_vec()).unwrap()));
+                    option += 4 + usize::from(number(option + 2));
+                }
+                assert_eq!(option, at);
                 continue;
             }
             let line = format!("{owner} {ttl} {}", data(packet, kind, fixed + 10, length));

@@ -1,0 +1,404 @@
+//! Questions and answers by Corefile.
+
+use engine_dns::{Answer, Zone, answer};
+
+use super::{ask, plan};
+use crate::vectors::UDP;
+use crate::wire::{decode, query};
+
+const SOA: &str = "SOA ns.dns.cluster.local. hostmaster.cluster.local. min=5";
+
+/// Asks each question and compares its answer; `SOA` in an answer stands for the cluster domain's.
+fn check(corefile: &str, vectors: &[(&str, &str)]) {
+    let zone = Zone::build(&plan(corefile));
+    for (question, expected) in vectors {
+        let expected = expected.replace("(SOA)", SOA);
+        assert_eq!(ask(&zone, question), expected, "{question} with {corefile}");
+    }
+}
+
+#[test]
+fn kubernetes_with_pods_that_are_taken_at_their_word() {
+    check(
+        ". {\n kubernetes cluster.local in-addr.arpa ip6.arpa {\n pods insecure\n fallthrough in-addr.arpa ip6.arpa\n }\n forward . 192.0.2.53\n}",
+        &[
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.1.1"),
+            ("10-1-2-3.shop.pod.cluster.local A", "NOERROR; 10-1-2-3.shop.pod.cluster.local. 5 A 10.1.2.3"),
+            ("10-1-2-3.shop.pod.cluster.local AAAA", "NOERROR; authority cluster.local. 5 (SOA)"),
+            (
+                "fd00--7.shop.pod.cluster.local AAAA",
+                "NOERROR; fd00--7.shop.pod.cluster.local. 5 AAAA fd00::7",
+            ),
+            (
+                "10-1-2-3.nowhere.pod.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 Namespace nowhere does not exist",
+            ),
+            (
+                "10-1-2.shop.pod.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 no Pod of Namespace shop has the address 10-1-2",
+            ),
+            ("shop.pod.cluster.local A", "NOERROR; authority cluster.local. 5 (SOA)"),
+            // Reverse names of the cluster are answered, all others asked.
+            (
+                "1.1.96.10.in-addr.arpa PTR",
+                "NOERROR; 1.1.96.10.in-addr.arpa. 5 PTR web.shop.svc.cluster.local.",
+            ),
+            ("200.200.96.10.in-addr.arpa PTR", "NXDOMAIN"),
+            ("1.2.0.192.in-addr.arpa PTR", "NXDOMAIN"),
+        ],
+    );
+}
+
+#[test]
+fn kubernetes_without_pods_and_without_fallthrough() {
+    check(
+        ". {\n kubernetes cluster.local in-addr.arpa\n forward . 192.0.2.53\n}",
+        &[
+            (
+                "10-244-1-5.shop.pod.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 no Pod of Namespace shop has the address 10-244-1-5",
+            ),
+            (
+                "1.2.0.192.in-addr.arpa PTR",
+                "NXDOMAIN; authority in-addr.arpa. 5 (SOA); error 0 192.0.2.1 is in the cluster's ranges, and no Service or endpoint has it",
+            ),
+            // Its zone is not named, so others are asked.
+            ("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa PTR", "NXDOMAIN"),
+            ("www.example.com A", "NOERROR; www.example.com. 300 A 192.0.2.80"),
+        ],
+    );
+    check(
+        "cluster.local {\n kubernetes {\n fallthrough\n }\n forward . 192.0.2.53\n}",
+        &[
+            ("nothing.shop.svc.cluster.local A", "NXDOMAIN"),
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.1.1"),
+            ("www.example.com A", "REFUSED"),
+        ],
+    );
+}
+
+#[test]
+fn names_are_only_those_of_blocks_with_kubernetes() {
+    check(
+        "cluster.local {\n forward . 192.0.2.53\n}\n. {\n kubernetes cluster.local\n}",
+        &[
+            ("web.shop.svc.cluster.local A", "NXDOMAIN"),
+            ("www.example.com A", "SERVFAIL; error 22 no upstream server is known for this name"),
+        ],
+    );
+}
+
+#[test]
+fn the_cluster_has_several_zones() {
+    check(
+        ". {\n kubernetes cluster.local clusterset.example\n forward . 192.0.2.53\n}",
+        &[
+            ("web.shop.svc.clusterset.example A", "NOERROR; web.shop.svc.clusterset.example. 5 A 10.96.1.1"),
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.1.1"),
+            (
+                "_http._tcp.web.shop.svc.clusterset.example SRV",
+                "NOERROR; _http._tcp.web.shop.svc.clusterset.example. 5 SRV 0 100 80 web.shop.svc.clusterset.example.; \
+                 additional web.shop.svc.clusterset.example. 5 A 10.96.1.1; \
+                 additional web.shop.svc.clusterset.example. 5 AAAA fd00:10:96::101",
+            ),
+            (
+                "nothing.shop.svc.clusterset.example A",
+                "NXDOMAIN; authority clusterset.example. 5 SOA ns.dns.clusterset.example. hostmaster.cluster.local. min=5; \
+                 error 0 Service nothing does not exist in Namespace shop",
+            ),
+            (
+                "alias.shop.svc.clusterset.example A",
+                "NOERROR; alias.shop.svc.clusterset.example. 5 CNAME web.shop.svc.cluster.local.; \
+                 web.shop.svc.cluster.local. 5 A 10.96.1.1",
+            ),
+            (
+                "clusterset.example NS",
+                "NOERROR; clusterset.example. 5 NS ns.dns.clusterset.example.; additional ns.dns.clusterset.example. 5 A 10.96.0.10",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn hosts_answer_before_the_cluster_and_others() {
+    check(
+        ". {\n hosts {\n 192.0.2.7 one.example\n 192.0.2.8 one.example two.example\n 2001:db8::7 one.example\n \
+         192.0.2.9 web.shop.svc.cluster.local\n ttl 60\n fallthrough\n }\n kubernetes cluster.local\n forward . 192.0.2.53\n}",
+        &[
+            ("one.example A", "NOERROR; one.example. 60 A 192.0.2.7; one.example. 60 A 192.0.2.8"),
+            ("One.Example AAAA", "NOERROR; One.Example. 60 AAAA 2001:db8::7"),
+            // The name exists, so there is no fallthrough: no record, and no SOA either.
+            ("two.example AAAA", "NOERROR"),
+            ("two.example MX", "NOERROR"),
+            (
+                "8.2.0.192.in-addr.arpa PTR",
+                "NOERROR; 8.2.0.192.in-addr.arpa. 60 PTR one.example.; 8.2.0.192.in-addr.arpa. 60 PTR two.example.",
+            ),
+            ("9.9.0.192.in-addr.arpa PTR", "NXDOMAIN"),
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 60 A 192.0.2.9"),
+            ("www.example.com A", "NOERROR; www.example.com. 300 A 192.0.2.80"),
+        ],
+    );
+    check(
+        "example {\n hosts {\n 192.0.2.7 one.example\n no_reverse\n }\n}",
+        &[
+            ("two.example A", "SERVFAIL; error 0 no entry in Corefile:2 (hosts)"),
+            ("one.example A", "NOERROR; one.example. 3600 A 192.0.2.7"),
+        ],
+    );
+    check(
+        ". {\n hosts {\n 192.0.2.7 www.example.com\n fallthrough example.com\n }\n forward . 192.0.2.53\n}",
+        &[
+            ("api.example.com A", "NOERROR; api.example.com. 300 A 192.0.2.81"),
+            ("backend.example.net A", "SERVFAIL; error 0 no entry in Corefile:2 (hosts)"),
+        ],
+    );
+}
+
+#[test]
+fn names_are_rewritten_and_back() {
+    check(
+        ". {
+            rewrite name shop.example web.shop.svc.cluster.local
+            rewrite name suffix .cluster.example .svc.cluster.local answer auto
+            rewrite name prefix old. api. answer auto
+            rewrite name regex (.*)\\.short\\.example {1}.shop.svc.cluster.local answer auto
+            rewrite stop {
+                name regex (.*)-east\\.example\\.com {1}.example.net
+                answer name (.*)\\.example\\.net {1}-east.example.com
+                answer value (.*)\\.example\\.net {1}-east.example.com
+            }
+            rewrite name substring middle.example example.com
+            rewrite name suffix .silent.example .example.com
+            kubernetes cluster.local
+            forward . 192.0.2.53
+        }",
+        &[
+            ("shop.example A", "NOERROR; shop.example. 5 A 10.96.1.1"),
+            ("Shop.Example A", "NOERROR; Shop.Example. 5 A 10.96.1.1"),
+            ("shop.example TXT", "NOERROR; authority cluster.local. 5 (SOA)"),
+            ("web.shop.cluster.example A", "NOERROR; web.shop.cluster.example. 5 A 10.96.1.1"),
+            // The values of answers come back as well.
+            (
+                "alias.shop.cluster.example A",
+                "NOERROR; alias.shop.cluster.example. 5 CNAME web.shop.cluster.example.; web.shop.cluster.example. 5 A 10.96.1.1",
+            ),
+            (
+                "_http._tcp.web.shop.cluster.example SRV",
+                "NOERROR; _http._tcp.web.shop.cluster.example. 5 SRV 0 100 80 web.shop.cluster.example.; \
+                 additional web.shop.cluster.example. 5 A 10.96.1.1; additional web.shop.cluster.example. 5 AAAA fd00:10:96::101",
+            ),
+            ("old.example.com A", "NOERROR; old.example.com. 300 A 192.0.2.81"),
+            ("web.short.example A", "NOERROR; web.short.example. 5 A 10.96.1.1"),
+            (
+                "long.name.that.is.longer-east.example.com A",
+                "NOERROR; long.name.that.is.longer-east.example.com. 300 CNAME backend-east.example.com.",
+            ),
+            ("backend-east.example.com A", "NOERROR; backend-east.example.com. 300 A 192.0.2.90"),
+            // Without `answer`, only the question is changed back.
+            ("www.middle.example A", "NOERROR; www.example.com. 300 A 192.0.2.80"),
+            ("www.silent.example A", "NOERROR; www.example.com. 300 A 192.0.2.80"),
+            (
+                "nothing.short.example A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 Service nothing does not exist in Namespace shop",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn rules_go_on_or_stop_and_change_types_times_and_codes() {
+    check(
+        ". {
+            rewrite continue name first.example second.example
+            rewrite name second.example www.example.com
+            rewrite name www.example.com never.example
+            rewrite type ANY A
+            rewrite continue ttl suffix cluster.local 30-60
+            rewrite rcode suffix svc.cluster.local NXDOMAIN NOERROR
+            rewrite ttl exact api.example.com -10
+            rewrite rcode odd.example.com SERVFAIL NXDOMAIN
+            kubernetes cluster.local
+            forward . 192.0.2.53
+        }",
+        &[
+            ("first.example A", "NOERROR; first.example. 300 A 192.0.2.80"),
+            ("second.example A", "NOERROR; second.example. 300 A 192.0.2.80"),
+            ("backend.example.net ANY", "NOERROR; backend.example.net. 300 A 192.0.2.90"),
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 30 A 10.96.1.1"),
+            (
+                "nothing.shop.svc.cluster.local A",
+                "NOERROR; authority cluster.local. 30 (SOA); error 0 Service nothing does not exist in Namespace shop",
+            ),
+            ("api.example.com A", "NOERROR; api.example.com. 10 A 192.0.2.81"),
+            ("odd.example.com A", "NXDOMAIN"),
+        ],
+    );
+    check(
+        ". {\n rewrite name regex (.*) {1}{1}{1}{1}{1}{1}{1}{1}\n forward . 192.0.2.53\n}",
+        &[(
+            "a.name.that.is.rather.long.example.com A",
+            "SERVFAIL; error 0 a rewrite made a name that cannot be",
+        )],
+    );
+}
+
+#[test]
+fn templates_make_records_of_names() {
+    check(
+        ". {
+            template IN A ip.example {
+                match ^ip-(?P<a>[0-9]+)-(?P<b>[0-9]+)-([0-9]+)-([0-9]+)[.]ip[.]example[.]$
+                answer \"{{ .Name }} 60 {{ .Class }} {{ .Type }} {{ .Group.a }}.{{ .Group.b }}.{{ index .Match 3 }}.{{ index .Match 4 }}\"
+                fallthrough
+            }
+            template IN MX ip.example {
+                answer \"{{ .Name }} IN MX 10 mail.{{ .Zone }}\"
+                additional \"mail.{{ .Zone }} 60 IN A 192.0.2.25\"
+                authority \"{{ .Zone }} 60 IN NS ns.{{ .Zone }}\"
+            }
+            template ANY ANY gone.example {
+                rcode NXDOMAIN
+                authority \"gone.example 60 IN SOA ns.gone.example x.gone.example 1 2 3 4 5\"
+                ederror 15 \"gone for good\"
+            }
+            template IN TXT strict.example {
+                match ^only[.]strict[.]example[.]$
+                answer \"{{ .Name }} 60 IN TXT \\\"a b\\\"\"
+            }
+            template IN AAAA bad.example {
+                answer \"{{ .Name }} IN AAAA nonsense\"
+            }
+            template IN CNAME,A x {
+            }
+            kubernetes cluster.local
+            forward . 192.0.2.53
+        }"
+        .replace("            template IN CNAME,A x {\n            }\n", "")
+        .as_str(),
+        &[
+            ("ip-10-0-0-1.ip.example A", "NOERROR; ip-10-0-0-1.ip.example. 60 A 10.0.0.1"),
+            ("ip-999-0-0-1.ip.example A", "SERVFAIL; error 0 Corefile:2 (template) gives no record"),
+            ("other.ip.example A", "NXDOMAIN"),
+            ("a.ip.example MX", "NOERROR; a.ip.example. 3600 TYPE15 [00, 0a, 04, 6d, 61, 69, 6c, c0, 0e]; authority ip.example. 60 NS ns.ip.example.; additional mail.ip.example. 60 A 192.0.2.25"),
+            ("a.gone.example A", "NXDOMAIN; authority gone.example. 60 SOA ns.gone.example. x.gone.example. min=5; error 15 gone for good"),
+            ("only.strict.example TXT", "NOERROR; only.strict.example. 60 TXT a b"),
+            ("not.strict.example TXT", "SERVFAIL; error 0 matches no pattern of Corefile:17 (template)"),
+            ("not.strict.example A", "NXDOMAIN"),
+            ("bad.example AAAA", "SERVFAIL; error 0 Corefile:21 (template) gives no record"),
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.1.1"),
+        ],
+    );
+}
+
+#[test]
+fn clients_are_let_in_or_not() {
+    check(
+        ". {
+            acl corp.example {
+                allow net 10.244.1.5
+                block
+            }
+            acl {
+                filter type TXT
+                drop net 192.0.2.0/24
+                block type AAAA net fd00::/8 10.244.2.0/24
+            }
+            kubernetes cluster.local
+            forward . 192.0.2.53
+        }",
+        &[
+            ("web.corp.example A from 10.244.1.5", "NOERROR; web.corp.example. 300 A 192.0.2.99"),
+            ("web.corp.example TXT from 10.244.1.5", "NOERROR"),
+            ("web.corp.example A from 10.244.1.6", "REFUSED; error 15 blocked by Corefile:4 (acl)"),
+            (
+                "web.shop.svc.cluster.local TXT from 10.244.1.6",
+                "NOERROR; error 17 filtered by Corefile:7 (acl)",
+            ),
+            ("web.shop.svc.cluster.local A from 192.0.2.1", "silence"),
+            (
+                "web.shop.svc.cluster.local AAAA from 10.244.2.9",
+                "REFUSED; error 15 blocked by Corefile:9 (acl)",
+            ),
+            (
+                "web.shop.svc.cluster.local A from 10.244.2.9",
+                "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.1.1",
+            ),
+            ("web.shop.svc.cluster.local AAAA from fd00::1", "REFUSED; error 15 blocked by Corefile:9 (acl)"),
+            // Nobody knows who asks: rules for some clients are not for this one.
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.1.1"),
+        ],
+    );
+}
+
+#[test]
+fn block_lists_keep_names_from_everybody() {
+    check(
+        ". {
+            blocklist {
+                ads.example
+            }
+            blocklist 0.0.0.0 :: {
+                tracker.example ads.example
+            }
+            forward . 192.0.2.53
+        }",
+        &[
+            ("ads.example A", "NXDOMAIN; error 15 on the block list of Corefile:2"),
+            ("deep.below.ads.example TXT", "NXDOMAIN; error 15 on the block list of Corefile:2"),
+            ("loads.example A", "NXDOMAIN"),
+            (
+                "x.tracker.example A",
+                "NOERROR; x.tracker.example. 60 A 0.0.0.0; error 15 on the block list of Corefile:5",
+            ),
+            (
+                "tracker.example AAAA",
+                "NOERROR; tracker.example. 60 AAAA ::; error 15 on the block list of Corefile:5",
+            ),
+            ("tracker.example TXT", "NOERROR; error 15 on the block list of Corefile:5"),
+            ("www.example.com A", "NOERROR; www.example.com. 300 A 192.0.2.80"),
+        ],
+    );
+}
+
+#[test]
+fn extended_errors_fit_or_are_left_out() {
+    let zone = Zone::build(&plan(". {\n kubernetes cluster.local\n}"));
+    for length in 1..60 {
+        let name = [["x".repeat(length).as_str(); 3].join("."), "nothing.shop.svc.cluster.local".to_owned()]
+            .join(".");
+        for edns in [None, Some(512)] {
+            let packet = query(&name, 1, edns);
+            let mut out = Vec::new();
+            assert_eq!(answer(&zone, &packet, UDP, &mut out), Answer::Respond);
+            let response = decode(&out);
+            assert!(out.len() <= 512 && !response.is_truncated());
+            assert_eq!((response.rcode, response.authority.len()), (3, 1));
+            assert!(edns.is_some() || response.errors.is_empty());
+        }
+    }
+}
+
+#[test]
+fn extended_errors_tell_why() {
+    check(
+        ". {\n kubernetes cluster.local\n forward . 192.0.2.53\n}",
+        &[
+            (
+                "db.default.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); \
+                 error 0 Service db does not exist in Namespace default; there is one in shop: ask for db.shop",
+            ),
+            (
+                "waiting.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); \
+                 error 0 Service shop/waiting is headless and has no ready endpoint, so its name does not exist",
+            ),
+            (
+                "_what._tcp.web.shop.svc.cluster.local SRV",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); \
+                 error 0 Service shop/web has no port _what._tcp (the form is _name._protocol)",
+            ),
+        ],
+    );
+}
