@@ -70,3 +70,11 @@ pub(crate) fn reach(arguments: &[&str]) -> Result<()> {
     ensure!(status.success(), "the benchmark did not finish");
     Ok(())
 }
+
+/// DNS: next to the servers that are installed, and to CoreDNS where its program is named.
+pub(crate) fn dns(arguments: &[&str]) -> Result<()> {
+    let mut command = cargo(&["bench", "--quiet", "--package", "sealane-serve-dns", "--bench", "dns", "--"]);
+    let status = command.args(arguments).status().context("cannot run cargo bench")?;
+    ensure!(status.success(), "the benchmark did not finish");
+    Ok(())
+}

@@ -28,6 +28,9 @@ usage: cargo xtask <verb>
                      crates/sealane/benches/services/main.rs
   bench reach        how long a change of endpoints takes from the API to packets on every node, with 10 000 Services;
                      takes the options of crates/sealane/benches/reach/main.rs
+  bench dns          figures of DNS servers on one processor each, next to CoreDNS (--coredns FILE), unbound, Knot, NSD and
+                     an echo of datagrams, where they are installed; needs dnsperf; takes the options of
+                     crates/serve-dns/benches/dns/main.rs
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["bench", "podnet", rest @ ..] => bench::podnet(rest),
         ["bench", "services", rest @ ..] => bench::services(rest),
         ["bench", "reach", rest @ ..] => bench::reach(rest),
+        ["bench", "dns", rest @ ..] => bench::dns(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
