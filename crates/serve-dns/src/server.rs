@@ -28,7 +28,8 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// How many queries may wait for upstream servers at once; more get SERVFAIL.
     pub max_forwards: usize,
-    /// How many TCP connections may be open at once; more wait.
+    /// How many TCP connections may be open at once, and never more than half of the files that the process may have open;
+    /// another takes the place of the one that has been idle for longest.
     pub max_connections: usize,
     /// How long a TCP connection may be idle.
     pub idle_timeout: Duration,
@@ -47,7 +48,7 @@ impl Default for Config {
             prepared_bytes: 8 << 20,
             upstream_timeout: Duration::from_millis(1500),
             max_forwards: 1024,
-            max_connections: 256,
+            max_connections: 10_000,
             idle_timeout: Duration::from_secs(10),
             accept_pause: Duration::from_millis(50),
             drain_timeout: Duration::from_secs(2),
@@ -114,7 +115,7 @@ impl DnsServer {
         self.shared.closing.send_replace(true);
         let config = &self.shared.config;
         let queries = all_permits(&self.shared.forwards, config.max_forwards);
-        let connections = all_permits(&self.shared.connections, config.max_connections);
+        let connections = all_permits(&self.shared.connections, self.shared.max_connections);
         if timeout(config.drain_timeout, async { tokio::join!(queries, connections) }).await.is_err() {
             tracing::info!("DNS queries were still under way when the server stopped");
         }

@@ -6,11 +6,13 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwapOption;
 use engine_dns::{Answer, Ask, Limits, Rcode, Transport, Zone, answer, fail, resume};
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Config;
 use crate::draw::Draw;
 use crate::forward::forward;
+use crate::tcp::Idle;
 
 /// The state of a server that its tasks share.
 #[derive(Debug)]
@@ -22,6 +24,10 @@ pub(crate) struct Shared {
     pub(crate) forwards: Arc<Semaphore>,
     /// One permit for each TCP connection.
     pub(crate) connections: Arc<Semaphore>,
+    /// How many these are.
+    pub(crate) max_connections: usize,
+    /// The idle ones of them.
+    pub(crate) idle: Idle,
     /// Which upstream server answered last; it is asked first.
     pub(crate) good_upstream: AtomicUsize,
     /// Turns true when the server stops: connections end after the query they are at.
@@ -53,13 +59,16 @@ pub(crate) enum Served {
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let forwards = Arc::new(Semaphore::new(config.max_forwards));
-        let connections = Arc::new(Semaphore::new(config.max_connections));
+        let max_connections = config.max_connections.min(files() / 2).max(1);
+        let connections = Arc::new(Semaphore::new(max_connections));
         Self {
             config,
             zone: ArcSwapOption::empty(),
             draw: Draw::default(),
             forwards,
             connections,
+            max_connections,
+            idle: Idle::default(),
             good_upstream: AtomicUsize::new(0),
             closing: watch::Sender::new(false),
         }
@@ -103,6 +112,12 @@ impl Shared {
             }
         }
     }
+}
+
+/// How many files this process may have open. Others in it need some, too.
+fn files() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// SERVFAIL at once, without a task: too many queries are under way, and a flood must not become a queue.

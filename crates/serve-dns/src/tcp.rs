@@ -1,65 +1,53 @@
-//! Queries on connections (RFC 7766).
+//! Queries on connections (RFC 7766): who may connect.
 
-use std::net::IpAddr;
+mod connection;
+mod idle;
+
 use std::sync::Arc;
 
-use engine_dns::Transport;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::net::TcpListener;
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::forward::framed;
-use crate::shared::{Served, Shared};
+use crate::shared::Shared;
+use connection::Connection;
+pub(crate) use idle::Idle;
 
 /// Accepts connections on one socket until the task is aborted; the connections end by themselves.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        // Connections beyond the limit wait in the kernel's backlog.
-        let Ok(permit) = Arc::clone(&shared.connections).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, client)) => {
+                let Some(permit) = room(&shared).await else { return };
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    serve_connection(stream, client.ip(), &shared).await;
+                    Connection::new(stream, client.ip(), shared).serve().await;
                     drop(permit);
                 });
             }
-            // Such as too many open files: give the connections that hold them time to end.
+            // Such as too many open files: let the connection that was idle for longest give back its own.
             Err(error) => {
                 tracing::warn!(%error, "could not accept a DNS connection");
+                let has_closed = shared.idle.close_longest();
                 tokio::time::sleep(shared.config.accept_pause).await;
+                if !has_closed {
+                    shared.idle.forgive();
+                }
             }
         }
     }
 }
 
-/// Answers queries one after the other until the client stops, is idle for too long, or the server stops.
-async fn serve_connection(mut stream: TcpStream, client: IpAddr, shared: &Shared) {
-    let mut out = Vec::new();
-    let limit = shared.config.idle_timeout;
-    let mut closing = shared.closing.subscribe();
-    loop {
-        let query = tokio::select! {
-            biased;
-            _ = closing.wait_for(|is_closing| *is_closing) => return,
-            query = timeout(limit, read_message(&mut stream)) => query,
-        };
-        let Ok(Ok(query)) = query else { return };
-        let limits = shared.limits((Transport::Tcp, client), shared.draw.next());
-        match shared.serve(&query, limits, &mut out) {
-            Served::FromZone | Served::Respond => {}
-            Served::Silence => return,
-            Served::Later(pending) => shared.complete(pending, &mut out).await,
-        }
-        if !matches!(timeout(limit, stream.write_all(&framed(&out))).await, Ok(Ok(()))) {
-            return;
-        }
+/// Waits until there may be one more connection. It takes the place of the one that has been idle for longest (RFC 7766 section
+/// 6.2.3), or of the first that comes to be.
+async fn room(shared: &Arc<Shared>) -> Option<OwnedSemaphorePermit> {
+    let connections = Arc::clone(&shared.connections);
+    if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
+        return Some(permit);
     }
-}
-
-async fn read_message(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
-    let length = stream.read_u16().await?;
-    let mut message = vec![0; usize::from(length)];
-    stream.read_exact(&mut message).await?;
-    Ok(message)
+    let has_closed = shared.idle.close_longest();
+    let permit = connections.acquire_owned().await.ok();
+    if !has_closed {
+        shared.idle.forgive();
+    }
+    permit
 }

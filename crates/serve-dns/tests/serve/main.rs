@@ -4,6 +4,8 @@
 // The package is called sealane-serve-dns; tests name it as everyone else does.
 extern crate sealane_serve_dns as serve_dns;
 
+mod connections;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -359,23 +361,6 @@ async fn garbage_does_not_stop_the_server() {
     stream.write_all(&[0, 3, 1, 2, 3]).await.unwrap();
     assert_eq!(timeout(DEADLINE, stream.read(&mut [0; 10])).await.unwrap().unwrap(), 0, "closed");
     assert_eq!(rcode(&ask_udp(address, &query(WEB)).await), 0);
-}
-
-#[tokio::test]
-async fn connections_are_limited_in_number_and_idleness() {
-    let (_server, address) = mk_server(&[], |config| {
-        config.max_connections = 1;
-        config.idle_timeout = Duration::from_millis(200);
-    })
-    .await;
-    let mut first = TcpStream::connect(address).await.unwrap();
-    for _ in 0..3 {
-        timeout(DEADLINE, ask_on(&mut first, &query(WEB))).await.unwrap().unwrap();
-    }
-    // The second waits until the first has been idle for too long.
-    let second = ask_tcp(address, &query(WEB)).await;
-    assert_eq!(rcode(&second), 0);
-    assert_eq!(timeout(DEADLINE, first.read(&mut [0; 1])).await.unwrap().unwrap(), 0, "closed");
 }
 
 #[tokio::test]
