@@ -99,6 +99,9 @@ pub(crate) fn provide() {
     // The Go tool knows by itself whether its program is as new as its sources.
     note("client-go", build_go_program("go", "client-go"));
     note("coredns", build_go_program("coredns", "coredns"));
+    settle(&["resolve-go"], build_go_resolver);
+    settle(&["resolve-glibc"], || build_c_resolver("cc", "resolve-glibc"));
+    settle(&["resolve-musl"], || build_c_resolver("musl-gcc", "resolve-musl"));
     if !runs("kubectl") && folder().join("kubectl-1.34").exists() {
         // SAFETY: nothing else runs in this process yet; the children started later inherit the variable.
         unsafe { std::env::set_var("SEALANE_KUBECTL", folder().join("kubectl-1.34")) };
@@ -166,6 +169,26 @@ fn build_go_program(sources: &str, name: &str) -> Result<()> {
     go.args(["build", "-buildvcs=false", "-ldflags=-s -w", "-o"]).arg(folder().join(name)).arg(".");
     go.current_dir(root().join("crates/sealane/tests/clients").join(sources));
     run(&mut go, "go")
+}
+
+fn resolvers() -> PathBuf {
+    root().join("crates/sealane/tests/clients/resolvers")
+}
+
+fn build_go_resolver() -> Result<()> {
+    require_go()?;
+    let mut go = Command::new("go");
+    go.args(["build", "-o"]).arg(folder().join("resolve-go")).arg("resolve.go");
+    run(go.current_dir(resolvers()).env("CGO_ENABLED", "0").env("GO111MODULE", "off"), "go")
+}
+
+/// Builds the resolver of the C library that a compiler links.
+fn build_c_resolver(compiler: &str, name: &str) -> Result<()> {
+    let mut command = Command::new(compiler);
+    if compiler.starts_with("musl") {
+        command.arg("-static");
+    }
+    run(command.arg("-o").arg(folder().join(name)).arg(resolvers().join("resolve.c")), compiler)
 }
 
 /// Builds k9s without its scanner of images, which sends the API nothing and is most of what there is to compile.

@@ -62,12 +62,6 @@ pub fn render(channel: u8, bytes: &[u8]) -> Bytes {
     message.freeze()
 }
 
-/// The message that closes a channel, where the version has one.
-#[must_use]
-pub fn render_close(version: Version, channel: u8) -> Option<Bytes> {
-    (version == Version::V5).then(|| Bytes::copy_from_slice(&[CLOSE, channel]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +77,5 @@ mod tests {
         let odd = Bytes::from_static(b"\0");
         assert_eq!(said(Version::V4, b"\xff\0"), Some(Message::Bytes { channel: 255, bytes: odd }));
         assert_eq!(render(2, b"x"), Bytes::from_static(b"\x02x"));
-        assert_eq!(render_close(Version::V4, 0), None);
-        assert_eq!(render_close(Version::V5, 0), Some(Bytes::from_static(b"\xff\0")));
     }
 }

@@ -44,6 +44,17 @@ pub enum LabError {
         /// The directory.
         path: PathBuf,
     },
+    /// Sockets below the state directory could not have a name.
+    #[error(
+        "the state directory {} is too long for the sockets below it: at most {longest} bytes; choose another with --state-dir",
+        .state_dir.display()
+    )]
+    LongStateDir {
+        /// The directory.
+        state_dir: PathBuf,
+        /// How many bytes it may have.
+        longest: usize,
+    },
     /// A file or directory of the lab cannot be used.
     #[error("cannot {action} {}", .path.display())]
     File {

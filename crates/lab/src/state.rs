@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::LabError;
 use crate::address::LabFamilies;
 
+/// Longest path of a Unix socket, in bytes, without the final zero (unix(7), `sun_path`).
+const LONGEST_SOCKET_PATH: usize = 107;
+
 /// Where a lab's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDir {
@@ -148,6 +151,7 @@ impl StateDir {
     /// # Errors
     /// When a lab runs there, or the directory cannot be made or belongs to somebody else.
     pub fn take(&self) -> Result<Flock<File>, LabError> {
+        self.check_length()?;
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         if let Some(parent) = self.root.parent() {
@@ -165,6 +169,16 @@ impl StateDir {
             builder.create(&directory).map_err(|error| LabError::file("create", &directory, error))?;
         }
         Ok(lock)
+    }
+
+    /// Without this, agents would start and never be ready.
+    fn check_length(&self) -> Result<(), LabError> {
+        let below = "/nodes/node-a/.agent.sock.new".len();
+        let longest = LONGEST_SOCKET_PATH - below;
+        if self.root.as_os_str().len() <= longest {
+            return Ok(());
+        }
+        Err(LabError::LongStateDir { state_dir: self.root.clone(), longest })
     }
 
     /// Only what is this user's own is trusted.
@@ -327,6 +341,14 @@ mod tests {
             log: "lab.log".into(),
             ready_after_millis: 0,
         }
+    }
+
+    #[test]
+    fn a_state_directory_must_leave_room_for_sockets() {
+        let long = std::env::temp_dir().join("a".repeat(LONGEST_SOCKET_PATH));
+        let error = StateDir::at(&long).take().unwrap_err().to_string();
+        assert!(error.contains("at most 78 bytes; choose another with --state-dir"), "{error}");
+        assert!(!long.exists());
     }
 
     #[test]

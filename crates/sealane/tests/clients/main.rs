@@ -22,6 +22,7 @@ mod k9s;
 mod kube_rs;
 mod lab;
 mod python;
+mod resolvers;
 mod screen;
 mod tools;
 #[allow(dead_code, reason = "tests of the DNS engine use the rest")]

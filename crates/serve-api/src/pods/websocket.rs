@@ -60,8 +60,7 @@ pub(super) async fn channels(upgraded: Upgraded, version: Version, incoming: &[u
         inlets.push(is_open.then_some(inlet));
     }
     let (queue, queued) = mpsc::channel(QUEUE);
-    let wire =
-        Wire::new(read_channels(receiving, version, senders), write_channels(sending, version, queued));
+    let wire = Wire::new(read_channels(receiving, version, senders), write_channels(sending, queued));
     Channels { wire, inlets, queue }
 }
 
@@ -103,11 +102,7 @@ async fn read_channels(
     }
 }
 
-async fn write_channels(
-    mut sending: Sending,
-    version: Version,
-    mut queue: mpsc::Receiver<(u32, Output)>,
-) -> io::Result<()> {
+async fn write_channels(mut sending: Sending, mut queue: mpsc::Receiver<(u32, Output)>) -> io::Result<()> {
     loop {
         let message = match timeout(HEARTBEAT, queue.recv()).await {
             Err(_) => Some(Message::Ping(Bytes::new())),
@@ -116,8 +111,8 @@ async fn write_channels(
                 let number = u8::try_from(stream).unwrap_or(u8::MAX);
                 match output {
                     Output::Bytes(bytes) => Some(Message::Binary(channel::render(number, &bytes))),
-                    Output::Finished => channel::render_close(version, number).map(Message::Binary),
-                    Output::Accepted | Output::Reset(_) | Output::Pong(_) => None,
+                    // A client may close a channel; the kubelet never does, and kubectl complains of it.
+                    Output::Finished | Output::Accepted | Output::Reset(_) | Output::Pong(_) => None,
                 }
             }
         };
