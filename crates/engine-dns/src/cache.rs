@@ -300,7 +300,7 @@ fn is_servable(entry: &Entry, settings: &DnsCache, now: u64) -> bool {
 
 fn write_fresh(entry: &Entry, now: u64, out: &mut Vec<u8>) {
     let seconds = u32::try_from(now.saturating_sub(entry.stored) / 1000).unwrap_or(u32::MAX);
-    let error = (entry.kind == Kind::Failure && now > entry.stored).then_some(CACHED_ERROR);
+    let error = (entry.kind == Kind::Failure).then_some(CACHED_ERROR);
     entry.write(|ttl| ttl.saturating_sub(seconds), error, out);
 }
 

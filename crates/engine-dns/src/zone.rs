@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
-use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, PodNames, Upstream};
+use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, DnsSettings, PodNames, Upstream};
 use types::{Prefix, ServiceName, Shared, SharedMap};
 
 use crate::blocks::{Blocks, ForwardId};
@@ -233,6 +233,12 @@ impl Zone {
     #[must_use]
     pub fn block(&self, block: usize) -> Option<&DnsBlock> {
         self.plan.settings.blocks.get(block)
+    }
+
+    /// What [`ForwardId`]s are places in.
+    #[must_use]
+    pub fn settings(&self) -> &Shared<DnsSettings> {
+        &self.plan.settings
     }
 
     /// The block that a name in lower-case wire form belongs to.

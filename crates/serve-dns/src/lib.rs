@@ -4,12 +4,16 @@
 //! addresses change. What is answered is decided in `engine-dns` alone.
 #![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that sockets and timers are used")]
 
+mod asking;
+mod cache;
 mod draw;
-mod forward;
 mod server;
 mod shared;
 mod sockets;
+mod statistics;
 mod tcp;
 mod udp;
+mod upstream;
 
 pub use server::{Config, DnsServer};
+pub use statistics::{Statistics, UpstreamStatistics};

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::shared::Shared;
 use crate::sockets::Sockets;
+use crate::statistics::Statistics;
 
 /// How a server behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,18 @@ pub struct Config {
     pub udp_threads: usize,
     /// How many bytes of answers each of them keeps to give them again.
     pub prepared_bytes: usize,
-    /// How long one upstream server may take; a stub resolver waits 5 s for all of them.
+    /// How long one upstream server may take before another is asked as well.
     pub upstream_timeout: Duration,
+    /// The least of such a time for servers that usually reply sooner.
+    pub least_patience: Duration,
+    /// How long all upstream servers together may take; a stub resolver waits 5 s.
+    pub query_timeout: Duration,
+    /// How long clients wait for upstream servers when there is a stale reply (RFC 8767 section 5: 1.8 s).
+    pub stale_timer: Duration,
+    /// How long a connection to an upstream server may be idle.
+    pub upstream_idle: Duration,
+    /// How long a server that leads back here is left alone before it is looked whether it still does.
+    pub loop_probe_pause: Duration,
     /// How many queries may wait for upstream servers at once; more get SERVFAIL.
     pub max_forwards: usize,
     /// How many TCP connections may be open at once, and never more than half of the files that the process may have open;
@@ -47,6 +58,11 @@ impl Default for Config {
             udp_threads: 4,
             prepared_bytes: 8 << 20,
             upstream_timeout: Duration::from_millis(1500),
+            least_patience: Duration::from_millis(250),
+            query_timeout: Duration::from_millis(4500),
+            stale_timer: Duration::from_millis(1800),
+            upstream_idle: Duration::from_secs(10),
+            loop_probe_pause: Duration::from_secs(30),
             max_forwards: 1024,
             max_connections: 10_000,
             idle_timeout: Duration::from_secs(10),
@@ -94,12 +110,24 @@ impl DnsServer {
                 let last = self.shared.zone.load();
                 let zone = last.as_ref().map_or_else(|| Zone::build(plan), |last| last.follow(plan));
                 let zone = zone.with_serial(state.serial);
+                self.shared.follow_upstreams(&zone);
                 self.shared.zone.store(Some(Arc::new(zone)));
                 state.published = Some(plan.clone());
                 report.written = 1;
             }
             report.and(state.sockets.converge(&wanted, &self.shared))
         })
+    }
+
+    /// What was counted so far, and what is known of upstream servers.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.shared.statistics()
+    }
+
+    /// Lets what is kept of upstream servers' replies age as if so much time had passed.
+    pub fn advance(&self, by: Duration) {
+        self.shared.asking.clock.advance(by);
     }
 
     /// The addresses that are served.

@@ -1,18 +1,26 @@
 //! What every socket's task has in common: the published zone, and how one query is served.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use engine_dns::{Answer, Ask, Limits, Rcode, Transport, Zone, answer, fail, resume};
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Config;
+use crate::asking::Asking;
 use crate::draw::Draw;
-use crate::forward::forward;
+use crate::statistics::{Counters, Source, Statistics};
 use crate::tcp::Idle;
+use crate::upstream::Upstreams;
+
+thread_local! {
+    /// Room for a kept reply, so that none is made for every query.
+    static KEPT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The state of a server that its tasks share.
 #[derive(Debug)]
@@ -28,8 +36,9 @@ pub(crate) struct Shared {
     pub(crate) max_connections: usize,
     /// The idle ones of them.
     pub(crate) idle: Idle,
-    /// Which upstream server answered last; it is asked first.
-    pub(crate) good_upstream: AtomicUsize,
+    pub(crate) upstreams: ArcSwap<Upstreams>,
+    pub(crate) asking: Arc<Asking>,
+    pub(crate) counters: Counters,
     /// Turns true when the server stops: connections end after the query they are at.
     pub(crate) closing: watch::Sender<bool>,
 }
@@ -38,7 +47,7 @@ pub(crate) struct Shared {
 pub(crate) struct Pending {
     query: Vec<u8>,
     limits: Limits,
-    zone: Arc<Zone>,
+    upstreams: Arc<Upstreams>,
     ask: Ask,
     permit: OwnedSemaphorePermit,
 }
@@ -57,7 +66,9 @@ pub(crate) enum Served {
 }
 
 impl Shared {
+    /// To be called within a tokio runtime.
     pub(crate) fn new(config: Config) -> Self {
+        let asking = Arc::new(Asking::new(config.clone()));
         let forwards = Arc::new(Semaphore::new(config.max_forwards));
         let max_connections = config.max_connections.min(files() / 2).max(1);
         let connections = Arc::new(Semaphore::new(max_connections));
@@ -69,7 +80,9 @@ impl Shared {
             connections,
             max_connections,
             idle: Idle::default(),
-            good_upstream: AtomicUsize::new(0),
+            upstreams: ArcSwap::default(),
+            asking,
+            counters: Counters::default(),
             closing: watch::Sender::new(false),
         }
     }
@@ -78,6 +91,12 @@ impl Shared {
     pub(crate) fn limits(&self, (transport, client): (Transport, IpAddr), draw: u64) -> Limits {
         let udp_payload = self.config.udp_payload;
         Limits { transport, client: Some(client.to_canonical()), udp_payload, draw }
+    }
+
+    /// Takes up a zone's upstream servers, before the zone itself is published.
+    pub(crate) fn follow_upstreams(&self, zone: &Zone) {
+        let next = Upstreams::follow(&self.upstreams.load(), zone, &self.asking);
+        self.upstreams.store(Arc::new(next));
     }
 
     /// Serves what can be served without waiting.
@@ -91,26 +110,78 @@ impl Shared {
             Answer::Respond => return Served::FromZone,
             Answer::Drop => return Served::Silence,
         };
+        let upstreams = self.upstreams.load();
+        // In the instant between their publication and the zone's, clients are to ask again.
+        if upstreams.settings != *zone.settings() {
+            return refuse(packet, ask, limits, out);
+        }
+        let ask = match self.serve_kept(&upstreams, packet, ask, limits, out) {
+            Ok(served) => return served,
+            Err(ask) => ask,
+        };
         match Arc::clone(&self.forwards).try_acquire_owned() {
             Ok(permit) => {
-                let (query, zone) = (packet.to_vec(), Arc::clone(zone));
-                Served::Later(Pending { query, limits, zone, ask, permit })
+                let (query, upstreams) = (packet.to_vec(), Arc::clone(&upstreams));
+                Served::Later(Pending { query, limits, upstreams, ask, permit })
             }
             Err(_) => refuse(packet, ask, limits, out),
         }
     }
 
+    /// Serves with what is kept of upstream servers' replies; what nobody has asked yet comes back.
+    fn serve_kept(
+        &self,
+        upstreams: &Upstreams,
+        packet: &[u8],
+        mut ask: Ask,
+        limits: Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<Served, Ask> {
+        KEPT.with_borrow_mut(|kept| {
+            loop {
+                if self.asking.probes.is_back(&ask.query) {
+                    return Ok(refuse(packet, ask, limits, out));
+                }
+                if !upstreams.look_up(&ask, kept) {
+                    return Err(ask);
+                }
+                match resume(packet, ask, Some(kept), limits, out) {
+                    Answer::Ask(next) => ask = next,
+                    done => return Ok(served(done)),
+                }
+            }
+        })
+    }
+
     /// Completes a query with the help of upstream servers; the response is written to `out`.
     pub(crate) async fn complete(&self, pending: Pending, out: &mut Vec<u8>) {
+        let start = Instant::now();
+        let limits = pending.limits;
+        self.complete_uncounted(pending, out).await;
+        self.counters.count(limits, Source::Upstream, out);
+        self.counters.observe(start.elapsed(), 1);
+    }
+
+    async fn complete_uncounted(&self, pending: Pending, out: &mut Vec<u8>) {
         // The permit is held to the end.
-        let Pending { query, limits, zone, mut ask, permit: _held } = pending;
+        let Pending { query, limits, upstreams, mut ask, permit: _held } = pending;
+        let id = query.first_chunk().map(|id| u16::from_be_bytes(*id));
+        let mut reply = upstreams.ask(&ask, id).await;
         loop {
-            let reply = forward(self, &zone.servers(ask.to), &ask.query).await;
             match resume(&query, ask, reply.as_deref(), limits, out) {
                 Answer::Ask(next) => ask = next,
                 Answer::Respond | Answer::Drop => return,
             }
+            let mut kept = Vec::new();
+            reply = match upstreams.look_up(&ask, &mut kept) {
+                true => Some(kept.into()),
+                false => upstreams.ask(&ask, None).await,
+            };
         }
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        Statistics::of(&self.counters, &self.upstreams.load(), &self.asking)
     }
 }
 

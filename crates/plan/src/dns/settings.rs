@@ -86,6 +86,10 @@ pub struct DnsForward {
     /// Whether the letters' case of a query is drawn at random and its echo demanded
     /// (draft-vixie-dnsext-dns0x20-00): a forger has to guess it.
     pub random_case: bool,
+    /// Replies with one of these codes count only if no other server has a better one (CoreDNS, plugin forward, `failover`).
+    pub failover: BTreeSet<u8>,
+    /// A PEM file with the certificates that those of servers over TLS are to be signed with; nothing said: the system's.
+    pub tls_ca_file: Option<String>,
 }
 
 /// An upstream server.
@@ -219,6 +223,8 @@ impl Default for DnsForward {
             health_check_millis: 500,
             max_concurrent: 0,
             random_case: false,
+            failover: BTreeSet::new(),
+            tls_ca_file: None,
         }
     }
 }

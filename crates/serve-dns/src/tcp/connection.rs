@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::shared::{Served, Shared};
+use crate::statistics::Source;
 
 /// Room for what is read at once: several queries.
 const READ: usize = 4096;
@@ -133,8 +134,10 @@ impl Connection {
                 break;
             }
             let limits = self.shared.limits((Transport::Tcp, self.client), self.shared.draw.next());
-            match self.shared.serve(message, limits, &mut out) {
-                Served::FromZone | Served::Respond => put(&mut self.output, &out),
+            let start = Instant::now();
+            let source = match self.shared.serve(message, limits, &mut out) {
+                Served::FromZone => Some(Source::Zone),
+                Served::Respond => Some(Source::Cache),
                 Served::Silence => return Err(End::Now),
                 Served::Later(pending) => {
                     let shared = Arc::clone(&self.shared);
@@ -143,7 +146,13 @@ impl Connection {
                         shared.complete(pending, &mut out).await;
                         out
                     });
+                    None
                 }
+            };
+            if let Some(source) = source {
+                put(&mut self.output, &out);
+                self.shared.counters.count(limits, source, &out);
+                self.shared.counters.observe(start.elapsed(), 1);
             }
             at = end;
             self.deadline = Instant::now() + self.shared.config.idle_timeout;

@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use engine_dns::{Limits, Prepared, Transport, Zone};
 use nix::errno::Errno;
@@ -15,6 +16,7 @@ use tokio::runtime::Handle;
 use super::batch::Batch;
 use crate::draw::Quick;
 use crate::shared::{Pending, Served, Shared};
+use crate::statistics::Source;
 
 /// What a thread is told from outside.
 #[derive(Debug, Default)]
@@ -96,7 +98,9 @@ impl Worker {
         match self.batch.receive(socket) {
             Ok(taken) => {
                 self.mind_publication();
-                (0..taken).for_each(|index| self.serve_one(index, socket));
+                let start = Instant::now();
+                let served = (0..taken).filter(|index| self.serve_one(*index, socket)).count();
+                self.shared.counters.observe(start.elapsed(), served);
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
             // An error belongs to an earlier datagram (its ICMP error), never to the socket.
@@ -118,27 +122,38 @@ impl Worker {
         }
     }
 
-    fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>) {
+    /// Answers a query, if that can be done at once.
+    fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>) -> bool {
         let udp_payload = self.shared.config.udp_payload;
         let limits = Limits { transport: Transport::Udp, client: None, udp_payload, draw: self.draw.next() };
         let (query, reply) = self.batch.query(index);
         if self.prepared.respond(query, limits, reply) {
-            return;
+            self.shared.counters.count(limits, Source::Zone, reply);
+            return true;
         }
-        let Some(client) = self.batch.client(index) else { return };
+        let Some(client) = self.batch.client(index) else { return false };
         let limits = self.shared.limits((Transport::Udp, client.ip()), limits.draw);
         let (query, reply) = self.batch.query(index);
-        match self.shared.serve(query, limits, reply) {
-            Served::FromZone => self.prepared.learn(query, limits, reply),
-            Served::Respond => {}
-            Served::Silence => reply.clear(),
+        let source = match self.shared.serve(query, limits, reply) {
+            Served::FromZone => {
+                self.prepared.learn(query, limits, reply);
+                Source::Zone
+            }
+            Served::Respond => Source::Cache,
+            Served::Silence => {
+                reply.clear();
+                return false;
+            }
             Served::Later(pending) => {
                 // The half of a response may stand there.
                 reply.clear();
                 let (socket, shared) = (Arc::clone(socket), Arc::clone(&self.shared));
                 self.runtime.spawn(complete(socket, shared, pending, client));
+                return false;
             }
-        }
+        };
+        self.shared.counters.count(limits, source, reply);
+        true
     }
 }
 
