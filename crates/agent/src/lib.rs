@@ -9,6 +9,7 @@ mod attachments;
 mod blocking;
 pub mod check;
 pub mod cluster;
+mod dns_loops;
 mod due;
 mod echo;
 mod epoch;

@@ -12,10 +12,11 @@ use plan::{Failure, FindingSet, NodePlan, Report};
 use serve_admin::{Admin, HealthChecks, Stage};
 use serve_dns::DnsServer;
 use serve_gateway::Gateway;
-use types::{LinkName, Port, UnderlayFacts};
+use types::{LinkName, NodeName, Port, UnderlayFacts};
 
 use crate::attachments;
 use crate::blocking::Blocking;
+use crate::dns_loops;
 use crate::epoch::common_names;
 use crate::in_force::InForce;
 use crate::install::Installer;
@@ -29,6 +30,7 @@ pub(crate) struct World {
     nft: Blocking<Nft>,
     announcer: Blocking<Announcer>,
     dns: DnsServer,
+    node: NodeName,
     gateway: Gateway,
     health_checks: HealthChecks,
     admin: Arc<Admin>,
@@ -45,11 +47,15 @@ impl World {
             Some(address) => Some(serve_admin::serve(Arc::clone(&admin), address).await?),
             None => None,
         };
+        let dns = DnsServer::start(serve_dns::Config::default());
+        let statistics = dns.statistics_source();
+        admin.show_metrics(Box::new(move || statistics().to_metrics()));
         Ok(Self {
             netlink: Blocking::new(Netlink::open()?),
             nft: Blocking::new(Nft::open()?),
             announcer: Blocking::new(Announcer::new()),
-            dns: DnsServer::start(serve_dns::Config::default()),
+            dns,
+            node: settings.node.clone(),
             gateway: Gateway::start(serve_gateway::Config::default())?,
             health_checks: HealthChecks::new(Arc::clone(&admin)),
             admin,
@@ -152,7 +158,8 @@ impl World {
     }
 
     /// Tells the admin page and the log.
-    pub(crate) fn tell(&self, in_force: &InForce, findings: FindingSet, report: Report) {
+    pub(crate) fn tell(&self, in_force: &InForce, mut findings: FindingSet, report: Report) {
+        dns_loops::of(&self.node, &self.dns.statistics()).for_each(|finding| findings.add(finding));
         log_report(in_force.revision(), &report);
         self.admin.publish(serve_admin::Status {
             revision: in_force.revision(),

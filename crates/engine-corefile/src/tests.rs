@@ -162,6 +162,7 @@ fn forward_has_all_its_options() {
             force_tcp
             tls
             tls_servername one.example
+            failover ServFail REFUSED
         }\nforward . /etc/resolv.conf {\n prefer_udp\n policy round_robin\n}",
     );
     let forward = &block.forwards[0];
@@ -184,17 +185,19 @@ fn forward_has_all_its_options() {
     assert_eq!(forward.except, set(&["lab.corp.example"]));
     assert_eq!((forward.policy, forward.transport), (ForwardPolicy::Sequential, ForwardTransport::Tcp));
     assert_eq!((forward.max_fails, forward.health_check_millis, forward.max_concurrent), (3, 1500, 100));
+    assert_eq!(forward.failover, [2, 5].into());
     assert_eq!(block.forwards[1].policy, ForwardPolicy::RoundRobin);
     assert_eq!(
         notes(
-            ". {\n forward . nowhere\n forward . /run/dns.conf\n forward .\n forward . 192.0.2.1 {\n next NXDOMAIN\n what\n }\n}"
+            ". {\n forward . nowhere\n forward . /run/dns.conf\n forward .\n forward . 192.0.2.1 {\n next NXDOMAIN\n what\n failover NOERROR\n }\n}"
         ),
         [
             "2: cannot be read: `nowhere` is not an IP address or file",
             "3: not taken: the file /run/dns.conf is in no ConfigMap; name the servers, or /etc/resolv.conf for those of the node",
             "4: cannot be read: the servers are missing",
-            "6: not taken: a reply is a reply, whatever its code; another server is asked when there is none",
+            "6: not taken: a name is asked of one forward alone",
             "7: cannot be read: unknown property `what`",
+            "8: cannot be read: NoError cannot be used in failover",
         ]
     );
 }

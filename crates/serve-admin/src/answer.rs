@@ -38,7 +38,7 @@ pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Ful
         }
         "/readyz" if status.is_ready() => response(StatusCode::OK, TEXT, "ok\n".to_owned()),
         "/readyz" => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no plan in force yet\n".to_owned()),
-        "/metrics" => response(StatusCode::OK, OPEN_METRICS, admin.metrics().to_text()),
+        "/metrics" => response(StatusCode::OK, OPEN_METRICS, admin.metrics_text()),
         "/plan" => match &status.plan {
             Some(Plan::Node(plan)) => json(plan.as_ref()),
             Some(Plan::Cluster(plan)) => json(plan.as_ref()),
@@ -146,7 +146,10 @@ mod tests {
         let (_, report) = check(&admin, "/report");
         assert!(report.contains("no such link") && report.contains("\"revision\": 7"), "{report}");
         admin.metrics().observe(Stage::Nft, Duration::from_millis(3), &mk_status().report);
+        admin.show_metrics(Box::new(|| "coredns_forward_healthcheck_broken_total 7\n".to_owned()));
         let (_, metrics) = check(&admin, "/metrics");
+        assert!(metrics.ends_with("coredns_forward_healthcheck_broken_total 7\n# EOF\n"), "{metrics}");
+        assert_eq!(metrics.matches("# EOF").count(), 1);
         assert!(metrics.contains("sealane_failures{stage=\"nft\"} 1"), "{metrics}");
         assert!(metrics.contains("sealane_writes_total{stage=\"nft\"} 3"), "{metrics}");
         assert!(metrics.contains("sealane_plan_revision 7"), "{metrics}");

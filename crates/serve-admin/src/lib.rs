@@ -47,12 +47,19 @@ pub enum Plan {
 /// Whether a Pod is an endpoint of a Service, and not terminating.
 pub type IsEndpoint = Box<dyn Fn(&PodName) -> bool + Send + Sync>;
 
+/// The last line (OpenMetrics 1.0, "Overall Structure").
+const END_OF_METRICS: &str = "# EOF\n";
+
+/// What another part of the process counts, in OpenMetrics' text form without its last line.
+pub type MoreMetrics = Box<dyn Fn() -> String + Send + Sync>;
+
 /// Holds what is published, and the metrics.
 pub struct Admin {
     status: ArcSwap<Status>,
     endpoints: ArcSwap<IsEndpoint>,
     liveness: Liveness,
     metrics: Metrics,
+    more_metrics: ArcSwap<MoreMetrics>,
 }
 
 impl Admin {
@@ -64,6 +71,7 @@ impl Admin {
             endpoints: ArcSwap::from_pointee(Box::new(|_: &PodName| false)),
             liveness: Liveness::new(),
             metrics: Metrics::new(),
+            more_metrics: ArcSwap::from_pointee(Box::new(String::new)),
         })
     }
 
@@ -78,6 +86,18 @@ impl Admin {
     /// It is asked for single Pods, and seldom: nothing is worked out before.
     pub fn show_endpoints(&self, is_endpoint: IsEndpoint) {
         self.endpoints.store(Arc::new(is_endpoint));
+    }
+
+    /// Shows these metrics, too.
+    pub fn show_metrics(&self, metrics: MoreMetrics) {
+        self.more_metrics.store(Arc::new(metrics));
+    }
+
+    /// All metrics, in OpenMetrics' text form.
+    pub(crate) fn metrics_text(&self) -> String {
+        let own = self.metrics.to_text();
+        let own = own.strip_suffix(END_OF_METRICS).unwrap_or(&own);
+        format!("{own}{}{END_OF_METRICS}", (self.more_metrics.load())())
     }
 
     /// What was published last.

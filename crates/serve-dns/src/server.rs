@@ -125,6 +125,13 @@ impl DnsServer {
         self.shared.statistics()
     }
 
+    /// Tells [`Self::statistics`] to whoever asks, as long as the server is there.
+    #[must_use]
+    pub fn statistics_source(&self) -> impl Fn() -> Statistics + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.upgrade().map(|shared| shared.statistics()).unwrap_or_default()
+    }
+
     /// Lets what is kept of upstream servers' replies age as if so much time had passed.
     pub fn advance(&self, by: Duration) {
         self.shared.asking.clock.advance(by);

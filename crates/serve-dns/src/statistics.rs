@@ -125,7 +125,7 @@ pub struct UpstreamStatistics {
     pub address: SocketAddr,
     /// Whether it is asked over TLS.
     pub is_tls: bool,
-    /// Whether it is passed over, as it failed or leads back.
+    /// Whether it is passed over because it does not answer.
     pub is_down: bool,
     /// Whether what it is asked comes back to this server.
     pub leads_back: bool,
@@ -211,9 +211,9 @@ impl Statistics {
         self.responses.iter().flatten().sum()
     }
 
-    /// Everything as Prometheus reads it (text format 0.0.4), by CoreDNS's names.
+    /// Everything in OpenMetrics' text form, without its last line, under CoreDNS's names.
     #[must_use]
-    pub fn to_prometheus(&self) -> String {
+    pub fn to_metrics(&self) -> String {
         text::write(self)
     }
 

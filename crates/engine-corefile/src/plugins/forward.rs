@@ -6,6 +6,7 @@ use plan::{DnsForward, ForwardPolicy, ForwardTransport, Upstream};
 
 use super::{no_argument, number, only_argument, read_body, unknown};
 use crate::duration::parse_millis;
+use crate::numbers::rcode;
 use crate::parse::{Directive, Statement};
 use crate::report::{Report, Verdict};
 use crate::zones;
@@ -112,6 +113,7 @@ fn read_line(
             }
         }
         "tls_servername" => *server_name = Some(only_argument(line)?.to_owned()),
+        "failover" => forward.failover.extend(failover_codes(line)?),
         "tls" if line.arguments().is_empty() => {}
         _ => return Err(of_other_line(line)),
     }
@@ -131,6 +133,16 @@ fn health_check(line: &Statement, forward: &mut DnsForward) -> Result<(), Verdic
     }
 }
 
+fn failover_codes(line: &Statement) -> Result<Vec<u8>, Verdict> {
+    let codes = line.arguments().iter().map(|argument| match rcode(argument) {
+        None => Err(Verdict::broken(format!("{argument} is not a valid rcode"))),
+        Some(0) => Err(Verdict::broken("NoError cannot be used in failover")),
+        Some(code) => Ok(code),
+    });
+    let codes = codes.collect::<Result<Vec<_>, _>>()?;
+    if codes.is_empty() { Err(Verdict::broken("the response codes are missing")) } else { Ok(codes) }
+}
+
 fn of_other_line(line: &Statement) -> Verdict {
     match line.name() {
         "tls" => Verdict::changed(
@@ -138,10 +150,7 @@ fn of_other_line(line: &Statement) -> Verdict {
         ),
         "expire" => Verdict::changed("how long an idle connection is kept is the server's own"),
         "max_connect_attempts" => Verdict::changed("how often a query is sent in all is the server's own"),
-        "next" | "failover" => Verdict::not_taken(
-            "a reply is a reply, whatever its code; another server is asked when there is none",
-            "",
-        ),
+        "next" => Verdict::not_taken("a name is asked of one forward alone", ""),
         "failfast_all_unhealthy_upstreams" => {
             Verdict::changed("when all servers seem to be down, one of them is asked all the same")
         }

@@ -20,6 +20,8 @@ struct Page(String);
 
 impl Page {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // OpenMetrics 1.0, "Counter": the suffix is the sample's, not the metric's.
+        let name = name.strip_suffix("_total").unwrap_or(name);
         self.line(format_args!("# HELP {name} {help}."));
         self.line(format_args!("# TYPE {name} {kind}"));
     }

@@ -143,12 +143,14 @@ impl Forward {
     /// The places of the servers to ask. Those that lead back here are never asked.
     fn order(&self) -> Vec<usize> {
         let turn = Turn { counter: self.turn.fetch_add(1, Ordering::Relaxed), draw: self.asking.draw.next() };
-        let is_down = |server: usize| self.servers[server].is_down(self.settings.max_fails);
-        let choice = choose(self.settings.policy, self.servers.len(), turn, is_down);
+        let places = 0..self.servers.len();
+        let asked: Vec<usize> = places.filter(|server| !self.servers[*server].leads_back()).collect();
+        let is_down = |place: usize| self.servers[asked[place]].is_down(self.settings.max_fails);
+        let choice = choose(self.settings.policy, asked.len(), turn, is_down);
         if choice.all_down {
             self.asking.broken_health_checks.fetch_add(1, Ordering::Relaxed);
         }
-        choice.order.into_iter().filter(|server| !self.servers[*server].leads_back()).collect()
+        choice.order.into_iter().map(|place| asked[place]).collect()
     }
 
     fn patience(&self, server: &Upstream) -> Duration {

@@ -86,9 +86,9 @@ impl Upstream {
         }
     }
 
-    /// Whether it is passed over.
+    /// Whether it is passed over because it does not answer.
     pub(crate) fn is_down(&self, max_fails: u32) -> bool {
-        self.leads_back() || (max_fails > 0 && self.fails.load(Ordering::Relaxed) >= max_fails)
+        max_fails > 0 && self.fails.load(Ordering::Relaxed) >= max_fails
     }
 
     pub(crate) fn leads_back(&self) -> bool {

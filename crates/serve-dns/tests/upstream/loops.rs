@@ -45,7 +45,7 @@ async fn a_server_that_leads_back_is_found_and_asked_no_more() {
     mk_relay(relay_port, world.address, Arc::clone(&leads_on)).await;
     world.until("the loop is found", |all| all.upstreams[0].leads_back).await;
     assert_eq!(world.ask("www.example.com").await.rcode, SERVFAIL);
-    assert!(world.server.statistics().to_prometheus().contains("sealane_dns_upstream_loop{"));
+    assert!(world.server.statistics().to_metrics().contains("sealane_dns_upstream_loop{"));
     leads_on.store(false, Ordering::SeqCst);
     world.until("it is a loop no more", |all| !all.upstreams[0].leads_back).await;
     assert_eq!(world.ask("www.example.com").await, good(1));

@@ -231,7 +231,7 @@ async fn everything_is_counted() {
         world.ask(name).await;
     }
     world.until("all are counted", |all| all.queries() == 3).await;
-    let text = world.server.statistics().to_prometheus();
+    let text = world.server.statistics().to_metrics();
     let server = r#"server="dns://:53",view="""#;
     for line in [
         format!(r#"coredns_dns_requests_total{{{server},zone=".",proto="udp",family="1",type="A"}} 3"#),
