@@ -126,7 +126,6 @@ impl DnsServer {
     }
 
     /// Tells [`Self::statistics`] to whoever asks, as long as the server is there.
-    #[must_use]
     pub fn statistics_source(&self) -> impl Fn() -> Statistics + Send + Sync + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().map(|shared| shared.statistics()).unwrap_or_default()

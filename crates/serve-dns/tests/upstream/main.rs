@@ -7,6 +7,7 @@ extern crate sealane_serve_dns as serve_dns;
 
 mod kept;
 mod loops;
+mod real;
 mod servers;
 mod tls;
 mod world;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plan::Upstream;
-use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rcgen::{Certificate, CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
@@ -27,14 +27,26 @@ impl Drop for Secure {
     }
 }
 
-/// Its certificate is for `dns.example` and 127.0.0.1. Every so many queries it closes the connection.
-async fn mk_secure(closes_after: usize) -> Secure {
+/// A certificate for `dns.example` and 127.0.0.1, and what it is signed with.
+pub(crate) struct Signed {
+    pub(crate) ca: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) certificate: Certificate,
+    pub(crate) key: KeyPair,
+}
+
+pub(crate) fn sign() -> Signed {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let names = vec!["dns.example".to_owned(), "127.0.0.1".to_owned()];
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
+    Signed { ca, certificate, key }
+}
+
+/// Its certificate is that of [`sign()`]. Every so many queries it closes the connection.
+async fn mk_secure(closes_after: usize) -> Secure {
+    let Signed { ca, certificate, key } = sign();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
