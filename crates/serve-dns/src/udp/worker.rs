@@ -1,7 +1,7 @@
 //! One thread that answers datagrams of all sockets given to it.
 
 use std::io::{self, ErrorKind, Read as _};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,7 +99,9 @@ impl Worker {
             Ok(taken) => {
                 self.mind_publication();
                 let start = Instant::now();
-                let served = (0..taken).filter(|index| self.serve_one(*index, socket)).count();
+                // Who is counted is of the family of the address that was asked.
+                let own = socket.local_addr().ok().map(|address| address.ip());
+                let served = (0..taken).filter(|index| self.serve_one(*index, socket, own)).count();
                 self.shared.counters.observe(start.elapsed(), served);
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
@@ -123,12 +125,12 @@ impl Worker {
     }
 
     /// Answers a query, if that can be done at once.
-    fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>) -> bool {
+    fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>, own: Option<IpAddr>) -> bool {
         let udp_payload = self.shared.config.udp_payload;
         let limits = Limits { transport: Transport::Udp, client: None, udp_payload, draw: self.draw.next() };
         let (query, reply) = self.batch.query(index);
         if self.prepared.respond(query, limits, reply) {
-            self.shared.counters.count(limits, Source::Zone, reply);
+            self.shared.counters.count(Limits { client: own, ..limits }, Source::Zone, reply);
             return true;
         }
         let Some(client) = self.batch.client(index) else { return false };
