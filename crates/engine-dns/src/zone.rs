@@ -25,6 +25,8 @@ use pointers::Pointers;
 
 /// Time to live of the schema version's record, in seconds: the specification's example, and CoreDNS.
 const SCHEMA_VERSION_TTL: u32 = 28_800;
+/// So many endpoints are looked through for each question.
+const FEW: usize = 32;
 /// The port upstream servers and this one listen on.
 const DNS_PORT: u16 = 53;
 
@@ -58,10 +60,11 @@ pub struct Server {
     pub tls: Option<String>,
 }
 
-/// The names of one Service, once somebody has asked for one.
+/// The names of one Service: made anew for each question where they are few, else kept once somebody has asked for one.
 #[derive(Debug)]
 struct ServiceNames {
     service: ServiceName,
+    are_few: bool,
     names: OnceLock<BTreeMap<Name, Node>>,
 }
 
@@ -176,12 +179,12 @@ impl Zone {
     fn follow_service(&mut self, name: &ServiceName, old: Option<&DnsService>, new: Option<&DnsService>) {
         self.pointers.follow(name, old, new);
         let Some(own) = below(&self.origin, &[&name.name, &name.namespace, "svc"]) else { return };
-        match new.is_some_and(gives_names) {
-            true => {
-                let names = ServiceNames { service: name.clone(), names: OnceLock::new() };
-                self.services.insert(own, names);
+        match new.filter(|service| gives_names(service)) {
+            Some(service) => {
+                let (are_few, names) = (are_few(service), OnceLock::new());
+                self.services.insert(own, ServiceNames { service: name.clone(), are_few, names });
             }
-            false => drop(self.services.remove(&own)),
+            None => drop(self.services.remove(&own)),
         }
     }
 
@@ -338,7 +341,7 @@ impl Zone {
             (b"svc", 2) => self.has_services(label(namespace)).then(|| Cow::Borrowed(&*self.structure)),
             (b"svc", 3..) => {
                 let names = self.services.get(&wire[first..])?;
-                names.nodes(&self.plan, &self.origin).get(wire).map(Cow::Borrowed)
+                names.find(wire, &self.plan, &self.origin)
             }
             (b"pod", 2) => {
                 let namespace = std::str::from_utf8(label(namespace)).ok()?;
@@ -386,6 +389,15 @@ impl Zone {
 }
 
 impl ServiceNames {
+    fn find(&self, wire: &[u8], plan: &DnsPlan, origin: &Name) -> Option<Cow<'_, Node>> {
+        if !self.are_few {
+            return self.nodes(plan, origin).get(wire).map(Cow::Borrowed);
+        }
+        let mut builder = Builder::of_one(origin, wire);
+        builder.add_service(&self.service, plan.services.get(&self.service)?);
+        builder.finish().pop_first().map(|(_, node)| Cow::Owned(node))
+    }
+
     fn nodes(&self, plan: &DnsPlan, origin: &Name) -> &BTreeMap<Name, Node> {
         self.names.get_or_init(|| {
             let mut builder = Builder::new(origin);
@@ -413,6 +425,12 @@ fn insecure_pod(plan: &DnsPlan, hostname: &[u8], namespace: &[u8]) -> Option<Nod
     let separator = if is_v4 { "." } else { ":" };
     let address: IpAddr = hostname.replace('-', separator).parse().ok()?;
     Some(Node { source: Source::Pod(namespace.to_owned()), records: vec![address_data(address)] })
+}
+
+/// Whether a Service's names are made anew for each question: most clusters have far more of them than anybody asks for, and
+/// what is asked for often is answered elsewhere. An alias is kept, as walks refer to it.
+fn are_few(service: &DnsService) -> bool {
+    !matches!(service.kind, DnsServiceKind::ExternalName { .. }) && service.endpoints.len() <= FEW
 }
 
 /// Whether any name exists because of a Service.

@@ -45,12 +45,36 @@ pub(super) fn below(origin: &Name, labels: &[&str]) -> Option<Name> {
 /// Names with their records.
 pub(super) struct Builder {
     origin: Name,
+    /// The only name that is wanted, in lower-case wire form; none: all are.
+    wanted: Option<Box<[u8]>>,
     nodes: BTreeMap<Name, Node>,
 }
 
 impl Builder {
     pub(super) fn new(origin: &Name) -> Self {
-        Self { origin: origin.clone(), nodes: BTreeMap::new() }
+        Self { origin: origin.clone(), wanted: None, nodes: BTreeMap::new() }
+    }
+
+    /// Makes no other name than this one.
+    pub(super) fn of_one(origin: &Name, wire: &[u8]) -> Self {
+        Self { wanted: Some(wire.into()), ..Self::new(origin) }
+    }
+
+    /// Whether this name under the origin is wanted.
+    fn wants(&self, labels: &[&str]) -> bool {
+        let Some(wanted) = &self.wanted else { return true };
+        let mut rest = &**wanted;
+        for label in labels {
+            let is_same = rest.split_first().is_some_and(|(length, tail)| {
+                usize::from(*length) == label.len()
+                    && tail.get(..label.len()).is_some_and(|own| own.eq_ignore_ascii_case(label.as_bytes()))
+            });
+            if !is_same {
+                return false;
+            }
+            rest = &rest[1 + label.len()..];
+        }
+        rest == self.origin.as_wire()
     }
 
     /// The names, their records in order and each once.
@@ -58,6 +82,7 @@ impl Builder {
         for node in self.nodes.values_mut() {
             node.records.sort_unstable();
             node.records.dedup();
+            node.records.shrink_to_fit();
         }
         self.nodes
     }
@@ -72,8 +97,14 @@ impl Builder {
     /// The node of this name under the origin; names above it come to exist as well.
     pub(super) fn node(&mut self, labels: &[&str], source: Source) -> Option<&mut Node> {
         for skip in (1..labels.len()).rev() {
+            if !self.wants(&labels[skip..]) {
+                continue;
+            }
             let name = below(&self.origin, &labels[skip..])?;
             self.nodes.entry(name).or_insert(Node { source: Source::Structure, records: Vec::new() });
+        }
+        if !self.wants(labels) {
+            return None;
         }
         let name = below(&self.origin, labels)?;
         let node = self.nodes.entry(name).or_insert(Node { source: Source::Structure, records: Vec::new() });

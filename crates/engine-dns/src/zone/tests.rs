@@ -40,7 +40,11 @@ fn service() -> impl Strategy<Value = DnsService> {
         2 => Just(DnsServiceKind::Headless),
         1 => targets.prop_map(|target| DnsServiceKind::ExternalName { target: target.to_owned() }),
     ];
-    (kind, prop::collection::vec(endpoint, 0..3)).prop_map(|(kind, endpoints)| DnsService { kind, endpoints })
+    // Few, and more than are looked through for each question.
+    let repeated = prop_oneof![4 => Just(1), 1 => Just(FEW + 1)];
+    (kind, prop::collection::vec(endpoint, 0..3), repeated).prop_map(|(kind, endpoints, repeated)| {
+        DnsService { kind, endpoints: vec![endpoints; repeated].concat() }
+    })
 }
 
 fn plan() -> impl Strategy<Value = DnsPlan> {
