@@ -79,7 +79,7 @@ fn peer(number: u32) -> (NodeName, Peer) {
     let path = |range: Prefix| PeerPath { via: Via::Vxlan { address: range.first(), mac }, mtu: 1450 };
     let underlay = Ipv4Addr::from(0xac10_0001 + number).into();
     let paths = ranges.into_iter().map(|range| (range, path(range))).collect();
-    (NodeName(name), Peer { underlay, paths, failing: None })
+    (NodeName::from(name), Peer { underlay, paths, failing: None })
 }
 
 fn range(address: IpAddr, len: u8) -> Prefix {

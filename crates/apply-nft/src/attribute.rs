@@ -31,7 +31,12 @@ pub(crate) struct Head {
 
 impl Message {
     pub(crate) fn new(head: Head) -> Self {
-        let mut bytes = Vec::with_capacity(256);
+        Self::with_room(head, 256)
+    }
+
+    /// With room for so many bytes.
+    pub(crate) fn with_room(head: Head, room: usize) -> Self {
+        let mut bytes = Vec::with_capacity(room);
         bytes.extend([0; 4]);
         bytes.extend(head.kind.to_ne_bytes());
         bytes.extend((head.flags | libc::NLM_F_REQUEST as u16).to_ne_bytes());
@@ -53,18 +58,22 @@ impl Message {
     }
 
     pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {
-        let len =
-            u16::try_from(value.len() + 4).expect("attributes are below 64 KiB: element lists are chunked");
-        self.bytes.extend(len.to_ne_bytes());
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend(value);
+        self.value(kind, |bytes| bytes.extend_from_slice(value));
+    }
+
+    /// An attribute whose value is appended to the message's bytes.
+    pub(crate) fn value(&mut self, kind: u16, append: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.open(kind);
+        append(&mut self.bytes);
+        self.close(start);
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
     pub(crate) fn text(&mut self, kind: u16, value: &str) {
-        let mut bytes = value.as_bytes().to_vec();
-        bytes.push(0);
-        self.bytes(kind, &bytes);
+        self.value(kind, |bytes| {
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.push(0);
+        });
     }
 
     pub(crate) fn u32(&mut self, kind: u16, value: u32) {
@@ -76,10 +85,24 @@ impl Message {
     }
 
     pub(crate) fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
-        let start = self.bytes.len();
-        self.bytes.extend([0; 2]);
-        self.bytes.extend((kind | NESTED).to_ne_bytes());
+        let start = self.open_nest(kind);
         fill(self);
+        self.close(start);
+    }
+
+    /// Begins a nested attribute, which goes on until it is closed; where it is.
+    pub(crate) fn open_nest(&mut self, kind: u16) -> usize {
+        self.open(kind | NESTED)
+    }
+
+    fn open(&mut self, kind: u16) -> usize {
+        let [low, high] = kind.to_ne_bytes();
+        self.bytes.extend_from_slice(&[0, 0, low, high]);
+        self.bytes.len() - 4
+    }
+
+    /// Ends the attribute that begins there.
+    pub(crate) fn close(&mut self, start: usize) {
         let len = u16::try_from(self.bytes.len() - start)
             .expect("attributes are below 64 KiB: element lists are chunked");
         self.bytes[start..start + 2].copy_from_slice(&len.to_ne_bytes());

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ruleset::{Data, Element, FieldType, Key, LinkBytes, Set, SetKind, Value, Verdict};
+use ruleset::{Data, Element, Entry, FieldType, Key, LinkBytes, Set, SetKind, Value, Verdict};
 use types::{IpFamily, Mac};
 
 use crate::attribute::{Attributes, Message};
-use crate::expression::{Code, put_value, put_verdict, value_of, verdict_of};
+use crate::expression::{Code, append_value, put_verdict, value_of, verdict_of};
 use crate::lower::{verdict_code, width};
 
 // `enum nft_set_flags`.
@@ -177,34 +177,57 @@ pub(crate) fn declaration_of(attributes: Attributes<'_>) -> Option<Set> {
 /// Writes the kernel's elements (one, or two for a range of a plain interval set) as `NFTA_LIST_ELEM`s.
 pub(crate) fn put_element(message: &mut Message, set: &Set, key: &Key, element: &Element) {
     let end_elements = has_end_elements(set);
+    let last = key.last.as_deref();
     message.nest(1, |message| {
-        put_value(message, ELEMENT_KEY, &bytes_of(&key.first));
-        if let (Some(last), false) = (&key.last, end_elements) {
-            put_value(message, ELEMENT_KEY_END, &bytes_of(last));
-        }
+        put_keys(message, &key.first, last.filter(|_| !end_elements));
         match &element.data {
             Data::None => {}
-            Data::Values(values) => put_value(message, ELEMENT_DATA, &bytes_of(values)),
+            Data::Values(values) => put_values(message, ELEMENT_DATA, values),
             Data::Verdict(verdict) => put_verdict(message, ELEMENT_DATA, &verdict_code(verdict)),
         }
-        if !element.comment.is_empty() {
-            message.bytes(ELEMENT_USERDATA, &comment_bytes(&element.comment));
-        }
+        put_comment(message, ELEMENT_USERDATA, &element.comment);
     });
-    if let (Some(last), true) = (&key.last, end_elements)
-        && let Some(end) = next_address(last)
-    {
+    if let Some(end) = last.filter(|_| end_elements).and_then(next_address) {
         message.nest(1, |message| {
-            put_value(message, ELEMENT_KEY, &bytes_of(&[Value::Address(end)]));
+            put_values(message, ELEMENT_KEY, &[Value::Address(end)]);
             message.u32(ELEMENT_FLAGS, INTERVAL_END);
         });
     }
 }
 
-/// A comment as user data (`NFTNL_UDATA_RULE_COMMENT` and `NFTNL_UDATA_SET_ELEM_COMMENT` are both 0).
-pub(crate) fn comment_bytes(comment: &str) -> Vec<u8> {
+/// The same of an element of a Service; none of their sets has ranges of one field.
+pub(crate) fn put_entry(message: &mut Message, entry: &Entry<'_>) {
+    message.nest(1, |message| {
+        put_keys(message, entry.first, entry.last);
+        if !entry.data.is_empty() {
+            put_values(message, ELEMENT_DATA, entry.data);
+        }
+        put_comment(message, ELEMENT_USERDATA, entry.comment);
+    });
+}
+
+fn put_keys(message: &mut Message, first: &[Value], last: Option<&[Value]>) {
+    put_values(message, ELEMENT_KEY, first);
+    if let Some(last) = last {
+        put_values(message, ELEMENT_KEY_END, last);
+    }
+}
+
+fn put_values(message: &mut Message, kind: u16, values: &[Value]) {
+    append_value(message, kind, |bytes| append_values(bytes, values));
+}
+
+/// A comment as user data (`NFTNL_UDATA_RULE_COMMENT` and `NFTNL_UDATA_SET_ELEM_COMMENT` are both 0); none when empty.
+pub(crate) fn put_comment(message: &mut Message, kind: u16, comment: &str) {
+    if comment.is_empty() {
+        return;
+    }
     let len = u8::try_from(comment.len() + 1).expect("comments are cut at 127 bytes");
-    [&[0, len], comment.as_bytes(), &[0]].concat()
+    message.value(kind, |bytes| {
+        bytes.extend_from_slice(&[0, len]);
+        bytes.extend_from_slice(comment.as_bytes());
+        bytes.push(0);
+    });
 }
 
 /// The comment in user data; empty when there is none.
@@ -214,30 +237,25 @@ pub(crate) fn comment_of(user_data: Option<&[u8]>) -> String {
     String::from_utf8_lossy(text.strip_suffix(&[0]).unwrap_or(text)).into_owned()
 }
 
-fn bytes_of(values: &[Value]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(40);
+fn append_values(bytes: &mut Vec<u8>, values: &[Value]) {
     for value in values {
         match value {
-            Value::Address(IpAddr::V4(address)) => bytes.extend(address.octets()),
-            Value::Address(IpAddr::V6(address)) => bytes.extend(address.octets()),
-            Value::Protocol(number) => bytes.extend([*number, 0, 0, 0]),
+            Value::Address(IpAddr::V4(address)) => bytes.extend_from_slice(&address.octets()),
+            Value::Address(IpAddr::V6(address)) => bytes.extend_from_slice(&address.octets()),
+            Value::Protocol(number) => bytes.extend_from_slice(&[*number, 0, 0, 0]),
             Value::Port(port) => {
-                bytes.extend(port.to_be_bytes());
-                bytes.extend([0; 2]);
+                let [high, low] = port.to_be_bytes();
+                bytes.extend_from_slice(&[high, low, 0, 0]);
             }
-            Value::Number(number) => bytes.extend(number.to_ne_bytes()),
-            Value::Link(name) => bytes.extend(name.0),
+            Value::Number(number) => bytes.extend_from_slice(&number.to_ne_bytes()),
+            Value::Link(name) => bytes.extend_from_slice(&name.0),
             Value::Mac(mac) => {
-                bytes.extend(mac.0);
-                bytes.extend([0; 2]);
+                bytes.extend_from_slice(&mac.0);
+                // A field that stands alone is not padded.
+                bytes.extend_from_slice(if values.len() > 1 { &[0; 2] } else { &[] });
             }
         }
     }
-    // A field that stands alone is not padded.
-    if let [Value::Mac(mac)] = values {
-        bytes.truncate(mac.0.len());
-    }
-    bytes
 }
 
 /// The values in bytes from the kernel.

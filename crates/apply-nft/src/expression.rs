@@ -72,7 +72,12 @@ const VERDICT_CHAIN: u16 = 2;
 
 /// Writes `NFTA_DATA_VALUE`.
 pub(crate) fn put_value(message: &mut Message, kind: u16, value: &[u8]) {
-    message.nest(kind, |message| message.bytes(DATA_VALUE, value));
+    append_value(message, kind, |bytes| bytes.extend_from_slice(value));
+}
+
+/// The same of a value that is appended to the message's bytes.
+pub(crate) fn append_value(message: &mut Message, kind: u16, append: impl FnOnce(&mut Vec<u8>)) {
+    message.nest(kind, |message| message.value(DATA_VALUE, append));
 }
 
 /// Writes `NFTA_DATA_VERDICT`.

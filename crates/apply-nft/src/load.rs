@@ -1,9 +1,14 @@
 //! A transaction as netlink messages, and messages as batches that fit the socket.
 
-use ruleset::{Element, Hook, HookPoint, Key, Kind, Rule, Ruleset, Step, TABLE, TableFamily, Transaction};
+use plan::NodePlan;
+use ruleset::{
+    Element, Entry, Hook, HookPoint, Key, Kind, Rule, Ruleset, Sink, Step, TABLE, TableFamily, Transaction,
+    diff, is_entry, put_services, render_without_services,
+};
+use types::IpFamily;
 
 use crate::attribute::{Head, Message};
-use crate::element::{comment_bytes, put_declaration, put_element};
+use crate::element::{put_comment, put_declaration, put_element, put_entry};
 use crate::lower::lower;
 
 /// `NFNL_SUBSYS_NFTABLES`.
@@ -36,12 +41,15 @@ pub(crate) fn family_number(family: TableFamily) -> u8 {
 
 /// A message of nf_tables about our table of a family.
 pub(crate) fn message(family: TableFamily, number: u16, flags: i32) -> Message {
-    let flags = u16::try_from(flags).expect("netlink flags are 16 bits");
-    let family = family_number(family);
-    let mut message = Message::new(Head { kind: SUBSYSTEM << 8 | number, flags, family, resource: 0 });
+    let mut message = Message::new(head(family, number, flags));
     // In every kind of message that names a table, attribute 1 does.
     message.text(1, TABLE);
     message
+}
+
+fn head(family: TableFamily, number: u16, flags: i32) -> Head {
+    let flags = u16::try_from(flags).expect("netlink flags are 16 bits");
+    Head { kind: SUBSYSTEM << 8 | number, flags, family: family_number(family), resource: 0 }
 }
 
 /// One thing that must not be cut: messages that belong together.
@@ -58,11 +66,36 @@ pub(crate) struct Batch {
 
 /// The transaction from `actual` as few batches as the limit permits; each leaves a correct state.
 pub(crate) fn batches(transaction: &Transaction, actual: &Ruleset, limit: usize) -> Vec<Batch> {
-    let mut encoder = Encoder { actual, added: Ruleset::default(), units: Vec::new(), next_set: 1 };
+    let mut encoder = Encoder::new(actual);
     transaction.steps.iter().for_each(|step| encoder.step(step));
+    pack(encoder.units, limit)
+}
+
+/// All rules of a plan, where there is no table yet, as few batches; and how many objects they make.
+///
+/// The elements of Services go from the plan into messages one by one, in the places that a transaction has for them.
+pub(crate) fn batches_of_plan(plan: &NodePlan, limit: usize) -> (Vec<Batch>, usize) {
+    let absent = Ruleset::absent(TableFamily::Inet);
+    let transaction = diff(&absent, &render_without_services(plan));
+    let mut lists = Lists::default();
+    put_services(plan, &mut lists);
+    let made = transaction.len() + lists.len;
+    let (data, entries) = lists.finish();
+    let mut encoder = Encoder::new(&absent);
+    let is_rule = |step: &Step| matches!(step, Step::AddRules(..));
+    let first_rule = transaction.steps.iter().position(is_rule).unwrap_or(transaction.steps.len());
+    let (before, after) = transaction.steps.split_at(first_rule);
+    before.iter().for_each(|step| encoder.step(step));
+    encoder.units.extend(data);
+    after.iter().for_each(|step| encoder.step(step));
+    encoder.units.extend(entries);
+    (pack(encoder.units, limit), made)
+}
+
+fn pack(units: Vec<Unit>, limit: usize) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut size = 0;
-    for unit in encoder.units {
+    for unit in units {
         let unit_size: usize = unit.messages.iter().map(Vec::len).sum();
         if batches.is_empty() || size + unit_size > limit {
             batches.push(Batch { messages: vec![bound(BATCH_BEGIN)], names: vec!["the batch".to_owned()] });
@@ -81,6 +114,77 @@ pub(crate) fn batches(transaction: &Transaction, actual: &Ruleset, limit: usize)
     batches
 }
 
+/// Lists of new elements, set by set.
+#[derive(Default)]
+struct Lists {
+    lists: Vec<List>,
+    full: Vec<(bool, Unit)>,
+    len: usize,
+}
+
+/// A list that is not full yet.
+struct List {
+    set: &'static str,
+    family: IpFamily,
+    name: String,
+    message: Message,
+    /// Where the attribute with the elements begins.
+    start: usize,
+}
+
+impl List {
+    fn new(entry: &Entry<'_>) -> Self {
+        let name = format!("{}{}", entry.set, entry.digit());
+        let (message, start) = new_list(&name);
+        Self { set: entry.set, family: entry.family, name, message, start }
+    }
+
+    /// What is in it as a unit, and whether that leads packets to other sets.
+    fn take(&mut self) -> (bool, Unit) {
+        let (message, start) = new_list(&self.name);
+        let mut full = std::mem::replace(&mut self.message, message);
+        full.close(std::mem::replace(&mut self.start, start));
+        let what = format!("elements of {}", self.name);
+        (is_entry(&self.name), Unit { what, messages: vec![full.finish()] })
+    }
+}
+
+/// An element list without elements, and where the attribute begins that is to have them.
+fn new_list(name: &str) -> (Message, usize) {
+    let head = head(TableFamily::Inet, NEW_ELEMENTS, libc::NLM_F_CREATE);
+    let mut message = Message::with_room(head, CHUNK + 1024);
+    message.text(1, TABLE);
+    message.text(2, name);
+    let start = message.open_nest(3);
+    (message, start)
+}
+
+impl Sink for Lists {
+    fn put(&mut self, entry: &Entry<'_>) {
+        let is_its = |list: &List| list.family == entry.family && list.set == entry.set;
+        let at = self.lists.iter().position(is_its).unwrap_or_else(|| {
+            self.lists.push(List::new(entry));
+            self.lists.len() - 1
+        });
+        let list = &mut self.lists[at];
+        put_entry(&mut list.message, entry);
+        if list.message.len() >= CHUNK {
+            self.full.push(list.take());
+        }
+        self.len += 1;
+    }
+}
+
+impl Lists {
+    /// Those with data, and those that lead to them.
+    fn finish(mut self) -> (Vec<Unit>, Vec<Unit>) {
+        self.full.extend(self.lists.iter_mut().map(List::take));
+        let (entries, data): (Vec<_>, Vec<_>) = self.full.into_iter().partition(|(is_entry, _)| *is_entry);
+        let units = |lists: Vec<(bool, Unit)>| lists.into_iter().map(|(_, unit)| unit).collect();
+        (units(data), units(entries))
+    }
+}
+
 fn bound(kind: u16) -> Vec<u8> {
     Message::new(Head { kind, flags: 0, family: 0, resource: SUBSYSTEM }).finish()
 }
@@ -93,7 +197,11 @@ struct Encoder<'a> {
     next_set: u32,
 }
 
-impl Encoder<'_> {
+impl<'a> Encoder<'a> {
+    fn new(actual: &'a Ruleset) -> Self {
+        Self { actual, added: Ruleset::default(), units: Vec::new(), next_set: 1 }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::DropTable => self.push("the table", vec![self.message(DELETE_TABLE, 0)]),
@@ -220,15 +328,13 @@ fn new_rule(mut message: Message, chain: &str, rule: &Rule) -> Option<Message> {
     let expressions = lower(rule)?;
     message.text(2, chain);
     message.nest(4, |message| expressions.iter().for_each(|expression| expression.put(message)));
-    if !rule.comment.is_empty() {
-        message.bytes(7, &comment_bytes(&rule.comment));
-    }
+    put_comment(&mut message, 7, &rule.comment);
     Some(message)
 }
 
 #[cfg(test)]
 mod tests {
-    use ruleset::{diff, fixed_rules};
+    use ruleset::fixed_rules;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use types::IpFamily;
 
 use crate::conntrack::Tracked;
 use crate::error::NftError;
-use crate::load::batches;
+use crate::load::{Batch, batches, batches_of_plan};
 use crate::socket::Socket;
 use crate::{conntrack, read};
 
@@ -179,11 +179,40 @@ impl Nft {
 
     fn converge_whole(&mut self, plan: &NodePlan) -> Report {
         self.looked_for = LookedFor::Nothing;
+        match self.load(plan) {
+            Ok(Some(report)) => return report,
+            Ok(None) => {}
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::debug!(error, "nftables refuses a load, reading the table again");
+                self.known.clear();
+            }
+        }
         let report = self.converge(&render(plan));
         if let Some((_, known)) = self.known.get_mut(&TableFamily::Inet) {
             *known = Known::Plan(Box::new(Rendered::new(plan)));
         }
         report
+    }
+
+    /// Loads a plan where there is no table yet, without making a value of all its rules first; none where there is one.
+    fn load(&mut self, plan: &NodePlan) -> Result<Option<Report>, NftError> {
+        let generation = read::generation(&mut self.socket)?;
+        let actual = match self.known.remove(&TableFamily::Inet) {
+            Some((known, Known::Rules(actual))) if known == generation => actual,
+            _ => read::read_back(&mut self.socket, TableFamily::Inet)?,
+        };
+        if !actual.is_absent() {
+            self.known.insert(TableFamily::Inet, (generation, Known::Rules(actual)));
+            return Ok(None);
+        }
+        let (batches, written) = batches_of_plan(plan, self.socket.batch_limit);
+        let sent = self.send(batches)?;
+        if let Some(now) = self.advance(generation, sent)? {
+            let rendered = Known::Plan(Box::new(Rendered::new(plan)));
+            self.known.insert(TableFamily::Inet, (now, rendered));
+        }
+        Ok(Some(Report { written, failures: Vec::new() }))
     }
 
     /// The kernel's generation after so many batches of ours; none when somebody else committed meanwhile, or the number
@@ -201,8 +230,12 @@ impl Nft {
 
     /// Sends a transaction; in how many batches.
     fn commit(&mut self, transaction: &Transaction, actual: &Ruleset) -> Result<u32, NftError> {
+        self.send(batches(transaction, actual, self.socket.batch_limit))
+    }
+
+    fn send(&mut self, batches: Vec<Batch>) -> Result<u32, NftError> {
         let mut sent = 0;
-        for mut batch in batches(transaction, actual, self.socket.batch_limit) {
+        for mut batch in batches {
             let names = batch.names;
             let last = batch.messages.len() - 2;
             self.socket.transact(&mut batch.messages, last, |index| names[index].clone())?;

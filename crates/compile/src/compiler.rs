@@ -13,11 +13,11 @@ mod targets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{Node, Pod, Service, Snapshot};
+use model::{EndpointSlice, Node, Pod, Service, Snapshot};
 use plan::{FindingSet, NodePlan};
 use types::{Difference, PodName, ServiceName, Shared};
 
-use crate::endpoints::{SliceIndex, SlicesByService};
+use crate::endpoints::{SliceIndex, SlicesByService, services_with_slices};
 use crate::findings::{self, Findings};
 use crate::pods::PodDirectory;
 use crate::services::{self, Ground};
@@ -129,12 +129,15 @@ impl State {
         if is_here_new || are_paths_new {
             self.context.clone_from(context);
         }
-        for slice in &changes.slices {
-            slice.old.into_iter().for_each(|slice| self.slices.remove(slice));
-            slice.new.into_iter().for_each(|slice| self.slices.add(slice));
+        match work.is_whole {
+            true => self.slices = SliceIndex::new(snapshot),
+            false => self.follow_slices(&changes),
         }
         let is_claim_new = self.follow_services(snapshot, &changes, work);
-        self.follow_names(snapshot, &changes);
+        match work.is_whole {
+            true => self.begin_names(snapshot),
+            false => self.follow_names(snapshot, &changes),
+        }
         let is_lb_new = self.follow_balancers(snapshot, &changes, work);
         let are_pods_new = is_here_new || changes.pods.iter().any(|pod| self.may_be_peer(snapshot, pod));
         if is_here_new || is_claim_new {
@@ -159,10 +162,19 @@ impl State {
         }
     }
 
+    fn follow_slices(&mut self, changes: &Changes<'_>) {
+        for slice in &changes.slices {
+            slice.old.into_iter().for_each(|slice| self.slices.remove(slice));
+            slice.new.into_iter().for_each(|slice| self.slices.add(slice));
+        }
+    }
+
     /// Frontends, health checks and selectors; whether somebody may want what a host port has, or had.
     fn follow_services(&mut self, snapshot: &Snapshot, changes: &Changes<'_>, work: &mut Work) -> bool {
-        work.services = changes.services_of_slices();
-        work.services.extend(changes.services.iter().map(|service| service.key.clone()));
+        work.services = match work.is_whole {
+            true => snapshot.services.keys().cloned().collect(),
+            false => changes.services_concerned(),
+        };
         work.services.extend(self.weighted_by_labels(changes));
         let mut frontends = std::mem::take(&mut self.plan.services.frontends);
         let decided = self.contests.decide(&frontends, changes, snapshot, &self.context.dns_addresses);
@@ -173,22 +185,39 @@ impl State {
             service.new.into_iter().for_each(|new| services::leave_elsewhere(table, new));
         }
         let slices = SlicesByService::new(snapshot, &self.slices);
-        let ground = Ground::new(snapshot, slices, &self.context, &self.plan.services);
+        let (local_vips, found) = (&self.context.dns_addresses, &mut self.found);
+        let ground = Ground::new(snapshot, &self.context, &self.plan.services);
         decided.withdraw(&mut frontends);
-        for name in &work.services {
-            let service = snapshot.services.get(name);
-            let claims = service.map(|service| (service, &self.context.dns_addresses));
-            let refused =
-                claims.map(|claims| decided.grant(claims, &ground, &mut frontends)).unwrap_or_default();
-            self.found.replace(Source::Claims(name.clone()), refused);
+        let mut grant = |service: &Service, slices: &[&EndpointSlice]| {
+            let refused = decided.grant((service, slices), local_vips, &ground, &mut frontends);
+            found.replace(Source::Claims(service.name.clone()), refused);
+        };
+        if work.is_whole {
+            services_with_slices(snapshot).for_each(|(service, slices)| grant(service, &slices));
+        } else {
+            let (here, gone): (Vec<_>, Vec<_>) =
+                work.services.iter().partition(|name| snapshot.services.contains_key(*name));
+            here.iter().for_each(|name| grant(&snapshot.services[*name], &slices.of(name)));
+            gone.into_iter().for_each(|name| found.replace(Source::Claims(name.clone()), Findings::new()));
         }
         self.plan.services.frontends = frontends;
+        self.follow_targets(snapshot, changes, work);
+        self.follow_health_checks(snapshot, &decided, work);
+        decided.touches(&self.pods.host_ports)
+    }
+
+    fn follow_targets(&mut self, snapshot: &Snapshot, changes: &Changes<'_>, work: &Work) {
+        if work.is_whole {
+            self.targets = Targets::of(snapshot);
+            for (name, findings) in self.targets.all_findings(snapshot) {
+                self.found.replace(Source::Target(name.clone()), findings);
+            }
+            return;
+        }
         for name in self.targets.follow(snapshot, changes) {
             let findings = self.targets.findings(snapshot, &name);
             self.found.replace(Source::Target(name), findings);
         }
-        self.follow_health_checks(snapshot, &decided, work);
-        decided.touches(&self.pods.host_ports)
     }
 
     /// Services for whose weights a Pod counts otherwise than before. Slices tell of Pods that come and go, but may tell

@@ -8,15 +8,16 @@ use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
 use types::{Shared, SharedMap};
 
 use crate::NodeContext;
-use crate::endpoints::SlicesByService;
+use crate::endpoints::services_with_slices;
 use crate::pods::has_own_network;
 
 /// Time to live of answers (CoreDNS, plugin kubernetes, `ttl`).
 const TTL_SECONDS: u32 = 5;
 
-pub(crate) fn compile(snapshot: &Snapshot, slices: SlicesByService<'_>, context: &NodeContext) -> DnsPlan {
-    let services = snapshot.services.iter();
-    let services = services.filter_map(|(name, object)| Some((name.clone(), service(object, slices)?)));
+pub(crate) fn compile(snapshot: &Snapshot, context: &NodeContext) -> DnsPlan {
+    let services = services_with_slices(snapshot);
+    let services =
+        services.filter_map(|(object, slices)| Some((object.name.clone(), service(object, &slices)?)));
     DnsPlan {
         namespaces: namespaces(snapshot),
         services: services.collect(),
@@ -47,11 +48,11 @@ fn without_final_dot(name: &str) -> String {
 }
 
 /// What DNS knows of a Service; nothing where it has no name yet.
-pub(crate) fn service(service: &Service, slices: SlicesByService<'_>) -> Option<DnsService> {
+pub(crate) fn service(service: &Service, slices: &[&EndpointSlice]) -> Option<DnsService> {
     let kind = kind_of(service)?;
     let endpoints = match kind {
         DnsServiceKind::ExternalName { .. } => Vec::new(),
-        DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => endpoints(&slices.of(&service.name)),
+        DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => endpoints(slices),
     };
     Some(DnsService { kind, endpoints })
 }

@@ -3,39 +3,68 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{EndpointSlice, Snapshot};
+use model::{EndpointSlice, Service, Snapshot};
 use plan::{Backend, BackendState, Candidate, Exclusion};
 use types::{IpFamily, NamespacedName, NodeName, PodName, Protocol, ServiceName};
 
-/// Names of EndpointSlices by the Service they belong to, in whose Namespace they are.
+/// Names of EndpointSlices by the Service they belong to, in order.
 #[derive(Debug, Default)]
-pub(crate) struct SliceIndex(BTreeMap<ServiceName, BTreeSet<String>>);
+pub(crate) struct SliceIndex(BTreeMap<ServiceName, Vec<NamespacedName>>);
 
 impl SliceIndex {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        let mut index = Self::default();
-        snapshot.endpoint_slices.values().for_each(|slice| index.add(slice));
-        index
+        let mut index: Vec<(ServiceName, Vec<NamespacedName>)> = Vec::new();
+        for (service, slice) in in_order_of_services(snapshot) {
+            match index.last_mut().filter(|(last, _)| last == service) {
+                Some((_, names)) => names.push(slice.name.clone()),
+                None => index.push((service.clone(), vec![slice.name.clone()])),
+            }
+        }
+        Self(index.into_iter().collect())
     }
 
     /// Takes note of a slice.
     pub(crate) fn add(&mut self, slice: &EndpointSlice) {
         let Some(service) = &slice.service else { return };
         match self.0.get_mut(service) {
-            Some(names) => names.insert(slice.name.name.clone()),
-            None => self.0.insert(service.clone(), [slice.name.name.clone()].into()).is_none(),
-        };
+            Some(names) => {
+                if let Err(at) = names.binary_search(&slice.name) {
+                    names.insert(at, slice.name.clone());
+                }
+            }
+            None => drop(self.0.insert(service.clone(), vec![slice.name.clone()])),
+        }
     }
 
     /// Forgets a slice.
     pub(crate) fn remove(&mut self, slice: &EndpointSlice) {
         let Some(service) = &slice.service else { return };
         let Some(names) = self.0.get_mut(service) else { return };
-        names.remove(&slice.name.name);
+        names.retain(|name| *name != slice.name);
         if names.is_empty() {
             self.0.remove(service);
         }
     }
+}
+
+/// EndpointSlices in the order of the Services they belong to, and then of their own names.
+fn in_order_of_services(snapshot: &Snapshot) -> Vec<(&ServiceName, &EndpointSlice)> {
+    let slices = snapshot.endpoint_slices.values();
+    let mut slices: Vec<_> = slices.filter_map(|slice| Some((slice.service.as_ref()?, slice))).collect();
+    slices.sort_by(|(one, _), (other, _)| one.cmp(other));
+    slices
+}
+
+/// Every Service with its slices, all in the order of names: no Service has to be looked for.
+pub(crate) fn services_with_slices(
+    snapshot: &Snapshot,
+) -> impl Iterator<Item = (&Service, Vec<&EndpointSlice>)> {
+    let mut rest = in_order_of_services(snapshot).into_iter().peekable();
+    snapshot.services.values().map(move |service| {
+        while rest.next_if(|(name, _)| **name < service.name).is_some() {}
+        let own = std::iter::from_fn(|| rest.next_if(|(name, _)| **name == service.name));
+        (service, own.map(|(_, slice)| slice).collect())
+    })
 }
 
 /// EndpointSlices by the Service they belong to.
@@ -54,8 +83,7 @@ impl<'a> SlicesByService<'a> {
     /// The slices of one Service, in order of their names.
     pub(crate) fn of(&self, service: &ServiceName) -> Vec<&'a EndpointSlice> {
         let names = self.index.0.get(service).into_iter().flatten();
-        let name = |name: &String| NamespacedName::new(&*service.namespace, &**name);
-        names.filter_map(|of_slice| self.snapshot.endpoint_slices.get(&name(of_slice))).collect()
+        names.filter_map(|name| self.snapshot.endpoint_slices.get(name)).collect()
     }
 }
 
@@ -77,7 +105,7 @@ pub(crate) struct PortKey<'a> {
     pub(crate) protocol: Protocol,
 }
 
-/// All endpoints of one port and family, without repetition (semantics SD17).
+/// All endpoints of one port and family, in order and without repetition (semantics SD17).
 ///
 /// An address and port that two slices list, as happens while an endpoint moves between slices, counts once, with
 /// the better conditions.
@@ -86,35 +114,31 @@ pub(crate) fn of_port<'a>(
     family: IpFamily,
     port: PortKey<'_>,
 ) -> Vec<PortEndpoint<'a>> {
-    let mut endpoints: BTreeMap<Backend, PortEndpoint<'a>> = BTreeMap::new();
+    let mut endpoints = Vec::new();
     for slice in slices.iter().filter(|slice| slice.family == Some(family)) {
         let matching =
             slice.ports.iter().find(|entry| entry.name == port.name && entry.protocol == port.protocol);
         let Some(number) = matching.and_then(|entry| entry.port) else { continue };
-        for endpoint in &slice.endpoints {
-            let backend = Backend { address: endpoint.address, port: number };
-            let state = BackendState {
+        endpoints.extend(slice.endpoints.iter().map(|endpoint| PortEndpoint {
+            backend: Backend { address: endpoint.address, port: number },
+            state: BackendState {
                 ready: endpoint.ready,
                 serving: endpoint.serving,
                 terminating: endpoint.terminating,
-            };
-            let better = |known: &PortEndpoint<'_>| {
-                (state.ready, state.serving) > (known.state.ready, known.state.serving)
-            };
-            if endpoints.get(&backend).is_none_or(better) {
-                let endpoint = PortEndpoint {
-                    backend: backend.clone(),
-                    state,
-                    node: endpoint.node.as_ref(),
-                    pod: endpoint.pod.as_ref(),
-                    hint_zones: &endpoint.hint_zones,
-                    hint_nodes: &endpoint.hint_nodes,
-                };
-                endpoints.insert(backend, endpoint);
-            }
-        }
+            },
+            node: endpoint.node.as_ref(),
+            pod: endpoint.pod.as_ref(),
+            hint_zones: &endpoint.hint_zones,
+            hint_nodes: &endpoint.hint_nodes,
+        }));
     }
-    endpoints.into_values().collect()
+    let goodness = |endpoint: &PortEndpoint<'_>| (endpoint.state.ready, endpoint.state.serving);
+    // Of equals, the first stays the first.
+    endpoints.sort_by(|one, other| {
+        one.backend.cmp(&other.backend).then_with(|| goodness(other).cmp(&goodness(one)))
+    });
+    endpoints.dedup_by(|later, kept| later.backend == kept.backend);
+    endpoints
 }
 
 /// Where a node is, for `Local` policies and topology hints.
@@ -124,32 +148,22 @@ pub(crate) struct Place<'a> {
     pub(crate) zone: Option<&'a str>,
 }
 
-/// Which endpoints a traffic policy leaves over.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Choice {
-    /// Those a connection may go to.
-    pub(crate) usable: BTreeSet<Backend>,
-    /// Why the others are not used.
-    excluded: BTreeMap<Backend, Exclusion>,
-}
+/// Which endpoints a traffic policy leaves over: of each, in order, why it is not used.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice(Vec<Option<Exclusion>>);
 
 impl Choice {
     fn new<'a>(
         endpoints: &[PortEndpoint<'a>],
         judge: impl Fn(&PortEndpoint<'a>) -> Option<Exclusion>,
     ) -> Self {
-        let mut choice = Self::default();
-        for endpoint in endpoints {
-            match judge(endpoint) {
-                None => {
-                    choice.usable.insert(endpoint.backend.clone());
-                }
-                Some(exclusion) => {
-                    choice.excluded.insert(endpoint.backend.clone(), exclusion);
-                }
-            }
-        }
-        choice
+        Self(endpoints.iter().map(judge).collect())
+    }
+
+    /// Those a connection may go to.
+    pub(crate) fn usable(&self, endpoints: &[PortEndpoint<'_>]) -> BTreeSet<Backend> {
+        let judged = endpoints.iter().zip(&self.0);
+        judged.filter(|(_, why)| why.is_none()).map(|(endpoint, _)| endpoint.backend.clone()).collect()
     }
 }
 
@@ -251,15 +265,17 @@ pub(crate) fn candidates(
     internal: &Choice,
     external: &Choice,
 ) -> Vec<Candidate> {
-    let candidate = |endpoint: &PortEndpoint<'_>| Candidate {
+    let judged = endpoints.iter().zip(internal.0.iter().zip(&external.0));
+    type Judged<'e, 'a> = (&'e PortEndpoint<'a>, (&'e Option<Exclusion>, &'e Option<Exclusion>));
+    let candidate = |(endpoint, (internal, external)): Judged<'_, '_>| Candidate {
         backend: endpoint.backend.clone(),
         pod: endpoint.pod.cloned(),
         node: endpoint.node.cloned(),
         state: endpoint.state,
-        excluded_internal: internal.excluded.get(&endpoint.backend).copied(),
-        excluded_external: external.excluded.get(&endpoint.backend).copied(),
+        excluded_internal: *internal,
+        excluded_external: *external,
     };
-    endpoints.iter().map(candidate).collect()
+    judged.map(candidate).collect()
 }
 
 /// Backends that are ready, for an HTTP entry that picks among them itself.

@@ -11,7 +11,7 @@ use plan::{
     Backend, BackendState, Candidate, EndpointOrigin, Frontend, FrontendRule, FrontendScope, Outcome,
     SourceAddress,
 };
-use types::{Attachment, NamespacedName, ObjectRef, PodName, PortMapping, SharedMap};
+use types::{Attachment, NamespacedName, ObjectRef, PodName, PortMapping, Shared, SharedMap};
 
 use crate::NodeContext;
 use crate::findings::{Findings, error};
@@ -129,7 +129,7 @@ fn wishes_of_attachment(attachment: &Attachment) -> impl Iterator<Item = Wish<'_
 /// The Pod sees its clients: it is on this node, so that its answers come back this way.
 fn rule(wish: Wish<'_>, context: &NodeContext) -> FrontendRule {
     let port = wish.mapping.container_port;
-    let backends: BTreeSet<Backend> =
+    let backends: Shared<BTreeSet<Backend>> =
         wish.addresses.iter().map(|address| Backend { address: *address, port }).collect();
     let candidate = |backend: &Backend| Candidate {
         backend: backend.clone(),

@@ -58,7 +58,7 @@ pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<F
         podnet: podnet::compile(snapshot, context, &pods, &lb, &mut findings).into(),
         services: services::compile(snapshot, slices, context, &pods, &mut findings),
         policy: policy::compile(snapshot, context, &pods).into(),
-        dns: dns::compile(snapshot, slices, context),
+        dns: dns::compile(snapshot, context),
         gateway: gateway::compile(snapshot, slices, context, &mut findings).into(),
         lb: lb.into(),
     };

@@ -12,7 +12,7 @@ use plan::{
     Backend, EndpointOrigin, Frontend, FrontendAddress, FrontendRule, FrontendScope, Outcome, ServiceTable,
     SourceAddress,
 };
-use types::{IpFamily, PodName, Port, Prefix, Protocol, SharedMap};
+use types::{IpFamily, PodName, Port, Prefix, Protocol, Shared, SharedMap};
 
 use crate::NodeContext;
 use crate::endpoints::{self, Choice, Place, PortEndpoint, PortKey, SlicesByService};
@@ -21,9 +21,8 @@ use crate::pods::PodDirectory;
 use crate::{health_checks, host_ports, underlay};
 use claims::Claim;
 
-/// What decides where a Service leads, besides the Service: its slices, and where this node is.
+/// What decides where a Service leads, besides the Service and its slices: where this node is, and what Pods there are.
 pub(crate) struct Ground<'a> {
-    slices: SlicesByService<'a>,
     place: Place<'a>,
     node_addresses: &'a BTreeSet<IpAddr>,
     /// Whose labels weights may mean.
@@ -31,15 +30,10 @@ pub(crate) struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    pub(crate) fn new(
-        snapshot: &'a Snapshot,
-        slices: SlicesByService<'a>,
-        context: &'a NodeContext,
-        table: &'a ServiceTable,
-    ) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot, context: &'a NodeContext, table: &'a ServiceTable) -> Self {
         let node = snapshot.nodes.get(&context.node);
         let place = Place { node: &context.node, zone: node.and_then(|node| node.zone.as_deref()) };
-        Self { slices, place, node_addresses: &table.node_addresses, pods: &snapshot.pods }
+        Self { place, node_addresses: &table.node_addresses, pods: &snapshot.pods }
     }
 }
 
@@ -94,8 +88,11 @@ pub(crate) fn compile(
     let tcp_port = |port| Some(&claims.get(&node_port(port))?.service.name);
     table.health_checks =
         health_checks::compile(health_checks::wishing(snapshot), tcp_port, slices, &context.node, findings);
-    let ground = Ground::new(snapshot, slices, context, &table);
-    let rules = claims.iter().map(|(frontend, claim)| (*frontend, rule(*frontend, claim, &ground)));
+    let ground = Ground::new(snapshot, context, &table);
+    let rule = |(frontend, claim): (&Frontend, &Claim<'_>)| {
+        (*frontend, rule(*frontend, claim, &slices.of(&claim.service.name), &ground))
+    };
+    let rules = claims.iter().map(rule);
     let mut frontends: SharedMap<Frontend, FrontendRule> = rules.collect();
     host_ports::compile(pods, context, &table.node_addresses, &mut frontends, findings);
     table.frontends = frontends;
@@ -115,21 +112,30 @@ pub(crate) fn check(snapshot: &Snapshot, local_vips: &BTreeSet<IpAddr>, findings
     health_checks::check(snapshot, tcp_port, findings);
 }
 
-/// What becomes of traffic to a frontend that this claim has.
-pub(crate) fn rule(frontend: Frontend, claim: &Claim<'_>, ground: &Ground<'_>) -> FrontendRule {
+/// What becomes of traffic to a frontend that this claim has, by a Service with these slices.
+pub(crate) fn rule(
+    frontend: Frontend,
+    claim: &Claim<'_>,
+    slices: &[&EndpointSlice],
+    ground: &Ground<'_>,
+) -> FrontendRule {
     let Claim { service, port, scope, .. } = *claim;
-    let families = match frontend.address {
-        FrontendAddress::Vip(vip) => BTreeSet::from([IpFamily::of(vip)]),
-        FrontendAddress::NodePort => endpoints::families(&service.cluster_ips),
-    };
     let key = PortKey { name: &port.name, protocol: port.protocol };
-    let slices = ground.slices.of(&service.name);
-    let programmed: Vec<_> = slices.iter().filter(|slice| !slice.headless).copied().collect();
-    let endpoints: Vec<_> =
-        families.into_iter().flat_map(|family| endpoints::of_port(&programmed, family, key)).collect();
+    let mut programmed = slices.to_vec();
+    programmed.retain(|slice| !slice.headless);
+    let endpoints = match frontend.address {
+        FrontendAddress::Vip(vip) => endpoints::of_port(&programmed, IpFamily::of(vip), key),
+        FrontendAddress::NodePort => {
+            let families = endpoints::families(&service.cluster_ips).into_iter();
+            families.flat_map(|family| endpoints::of_port(&programmed, family, key)).collect()
+        }
+    };
     let route = Route::of(scope, service);
     let internal = Chosen::new(&endpoints, route.internal.0, ground.place);
-    let external = Chosen::new(&endpoints, route.external.0, ground.place);
+    let external = match route.external.0 == internal.policy {
+        true => internal.clone(),
+        false => Chosen::new(&endpoints, route.external.0, ground.place),
+    };
     FrontendRule {
         owner: service.name.clone(),
         port_name: port.name.clone(),
@@ -139,7 +145,7 @@ pub(crate) fn rule(frontend: Frontend, claim: &Claim<'_>, ground: &Ground<'_>) -
         affinity_seconds: service.affinity_seconds,
         scheduling: scheduling::of(service, &endpoints, ground.pods),
         source_ranges: source_ranges(frontend, claim, ground.node_addresses),
-        endpoints: origin(service, &slices),
+        endpoints: origin(service, slices),
         candidates: endpoints::candidates(&endpoints, &internal.choice, &external.choice),
     }
 }
@@ -172,9 +178,11 @@ impl Route {
 }
 
 /// Endpoints chosen under one traffic policy.
+#[derive(Clone)]
 struct Chosen {
     policy: TrafficPolicy,
     choice: Choice,
+    usable: Shared<BTreeSet<Backend>>,
 }
 
 impl Chosen {
@@ -183,16 +191,15 @@ impl Chosen {
             TrafficPolicy::Cluster => endpoints::choose_cluster(endpoints, place),
             TrafficPolicy::Local => endpoints::choose_local(endpoints, place),
         };
-        Self { policy, choice }
+        let usable = choice.usable(endpoints).into();
+        Self { policy, choice, usable }
     }
 
     /// Refused when there is nothing anywhere (SD3), silent when there is something elsewhere only (SD4).
     fn outcome(&self, endpoints: &[PortEndpoint<'_>], source: SourceAddress) -> Outcome {
-        let backends: BTreeSet<Backend> = self.choice.usable.clone();
-        let any_usable = endpoints.iter().any(PortEndpoint::is_usable);
-        match (backends.is_empty(), self.policy) {
-            (false, _) => Outcome::Forward { backends, source },
-            (true, TrafficPolicy::Local) if any_usable => Outcome::Drop,
+        match (self.usable.is_empty(), self.policy) {
+            (false, _) => Outcome::Forward { backends: self.usable.clone(), source },
+            (true, TrafficPolicy::Local) if endpoints.iter().any(PortEndpoint::is_usable) => Outcome::Drop,
             (true, _) => Outcome::Reject,
         }
     }

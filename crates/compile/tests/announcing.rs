@@ -75,7 +75,7 @@ fn a_node_that_the_autoscaler_removes_answers_for_nothing_and_says_so() {
     let taint = json!({"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"});
     node.spec.as_mut().unwrap().taints = Some(vec![serde_json::from_value(taint).unwrap()]);
     snapshot.apply(Change::put(&node));
-    assert!(announcers(&snapshot).values().all(|owner| owner.0 != "node-b"));
+    assert!(announcers(&snapshot).values().all(|owner| owner.as_str() != "node-b"));
     let leaving = ["node-a", "node-b"].map(|name| {
         let context =
             node_context(&name.into(), "172.31.0.12".parse().unwrap(), sealane_compile::TunnelMode::Vxlan);

@@ -109,7 +109,7 @@ fn bound(pod: &Pod, node: &str) -> [Write; 2] {
     let name = name_of(&pod.metadata);
     let text = format!("Successfully assigned {}/{} to {node}", name.namespace, name.name);
     let uid = pod.metadata.uid.clone().unwrap_or_default();
-    let bind = Write::Bind { pod: name, uid, node: NodeName(node.to_owned()) };
+    let bind = Write::Bind { pod: name, uid, node: NodeName::from(node) };
     [bind, note(pod, COMPONENT, (Severity::Normal, "Scheduled"), text)]
 }
 

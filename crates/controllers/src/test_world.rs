@@ -202,7 +202,7 @@ impl Bench {
             }
             Write::Bind { pod, node, .. } => {
                 let pod = self.world.pods.get_mut(pod).unwrap();
-                pod.spec.as_mut().unwrap().node_name = Some(node.0.clone());
+                pod.spec.as_mut().unwrap().node_name = Some(node.as_str().to_owned());
             }
             Write::Finalize(_) | Write::Note(_) => {}
         }

@@ -102,7 +102,7 @@ fn cluster(outcome: &Outcome) -> Cluster {
 
 fn forwarding() -> Outcome {
     let backends = BTreeSet::from([Backend { address: ip(WEB), port: port(8080) }]);
-    Outcome::Forward { backends, source: SourceAddress::KeptForPods }
+    Outcome::Forward { backends: backends.into(), source: SourceAddress::KeptForPods }
 }
 
 fn ask(cluster: &Cluster, from: &str, to: &str) -> Explanation {
@@ -151,7 +151,7 @@ fn dual() -> Cluster {
         let frontend =
             Frontend { address: FrontendAddress::Vip(vip), protocol: Protocol::Tcp, port: port(80) };
         let backends = BTreeSet::from([Backend { address: six("fd00::9999"), port: port(8080) }]);
-        let outcome = Outcome::Forward { backends, source: SourceAddress::KeptForPods };
+        let outcome = Outcome::Forward { backends: backends.into(), source: SourceAddress::KeptForPods };
         plan.services.frontends.insert(frontend, frontend_rule(outcome));
         let kind = DnsServiceKind::ClusterIp { addresses: BTreeSet::from([vip]), ports: Vec::new() };
         plan.dns.services.insert(name("six"), DnsService { kind, endpoints: Vec::new() });
@@ -300,7 +300,8 @@ fn a_service_without_endpoints_refuses_and_wrong_ports_are_listed() {
 #[test]
 fn each_of_several_backends_has_a_line() {
     let backends = [WEB, "10.244.1.3"].map(|address| Backend { address: ip(address), port: port(8080) });
-    let outcome = Outcome::Forward { backends: backends.into(), source: SourceAddress::KeptForPods };
+    let outcome =
+        Outcome::Forward { backends: BTreeSet::from(backends).into(), source: SourceAddress::KeptForPods };
     let mut cluster = cluster(&outcome);
     let there = cluster.plans.get_mut(&NodeName::from("node-b")).unwrap();
     there.podnet.local_pods.insert(ip("10.244.1.3"), name("web-2"));

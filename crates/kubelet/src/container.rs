@@ -212,7 +212,7 @@ impl PodContext {
         Identity {
             pod: self.name().to_owned(),
             namespace: self.namespace().to_owned(),
-            node: self.node.place.name.0.clone(),
+            node: self.node.place.name.as_str().to_owned(),
             pod_ip: self.place().pod_ips.first().map(ToString::to_string).unwrap_or_default(),
             container: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),

@@ -163,7 +163,7 @@ impl Kubelet {
             reason: reason.to_owned(),
             message,
             component: "kubelet".to_owned(),
-            host: Some(self.place.name.0.clone()),
+            host: Some(self.place.name.as_str().to_owned()),
         };
         if let Err(error) = self.events.note(&note).await {
             tracing::debug!(pod = %name, reason, %error, "an Event could not be written");

@@ -389,9 +389,9 @@ fn sandbox_spec(context: &PodContext) -> Result<SandboxSpec, String> {
     Ok(SandboxSpec {
         id: uid.clone(),
         netns_path: node.machine.netns_dir.join(format!("pod-{uid}")),
-        host_name: if host_network { node.place.name.0.clone() } else { files::host_name(pod) },
-        namespace: name.namespace,
-        name: name.name,
+        host_name: if host_network { node.place.name.as_str().to_owned() } else { files::host_name(pod) },
+        namespace: name.namespace.clone(),
+        name: name.name.clone(),
         uid,
         node: Arc::clone(&node.place.netns),
         node_addresses: node.place.addresses.clone(),

@@ -149,7 +149,7 @@ pub fn nodes(count: u8, families: LabFamilies) -> Vec<LabNode> {
         .map(|index| {
             let letter = char::from(b'a' + index);
             LabNode {
-                name: NodeName(format!("node-{letter}")),
+                name: NodeName::from(format!("node-{letter}")),
                 zone: letter.to_string(),
                 addresses: families
                     .addresses()

@@ -125,7 +125,7 @@ fn describe(settings: &LabSettings, state: &StateDir, sockets: &HostSockets) -> 
         families: settings.families,
         nodes: address::nodes(settings.nodes, settings.families)
             .into_iter()
-            .map(|node| node.name.0)
+            .map(|node| node.name.as_str().to_owned())
             .collect(),
         log: state.log(),
         ready_after_millis: 0,

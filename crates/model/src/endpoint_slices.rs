@@ -132,7 +132,7 @@ fn lower_endpoint(slice: &v1::EndpointSlice, endpoint: &v1::Endpoint, address: I
         serving: conditions.and_then(|conditions| conditions.serving).unwrap_or(ready),
         terminating: conditions.and_then(|conditions| conditions.terminating).unwrap_or(false),
         hostname: endpoint.hostname.clone().filter(|name| !name.is_empty()),
-        node: endpoint.node_name.clone().filter(|name| !name.is_empty()).map(NodeName),
+        node: endpoint.node_name.clone().filter(|name| !name.is_empty()).map(NodeName::from),
         pod: target.and_then(|target| {
             let namespace = target.namespace.clone().or_else(|| slice.metadata.namespace.clone())?;
             Some(PodName::new(namespace, target.name.clone()?))
@@ -145,7 +145,7 @@ fn lower_endpoint(slice: &v1::EndpointSlice, endpoint: &v1::Endpoint, address: I
         hint_nodes: hints
             .iter()
             .flat_map(|hints| hints.for_nodes.iter().flatten())
-            .map(|node| NodeName(node.name.clone()))
+            .map(|node| NodeName::from(node.name.clone()))
             .collect(),
     }
 }

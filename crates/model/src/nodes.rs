@@ -94,7 +94,7 @@ fn read_node(node: &v1::Node) -> Read<Node> {
     let labels = node.metadata.labels.as_ref();
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     Ok(Node {
-        name: NodeName(name_of(&node.metadata)),
+        name: NodeName::from(name_of(&node.metadata)),
         addresses: read_addresses(node)?,
         pod_cidrs: read_pod_cidrs(node)?,
         zone: labels.and_then(|labels| labels.get(ZONE_LABEL)).filter(|zone| !zone.is_empty()).cloned(),
@@ -154,8 +154,9 @@ mod tests {
     use super::*;
 
     fn mk_facts(mtu: u32, peers: Vec<(String, u32, Option<u32>)>, used: u64) -> NodeFacts {
-        let failing =
-            peers.into_iter().map(|(peer, sends, passes)| (NodeName(peer), FailingPath { sends, passes }));
+        let failing = peers
+            .into_iter()
+            .map(|(peer, sends, passes)| (NodeName::from(peer), FailingPath { sends, passes }));
         let addresses = ["172.31.0.11/24", "fd00::1:b/64"].map(|text| text.parse().expect("an address"));
         NodeFacts {
             underlay: UnderlayFacts { link: "eth0".into(), addresses: addresses.into(), mtu },

@@ -69,7 +69,10 @@ fn read_pod(pod: &v1::Pod) -> Read<Pod> {
     Ok(Pod {
         name: namespaced_name_of(&pod.metadata),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
-        node: spec.and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty()).map(NodeName),
+        node: spec
+            .and_then(|spec| spec.node_name.clone())
+            .filter(|name| !name.is_empty())
+            .map(NodeName::from),
         addresses: read_addresses(pod)?,
         host_network: spec.is_some_and(|spec| spec.host_network == Some(true)),
         finished: matches!(phase, Some("Succeeded" | "Failed")),

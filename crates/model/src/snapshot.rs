@@ -81,7 +81,7 @@ impl Snapshot {
         let Some(kind) = Kind::parse(&object.kind) else { return false };
         let name = NamespacedName::new(object.namespace.as_deref().unwrap_or_default(), object.name.as_str());
         match kind {
-            Kind::Node => self.nodes.remove(&NodeName(name.name)).is_some(),
+            Kind::Node => self.nodes.remove(&NodeName::from(&*name.name)).is_some(),
             Kind::Namespace => self.namespaces.remove(&name.name).is_some(),
             Kind::Pod => self.pods.remove(&name).is_some(),
             Kind::Service => self.services.remove(&name).is_some(),

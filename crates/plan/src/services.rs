@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use types::{
-    NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol, ServiceName, SharedMap,
+    NamespacedName, NodeName, ObjectRef, PodName, Port, PortMapping, Prefix, Protocol, ServiceName, Shared,
+    SharedMap,
 };
 
 use crate::Scheduling;
@@ -163,7 +164,7 @@ pub enum Outcome {
     /// Sent to one of `backends`, as [`FrontendRule::scheduling`] says.
     Forward {
         /// Never empty.
-        backends: BTreeSet<Backend>,
+        backends: Shared<BTreeSet<Backend>>,
         /// What the backend sees as the source address.
         source: SourceAddress,
     },

@@ -21,19 +21,18 @@ pub(crate) struct Pools {
 impl Pools {
     fn of(aims: &BTreeMap<Aim, &FrontendRule>) -> Self {
         let mut pools = Self { all: BTreeMap::new(), numbers: BTreeMap::new() };
-        let affine = || aims.iter().filter(|(_, rule)| rule.affinity_seconds.is_some());
-        for (aim, rule) in affine() {
+        for (aim, rule) in aims {
             for outcome in [&rule.internal, &rule.external] {
                 pools
                     .all
                     .entry(service_port(*aim, rule))
                     .or_default()
-                    .extend(backends(outcome, aim.family()));
+                    .extend(backends(outcome, aim.family()).cloned());
             }
         }
         let mut numbering = Numbering::default();
         let mut names = BTreeSet::new();
-        for (aim, rule) in affine() {
+        for (aim, rule) in aims {
             names.extend(
                 [Clients::Internal, Clients::External].map(|clients| pools.name(*aim, rule, clients)),
             );
@@ -43,8 +42,10 @@ impl Pools {
     }
 
     /// Everything that affinity needs of these frontends; those without it need nothing.
-    pub(crate) fn fill(rules: &mut Ruleset, aims: &BTreeMap<Aim, &FrontendRule>) {
-        let pools = Self::of(aims);
+    pub(crate) fn fill<'a>(rules: &mut Ruleset, aims: impl IntoIterator<Item = (Aim, &'a FrontendRule)>) {
+        let affine = aims.into_iter().filter(|(_, rule)| rule.affinity_seconds.is_some());
+        let aims: BTreeMap<Aim, &FrontendRule> = affine.collect();
+        let pools = Self::of(&aims);
         aims.iter().for_each(|(aim, rule)| pools.fill_one(rules, *aim, rule));
     }
 
@@ -55,7 +56,7 @@ impl Pools {
             Clients::Internal => (&rule.internal, "internal"),
             Clients::External => (&rule.external, "external"),
         };
-        let own: BTreeSet<Backend> = backends(outcome, aim.family()).into_iter().collect();
+        let own: BTreeSet<Backend> = backends(outcome, aim.family()).cloned().collect();
         if self.all.get(&port) == Some(&own) { port } else { format!("{port} {:?} {word}", rule.scope) }
     }
 

@@ -37,9 +37,7 @@ impl Rightful {
     /// What the plan of a node permits.
     #[must_use]
     pub fn of(plan: &NodePlan) -> Self {
-        let aims = aims(plan);
-        let all = aims.iter().filter_map(|(aim, rule)| Some((udp_end(*aim)?, endpoints(*aim, rule)?)));
-        Self(all.collect())
+        Self(aims(plan).filter_map(|(aim, rule)| Some((udp_end(aim)?, endpoints(aim, rule)?))).collect())
     }
 
     /// The same for a plan that differs from the one before in these aims at most; whether anything is new.
@@ -156,7 +154,7 @@ mod tests {
         let backends: BTreeSet<_> = used.iter().map(|text| backend(text)).collect();
         let outcome = match backends.is_empty() {
             true => Outcome::Reject,
-            false => Outcome::Forward { backends, source: SourceAddress::KeptForPods },
+            false => Outcome::Forward { backends: backends.into(), source: SourceAddress::KeptForPods },
         };
         let candidate = |(text, serving): (&&str, bool)| Candidate {
             backend: backend(text),

@@ -71,8 +71,9 @@ impl Transaction {
     }
 }
 
-/// Sets whose elements lead packets to other sets; all others are read only after one of these.
-fn is_entry(set: &str) -> bool {
+/// Whether the elements of the set of this name lead packets to other sets; all others are read only after one of these.
+#[must_use]
+pub fn is_entry(set: &str) -> bool {
     let family_less = set.trim_end_matches(['4', '6']);
     matches!(
         family_less,

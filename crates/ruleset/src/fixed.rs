@@ -37,6 +37,8 @@ pub(crate) mod class {
     pub(crate) const HASH_EXTERNAL: u32 = 0x5ea6_0000;
     /// What happens after translation; [`crate::services`] adds the source translation.
     pub(crate) const AFTER: u32 = 0x5ea4_0000;
+    /// The same of a ClusterIP, as `fixed.nft` has it where `after4` says nothing: masqueraded unless the client is a Pod.
+    pub(crate) const AFTER_CLUSTER_IP: u32 = AFTER + 2;
     /// Added to [`AFTER`] for frontends with affinity.
     pub(crate) const REMEMBER: u32 = 0x10;
 }

@@ -431,7 +431,11 @@ fn parse_verdict(line: &mut Line, word: &str) -> Parsed<Verdict> {
     })
 }
 
+/// What connection tracking says of the packet, or a match whose key begins with what the client aimed at.
 fn parse_conntrack(line: &mut Line) -> Parsed<Statement> {
+    if line.tokens.get(line.next + 1).is_some_and(|next| next == "original") {
+        return parse_match(line);
+    }
     line.expect_all(&["ct"])?;
     let (what, value) = (line.take("state or status")?, line.take("a value")?);
     Ok(Statement::Conntrack(match (what.as_str(), value.as_str()) {

@@ -4,19 +4,34 @@ use std::collections::BTreeMap;
 
 use types::IpFamily;
 
+use crate::affinity::Pools;
 use crate::fixed::fixed_rules;
+use crate::sink::Sink;
 use crate::value::{Data, Element, Key, Ruleset, Value};
 use crate::{podnet, policy, services};
 
 /// The whole of our table for a node plan.
 #[must_use]
 pub fn render(plan: &plan::NodePlan) -> Ruleset {
+    let mut rules = render_without_services(plan);
+    put_services(plan, &mut rules);
+    rules
+}
+
+/// All of it but the elements of Services, which [`put_services`] gives.
+#[must_use]
+pub fn render_without_services(plan: &plan::NodePlan) -> Ruleset {
     let mut rules = fixed_rules();
     podnet::fill(&mut rules, plan);
     podnet::fill_selves(&mut rules, plan);
-    services::fill(&mut rules, plan);
+    Pools::fill(&mut rules, services::aims(plan));
     policy::fill(&mut rules, &plan.policy);
     rules
+}
+
+/// The elements of Services, each once, for whoever need not hold them all: they are nearly all that a large table has.
+pub fn put_services(plan: &plan::NodePlan, sink: &mut impl Sink) {
+    services::fill(sink, plan);
 }
 
 /// Adds one element to the set of this name for this family.

@@ -147,11 +147,7 @@ impl Rendered {
     fn fill_affinity(&self, rules: &mut Ruleset, frontends: &BTreeSet<Frontend>) {
         let table = &self.plan.services;
         let aims = frontends.iter().flat_map(|frontend| aims_of(table, *frontend));
-        let rules_of: BTreeMap<Aim, &FrontendRule> = aims
-            .filter_map(|aim| Some((aim, rule_at(table, aim)?)))
-            .filter(|(_, rule)| rule.affinity_seconds.is_some())
-            .collect();
-        Pools::fill(rules, &rules_of);
+        Pools::fill(rules, aims.filter_map(|aim| Some((aim, rule_at(table, aim)?))));
     }
 
     fn count(&mut self, frontend: Frontend, rule: &FrontendRule) {

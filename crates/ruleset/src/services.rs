@@ -1,21 +1,20 @@
-//! Services: one element per frontend, one per slot of a backend, and a few more where a frontend asks for more.
+//! Services: two elements per ClusterIP, one per slot of a backend, and a few more where a frontend asks for more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use plan::{
-    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, ServiceTable,
-    SourceAddress,
+    Backend, Frontend, FrontendAddress, FrontendRule, FrontendScope, NodePlan, Outcome, Scheduling,
+    ServiceTable, SourceAddress,
 };
 use types::{IpFamily, Port, Prefix, Protocol};
 
-use crate::affinity::Pools;
 use crate::diff::{Step, Transaction};
 use crate::fixed::{EXTERNAL_SLOTS, MAX_BACKENDS, class, step};
-use crate::render::{member, numbered, put};
 use crate::segment::merged;
-use crate::slots::{choice, slots};
-use crate::value::{Data, Element, Key, Ruleset, Value};
+use crate::sink::{Entry, Sink};
+use crate::slots::{choice, draw_of, slots};
+use crate::value::{Key, Ruleset, Value, comment_text};
 
 /// A frontend with its one address: what the maps are keyed by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,23 +29,23 @@ impl Aim {
         IpFamily::of(self.address)
     }
 
-    fn values(self) -> Vec<Value> {
-        vec![
+    fn values(self) -> [Value; 3] {
+        [
             Value::Address(self.address),
             Value::Protocol(self.protocol.number()),
             Value::Port(self.port.number()),
         ]
     }
 
-    fn key(self) -> Key {
-        Key::exact(self.values())
+    /// The frontend, and what follows it in a key.
+    fn values_with(self, last: Value) -> [Value; 4] {
+        let [address, protocol, port] = self.values();
+        [address, protocol, port, last]
     }
 
     /// The frontend, and a slot or a step.
     pub(crate) fn key_at(self, number: u32) -> Key {
-        let mut values = self.values();
-        values.push(Value::Number(number));
-        Key::exact(values)
+        Key::exact(self.values_with(Value::Number(number)).to_vec())
     }
 }
 
@@ -57,35 +56,51 @@ pub(crate) enum Clients {
     External,
 }
 
-pub(crate) fn fill(rules: &mut Ruleset, plan: &NodePlan) {
-    let aims = aims(plan);
-    let addresses: BTreeSet<IpAddr> = aims.keys().map(|aim| aim.address).collect();
-    let others = plan.services.served_elsewhere.keys().chain(&plan.services.local_vips);
-    for address in addresses.iter().chain(others.filter(|address| !addresses.contains(address))) {
-        fill_address(rules, plan, *address);
+/// What is said of every frontend by itself, and of its address; affinity comes on top.
+pub(crate) fn fill(rules: &mut impl Sink, plan: &NodePlan) {
+    let vips = plan.services.frontends.keys().filter_map(|frontend| match frontend.address {
+        FrontendAddress::Vip(address) => Some(address),
+        FrontendAddress::NodePort => None,
+    });
+    let mut addresses: Vec<IpAddr> = vips.collect();
+    addresses.extend(plan.services.served_elsewhere.keys());
+    addresses.extend(plan.services.local_vips.iter().chain(&plan.services.node_addresses));
+    addresses.sort_unstable();
+    addresses.dedup();
+    for address in addresses {
+        fill_address(rules, plan, address);
     }
-    for (aim, rule) in &aims {
-        fill_frontend(rules, plan, *aim, rule);
+    for (aim, rule) in aims(plan) {
+        fill_frontend(rules, plan, aim, rule);
     }
-    Pools::fill(rules, &aims);
 }
 
 /// What is said of an address, whatever the ports.
-pub(crate) fn fill_address(rules: &mut Ruleset, plan: &NodePlan, address: IpAddr) {
+pub(crate) fn fill_address(rules: &mut impl Sink, plan: &NodePlan, address: IpAddr) {
     let table = &plan.services;
-    let (family, key) = (IpFamily::of(address), || Key::exact(vec![Value::Address(address)]));
+    let first = [Value::Address(address)];
+    let place = |set, comment| Entry {
+        set,
+        family: IpFamily::of(address),
+        first: &first,
+        last: None,
+        data: &[],
+        comment,
+    };
     let is_local = table.local_vips.contains(&address);
-    let mut ports = rules_at(table, FrontendAddress::Vip(address)).peekable();
-    let has_node_ports = table.node_addresses.contains(&address)
-        && rules_at(table, FrontendAddress::NodePort).next().is_some();
-    let is_elsewhere = table.served_elsewhere.contains_key(&address);
-    let is_known = is_local || is_elsewhere || ports.peek().is_some() || has_node_ports;
-    if is_known && table.service_cidrs.iter().any(|range| range.contains(address)) {
-        put(rules, "known", family, key(), member(""));
+    let mut ports = rules_at(table, FrontendAddress::Vip(address)).filter(|_| !is_local).peekable();
+    let has_ports = ports.peek().is_some();
+    let cluster_ip = ports.filter(|rule| rule.scope == FrontendScope::ClusterIp).last();
+    if let Some(rule) = cluster_ip {
+        rules.put(&place("clusterips", &comment_text(&rule.owner.to_string())));
+        return;
     }
-    let cluster_ips = ports.filter(|rule| rule.scope == FrontendScope::ClusterIp && !is_local);
-    if let Some(rule) = cluster_ips.last() {
-        put(rules, "clusterips", family, key(), member(&rule.owner.to_string()));
+    let has_node_ports = || {
+        table.node_addresses.contains(&address) && rules_at(table, FrontendAddress::NodePort).next().is_some()
+    };
+    let is_known = is_local || has_ports || table.served_elsewhere.contains_key(&address) || has_node_ports();
+    if is_known && table.service_cidrs.iter().any(|range| range.contains(address)) {
+        rules.put(&place("known", ""));
     }
 }
 
@@ -120,66 +135,63 @@ pub(crate) fn aims_of(table: &ServiceTable, frontend: Frontend) -> impl Iterator
     vip.into_iter().chain(node_addresses).map(move |address| Aim { address, protocol, port })
 }
 
-/// Every frontend by address; a NodePort stands on each of this node's addresses, after every virtual address.
-pub(crate) fn aims(plan: &NodePlan) -> BTreeMap<Aim, &FrontendRule> {
-    let mut aims = BTreeMap::new();
-    for (Frontend { address, protocol, port }, rule) in &plan.services.frontends {
-        let (protocol, port) = (*protocol, *port);
-        match address {
-            FrontendAddress::Vip(address) => {
-                aims.insert(Aim { address: *address, protocol, port }, rule);
-            }
-            FrontendAddress::NodePort => {
-                for address in &plan.services.node_addresses {
-                    aims.entry(Aim { address: *address, protocol, port }).or_insert(rule);
-                }
-            }
-        }
-    }
-    for address in &plan.services.local_vips {
-        aims.retain(|aim, _| aim.address != *address);
-    }
-    aims
+/// Every frontend by address, each once; a NodePort stands on each of this node's addresses where no virtual address has
+/// the same port.
+pub(crate) fn aims(plan: &NodePlan) -> impl Iterator<Item = (Aim, &FrontendRule)> {
+    let table = &plan.services;
+    table.frontends.iter().flat_map(move |(frontend, rule)| {
+        let is_node_port = frontend.address == FrontendAddress::NodePort;
+        let is_first = move |aim: &Aim| {
+            let Aim { address, protocol, port } = *aim;
+            let vip = Frontend { address: FrontendAddress::Vip(address), protocol, port };
+            !(is_node_port && table.frontends.contains_key(&vip))
+        };
+        let is_served = |aim: &Aim| !table.local_vips.contains(&aim.address);
+        aims_of(table, *frontend).filter(is_served).filter(is_first).map(move |aim| (aim, rule))
+    })
 }
 
-pub(crate) fn fill_frontend(rules: &mut Ruleset, plan: &NodePlan, aim: Aim, rule: &FrontendRule) {
+pub(crate) fn fill_frontend(rules: &mut impl Sink, plan: &NodePlan, aim: Aim, rule: &FrontendRule) {
     let family = aim.family();
-    let comment = comment(rule);
-    let mut place = |name, key, element| put(rules, name, family, key, element);
     if !is_of_family(rule, family) {
         return;
     }
+    let comment = comment(rule);
+    let comment = &*comment_text(&comment);
+    let mut place = |set, first: &[Value], data: &[Value], comment| {
+        rules.put(&Entry { set, family, first, last: None, data, comment });
+    };
+    let key = aim.values();
     if rule.scope != FrontendScope::ClusterIp && [&rule.internal, &rule.external].contains(&&Outcome::Reject)
     {
-        place("refused", aim.key(), member(&comment));
+        place("refused", &key, &[], comment);
     }
     if let Some(number) = entry_class(rule, family) {
-        place("frontend", aim.key(), numbered(number, &comment));
+        place("frontend", &key, &[Value::Number(number)], comment);
         if number == class::GUARD || number == class::SPLIT {
             for (step, number) in steps(rule, family) {
-                place("step", aim.key_at(step), numbered(number, &comment));
+                let key = aim.values_with(Value::Number(step));
+                place("step", &key, &[Value::Number(number)], comment);
             }
         }
     }
-    if let Some(ranges) = &rule.source_ranges {
-        for (first, last) in allowed(plan, aim.address, ranges) {
-            let ends = |end| [aim.values(), vec![Value::Address(end)]].concat();
-            place("allowed", Key::range(ends(first), ends(last)), member(&comment));
-        }
+    if let Some(after) = after_class(rule) {
+        place("after", &key, &[Value::Number(after)], comment);
     }
-    let after = after_class(rule);
-    if after != class::AFTER {
-        place("after", aim.key(), numbered(after, &comment));
+    let external = if has_one_side(rule, family) { &Outcome::Drop } else { &rule.external };
+    for (first_slot, outcome) in [(0, &rule.internal), (EXTERNAL_SLOTS, external)] {
+        let mut slot = first_slot;
+        each_slot(outcome, family, &rule.scheduling, |backend| {
+            let data = [Value::Address(backend.address), Value::Port(backend.port.number())];
+            place("backends", &aim.values_with(Value::Number(slot)), &data, "");
+            slot += 1;
+        });
     }
-    let internal = backends(&rule.internal, family);
-    let external = backends(&rule.external, family);
-    let external = if internal == external { BTreeSet::new() } else { external };
-    for (first_slot, backends) in [(0, internal), (EXTERNAL_SLOTS, external)] {
-        for (slot, backend) in (first_slot..).zip(slots(&backends, &rule.scheduling)) {
-            let data = vec![Value::Address(backend.address), Value::Port(backend.port.number())];
-            let element = Element { data: Data::Values(data), comment: String::new() };
-            place("backends", aim.key_at(slot), element);
-        }
+    let ranges = rule.source_ranges.iter().flat_map(|ranges| allowed(plan, aim.address, ranges));
+    for (first, last) in ranges {
+        let ends = [first, last].map(|end| aim.values_with(Value::Address(end)));
+        let [first, last] = [&ends[0][..], &ends[1][..]];
+        rules.put(&Entry { set: "allowed", family, first, last: Some(last), data: &[], comment });
     }
 }
 
@@ -206,22 +218,45 @@ pub(crate) fn comment(rule: &FrontendRule) -> String {
 }
 
 /// Backends of the frontend's own family, as many as can be drawn from.
-pub(crate) fn backends(outcome: &Outcome, family: IpFamily) -> BTreeSet<Backend> {
-    let Outcome::Forward { backends, .. } = outcome else { return BTreeSet::new() };
-    let same_family = backends.iter().filter(|backend| IpFamily::of(backend.address) == family);
-    same_family.take(MAX_BACKENDS as usize).cloned().collect()
+pub(crate) fn backends(outcome: &Outcome, family: IpFamily) -> impl Iterator<Item = &Backend> {
+    let backends = match outcome {
+        Outcome::Forward { backends, .. } => Some(backends),
+        Outcome::Reject | Outcome::Drop => None,
+    };
+    let same_family = move |backend: &&Backend| IpFamily::of(backend.address) == family;
+    backends.into_iter().flatten().filter(same_family).take(MAX_BACKENDS as usize)
+}
+
+/// Whether clients of both kinds are sent to the same backends.
+fn has_one_side(rule: &FrontendRule, family: IpFamily) -> bool {
+    backends(&rule.internal, family).eq(backends(&rule.external, family))
+}
+
+/// What leads from the slots to the backends, in order.
+fn each_slot(outcome: &Outcome, family: IpFamily, scheduling: &Scheduling, mut take: impl FnMut(&Backend)) {
+    match scheduling.is_default() {
+        true => backends(outcome, family).for_each(take),
+        false => slots(&backends(outcome, family).cloned().collect(), scheduling).iter().for_each(&mut take),
+    }
+}
+
+/// How one of an outcome's slots is found; `None` for no backend.
+fn way(outcome: &Outcome, family: IpFamily, scheduling: &Scheduling, clients: Clients) -> Option<u32> {
+    match scheduling.is_default() {
+        true => draw_of(backends(outcome, family).count(), clients),
+        false => choice(&backends(outcome, family).cloned().collect(), scheduling, clients),
+    }
 }
 
 /// What `frontend4` says: where the first packet goes, as directly as the frontend permits.
 fn entry_class(rule: &FrontendRule, family: IpFamily) -> Option<u32> {
-    let (internal, external) = (backends(&rule.internal, family), backends(&rule.external, family));
     match (&rule.internal, &rule.external) {
         _ if rule.source_ranges.is_some() => Some(class::GUARD),
         (Outcome::Reject, Outcome::Reject) => None,
         _ if rule.affinity_seconds.is_some() => Some(class::SPLIT),
         (Outcome::Drop, Outcome::Drop) => Some(class::DROP),
-        (Outcome::Forward { .. }, Outcome::Forward { .. }) if internal == external => {
-            choice(&internal, &rule.scheduling, Clients::Internal)
+        (Outcome::Forward { .. }, Outcome::Forward { .. }) if has_one_side(rule, family) => {
+            way(&rule.internal, family, &rule.scheduling, Clients::Internal)
         }
         _ => Some(class::SPLIT),
     }
@@ -229,29 +264,14 @@ fn entry_class(rule: &FrontendRule, family: IpFamily) -> Option<u32> {
 
 /// What `step4` says, except for identities of ServicePorts.
 fn steps(rule: &FrontendRule, family: IpFamily) -> Vec<(u32, u32)> {
-    let (internal, external) = (backends(&rule.internal, family), backends(&rule.external, family));
-    let external_slots = if internal == external { Clients::Internal } else { Clients::External };
+    let external_slots = if has_one_side(rule, family) { Clients::Internal } else { Clients::External };
     let sides = [
-        (
-            &rule.internal,
-            step::INTERNAL,
-            step::INTERNAL_BALANCE,
-            class::AFFINE_INTERNAL,
-            Clients::Internal,
-            &internal,
-        ),
-        (
-            &rule.external,
-            step::EXTERNAL,
-            step::EXTERNAL_BALANCE,
-            class::AFFINE_EXTERNAL,
-            external_slots,
-            &external,
-        ),
+        (&rule.internal, step::INTERNAL, step::INTERNAL_BALANCE, class::AFFINE_INTERNAL, Clients::Internal),
+        (&rule.external, step::EXTERNAL, step::EXTERNAL_BALANCE, class::AFFINE_EXTERNAL, external_slots),
     ];
     let mut steps = Vec::new();
-    for (outcome, first, balance, affine, slots, backends) in sides {
-        match (outcome, choice(backends, &rule.scheduling, slots)) {
+    for (outcome, first, balance, affine, slots) in sides {
+        match (outcome, way(outcome, family, &rule.scheduling, slots)) {
             (Outcome::Drop, _) => steps.push((first, class::DROP)),
             (Outcome::Reject, _) | (_, None) => steps.push((first, class::PASS)),
             (Outcome::Forward { .. }, Some(draw)) if rule.affinity_seconds.is_some() => {
@@ -273,14 +293,17 @@ fn allowed(plan: &NodePlan, address: IpAddr, ranges: &BTreeSet<Prefix>) -> Vec<(
     merged(&ranges, IpFamily::of(address))
 }
 
-/// What `after4` says: source translation by kind of client, and affinity.
-fn after_class(rule: &FrontendRule) -> u32 {
+/// What `after4` says: source translation by kind of client, and affinity. Nothing where there is nothing to translate,
+/// and where the rules do by themselves what is right: for a ClusterIP without affinity.
+fn after_class(rule: &FrontendRule) -> Option<u32> {
     let source = |outcome: &Outcome| match outcome {
-        Outcome::Forward { source, .. } => *source,
-        Outcome::Reject | Outcome::Drop => SourceAddress::Kept,
+        Outcome::Forward { source, .. } => Some(*source),
+        Outcome::Reject | Outcome::Drop => None,
     };
-    let external_translated = source(&rule.external) != SourceAddress::Kept;
-    let translation = match (source(&rule.internal), external_translated) {
+    let (internal, external) = (source(&rule.internal), source(&rule.external));
+    internal.or(external)?;
+    let external_translated = external.is_some_and(|source| source != SourceAddress::Kept);
+    let translation = match (internal.unwrap_or(SourceAddress::Kept), external_translated) {
         (SourceAddress::Kept, false) => 0,
         (SourceAddress::Node, true) => 1,
         (SourceAddress::KeptForPods, true) => 2,
@@ -289,7 +312,8 @@ fn after_class(rule: &FrontendRule) -> u32 {
         (SourceAddress::Node, false) => 5,
     };
     let remember = if rule.affinity_seconds.is_some() { class::REMEMBER } else { 0 };
-    class::AFTER + remember + translation
+    let after = class::AFTER + remember + translation;
+    (rule.scope != FrontendScope::ClusterIp || after != class::AFTER_CLUSTER_IP).then_some(after)
 }
 
 // === what has gone ===

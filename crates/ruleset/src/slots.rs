@@ -32,19 +32,25 @@ pub(crate) fn slots(backends: &BTreeSet<Backend>, scheduling: &Scheduling) -> Ve
 
 /// How one of an outcome's slots is found, as the first lookup says it; `None` for no backend.
 pub(crate) fn choice(backends: &BTreeSet<Backend>, scheduling: &Scheduling, clients: Clients) -> Option<u32> {
-    let (draw, hash) = match clients {
-        Clients::Internal => (class::INTERNAL, class::HASH),
-        Clients::External => (class::EXTERNAL, class::HASH_EXTERNAL),
+    let hash = match clients {
+        Clients::Internal => class::HASH,
+        Clients::External => class::HASH_EXTERNAL,
     };
-    let number = |count| u32::try_from(count).expect("slots are cut at MAX_BACKENDS");
-    let chosen = match scheduling.by {
-        Choice::SourceHash => hash + hash_size(weights(backends, scheduling).len()),
-        Choice::Random if scheduling.shares.is_empty() => {
-            draw + draw_size(number(backends.len().min(MAX_BACKENDS as usize)))
-        }
-        Choice::Random => draw + draw_size(number(slots(backends, scheduling).len())),
+    match scheduling.by {
+        Choice::Random => draw_of(slots(backends, scheduling).len(), clients),
+        Choice::SourceHash if backends.is_empty() => None,
+        Choice::SourceHash => Some(hash + hash_size(weights(backends, scheduling).len())),
+    }
+}
+
+/// How one of so many slots is drawn; `None` for none.
+pub(crate) fn draw_of(slots: usize, clients: Clients) -> Option<u32> {
+    let draw = match clients {
+        Clients::Internal => class::INTERNAL,
+        Clients::External => class::EXTERNAL,
     };
-    (!backends.is_empty()).then_some(chosen)
+    let slots = u32::try_from(slots).map_or(MAX_BACKENDS, |slots| slots.min(MAX_BACKENDS));
+    (slots > 0).then(|| draw + draw_size(slots))
 }
 
 /// The backends that are chosen from, as many as there may be, with their weights.

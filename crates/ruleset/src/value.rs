@@ -2,6 +2,7 @@
 //!
 //! Only what our own table uses can be said. Words are those of nftables.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -420,11 +421,19 @@ impl Element {
     /// With a comment, cut where nft would refuse it.
     #[must_use]
     pub fn commented(data: Data<Vec<Value>, Verdict>, comment: &str) -> Self {
-        let mut end = comment.len().min(Self::MAX_COMMENT);
-        while !comment.is_char_boundary(end) {
-            end -= 1;
-        }
-        Self { data, comment: comment[..end].replace('"', "'") }
+        Self { data, comment: comment_text(comment).into_owned() }
+    }
+}
+
+/// A comment as an element can have it: cut where nft would refuse it, without what would end it.
+pub(crate) fn comment_text(comment: &str) -> Cow<'_, str> {
+    let mut end = comment.len().min(Element::MAX_COMMENT);
+    while !comment.is_char_boundary(end) {
+        end -= 1;
+    }
+    match comment.contains('"') {
+        true => comment[..end].replace('"', "'").into(),
+        false => comment[..end].into(),
     }
 }
 

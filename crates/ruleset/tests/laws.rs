@@ -86,7 +86,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         (any_address(), any_port()).prop_map(|(address, number)| Backend { address, port: port(number) });
     prop_oneof![
         6 => (prop::collection::btree_set(backend, 1..5), source)
-            .prop_map(|(backends, source)| Outcome::Forward { backends, source }),
+            .prop_map(|(backends, source)| Outcome::Forward { backends: backends.into(), source }),
         1 => Just(Outcome::Reject),
         1 => Just(Outcome::Drop),
     ]

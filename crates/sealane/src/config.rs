@@ -84,7 +84,7 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
     let common = args.common;
     check_ranges(&common.pod_cidr, &common.service_cidr, None).context("--pod-cidr")?;
     Ok(Settings {
-        node: NodeName(args.node),
+        node: NodeName::from(args.node),
         state_dir: args.state_dir,
         cni: args.cni_config_dir.map(|config_dir| CniInstall { config_dir, bin_dir: args.cni_bin_dir }),
         cluster_domain: args.cluster_domain.trim_end_matches('.').to_owned(),

@@ -178,7 +178,7 @@ mod tests {
         let facts = |snapshot: &Snapshot| ClusterFacts::default().fitting(snapshot);
         assert_eq!(facts(&snapshot).pod_cidr.len(), 2, "nothing is known yet");
         let node = model::Node {
-            name: types::NodeName("a".to_owned()),
+            name: "a".into(),
             addresses: Vec::new(),
             pod_cidrs: vec!["fd00:10:244::/64".parse().unwrap()],
             zone: None,

@@ -134,7 +134,7 @@ fn name(number: u32) -> ServiceName {
 
 fn pod_name(number: u32, slot: u32) -> NamespacedName {
     let service = name(number);
-    NamespacedName::new(service.namespace, format!("{}-5d8f7c9b6d-{slot}", service.name))
+    NamespacedName::new(&*service.namespace, format!("{}-5d8f7c9b6d-{slot}", service.name))
 }
 
 /// The first node has few of the Pods, as one of many has.

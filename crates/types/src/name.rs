@@ -1,17 +1,20 @@
 //! Names of cluster objects and links.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Labels or annotations: key to value.
 pub type Labels = BTreeMap<String, String>;
 
-/// A Node's name.
+/// A Node's name; copies are one and the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct NodeName(pub String);
+#[serde(into = "String", from = "String")]
+pub struct NodeName(Arc<str>);
 
 impl NodeName {
     /// The name as text.
@@ -29,7 +32,19 @@ impl fmt::Display for NodeName {
 
 impl From<&str> for NodeName {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(text.into())
+    }
+}
+
+impl From<String> for NodeName {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<NodeName> for String {
+    fn from(name: NodeName) -> Self {
+        name.as_str().to_owned()
     }
 }
 
@@ -50,9 +65,15 @@ impl From<&str> for LinkName {
     }
 }
 
-/// Namespace and name of a namespaced object, written `namespace/name`.
+/// Namespace and name of a namespaced object, written `namespace/name`; copies are one and the same.
+///
+/// A cluster's names are said over and over, by Pods, EndpointSlices, Services and all that is made of them.
+#[derive(Clone, Hash)]
+pub struct NamespacedName(Arc<NameParts>);
+
+/// What a [`NamespacedName`] consists of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NamespacedName {
+pub struct NameParts {
     /// Namespace.
     pub namespace: String,
     /// Name.
@@ -68,7 +89,44 @@ impl NamespacedName {
     /// From its two parts.
     #[must_use]
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self(Arc::new(NameParts { namespace: namespace.into(), name: name.into() }))
+    }
+}
+
+impl Deref for NamespacedName {
+    type Target = NameParts;
+
+    fn deref(&self) -> &NameParts {
+        &self.0
+    }
+}
+
+impl PartialEq for NamespacedName {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for NamespacedName {}
+
+impl PartialOrd for NamespacedName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for NamespacedName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match Arc::ptr_eq(&self.0, &other.0) {
+            true => Ordering::Equal,
+            false => self.0.cmp(&other.0),
+        }
+    }
+}
+
+impl fmt::Debug for NamespacedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -272,8 +272,20 @@ impl<K: Ord, V, const N: usize> From<[(K, V); N]> for SharedMap<K, V> {
 }
 
 impl<K: Ord, V> FromIterator<(K, V)> for SharedMap<K, V> {
+    /// Of two values of one key, the later one.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        entries.into_iter().collect::<BTreeMap<K, V>>().into()
+        let mut entries: Vec<Entry<K, V>> = entries.into_iter().map(Arc::new).collect();
+        if !entries.is_sorted_by(|one, next| one.0 < next.0) {
+            entries.sort_by(|one, other| one.0.cmp(&other.0));
+            entries.dedup_by(|later, kept| {
+                let is_twin = later.0 == kept.0;
+                if is_twin {
+                    std::mem::swap(later, kept);
+                }
+                is_twin
+            });
+        }
+        Self::of_sorted(entries)
     }
 }
 

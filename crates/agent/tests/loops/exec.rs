@@ -189,7 +189,7 @@ async fn what_cannot_run_says_why() {
     };
     assert!(text.contains("no program `missing`"), "{text}");
     let mut nowhere = mk_exec(&["upper"], Terminal::None);
-    nowhere.pod.name = "nobody".to_owned();
+    nowhere.pod = PodName::new("default", "nobody");
     let outcome = in_time("a refusal", exec(&server.client, &nowhere, streams())).await;
     assert!(matches!(outcome, Err(Error::NotFound { .. })), "{outcome:?}");
 }

@@ -213,7 +213,7 @@ fn a_nodes_change_touches_that_peer_alone() {
             let paths = [(range(&format!("10.244.{third}.0/24")), PeerPath { via, mtu: 1450 })].into();
             Peer { underlay: ip(&format!("172.31.0.{number}")), paths, failing: None }
         };
-        let name = |number: u8| NodeName(format!("node-{number}"));
+        let name = |number: u8| NodeName::from(format!("node-{number}"));
         let mut plan = full_plan();
         plan.peers = (20..60).map(|number| (name(number), peer(number, number))).collect();
         converge(&nodes.a, &plan);

@@ -166,7 +166,7 @@ fn plan_to_peer(index: usize, underlay: [&str; 2], router: Option<&str>, way: Wa
             mtu: way.mtu,
         }),
         peers: [(
-            NodeName(format!("node-{other}")),
+            NodeName::from(format!("node-{other}")),
             Peer { underlay: ip(underlay[other]), paths, failing: None },
         )]
         .into(),

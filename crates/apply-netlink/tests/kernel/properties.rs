@@ -47,7 +47,10 @@ fn peers_of(choices: &BTreeSet<Choice>, has_tunnel: bool) -> BTreeMap<NodeName, 
             false => PeerPath { via: Via::Direct { nexthop: underlay }, mtu: 1500 },
         };
         let range = Prefix::new(address, 24).expect("24 bits are possible");
-        (NodeName(format!("node-{number}")), Peer { underlay, paths: [(range, path)].into(), failing: None })
+        (
+            NodeName::from(format!("node-{number}")),
+            Peer { underlay, paths: [(range, path)].into(), failing: None },
+        )
     });
     peers.collect()
 }

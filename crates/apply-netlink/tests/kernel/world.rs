@@ -148,7 +148,7 @@ pub(crate) fn plan(letter: char, way: Way) -> PodNetwork {
     PodNetwork {
         pod_cidrs: vec![own],
         vxlan,
-        peers: [(NodeName(format!("node-{other}")), peer)].into(),
+        peers: [(NodeName::from(format!("node-{other}")), peer)].into(),
         ..PodNetwork::default()
     }
 }

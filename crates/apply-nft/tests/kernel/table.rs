@@ -106,7 +106,7 @@ fn every_way_of_drifting_is_repaired() {
             &["flush", "map", "inet", "sealane", "backends4"],
             &["add", "element", "inet", "sealane", "pods4", "{ 192.0.2.0/24 }"],
             &["add", "element", "inet", "sealane", "frontend4", "{ 192.0.2.1 . tcp . 80 : 5ea2:1 }"],
-            &["delete", "element", "inet", "sealane", "known4", "{ 10.96.0.20 }"],
+            &["delete", "element", "inet", "sealane", "clusterips4", "{ 10.96.0.20 }"],
             &["add", "chain", "inet", "sealane", "theirs"],
             &["add", "set", "inet", "sealane", "theirs", "{ type ether_addr; }"],
         ];

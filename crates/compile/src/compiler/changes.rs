@@ -36,10 +36,11 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// The Services that slices belong, or belonged, to.
-    pub(super) fn services_of_slices(&self) -> BTreeSet<ServiceName> {
+    /// The Services that changed, and those that slices belong, or belonged, to.
+    pub(super) fn services_concerned(&self) -> BTreeSet<ServiceName> {
         let sides = self.slices.iter().flat_map(|slice| [slice.old, slice.new]);
-        sides.flatten().filter_map(|slice| slice.service.clone()).collect()
+        let of_slices = sides.flatten().filter_map(|slice| slice.service.clone());
+        of_slices.chain(self.services.iter().map(|service| service.key.clone())).collect()
     }
 }
 

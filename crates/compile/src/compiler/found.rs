@@ -35,12 +35,11 @@ impl Found {
 
     /// From now on these and no others come from this source.
     pub(super) fn replace(&mut self, source: Source, findings: Findings) {
-        let old = match findings.is_empty() {
-            true => self.by_source.remove(&source),
-            false => self.by_source.insert(source, findings.clone()),
-        };
-        let old = old.unwrap_or_default();
+        let old = self.by_source.remove(&source).unwrap_or_default();
         old.difference(&findings).for_each(|finding| self.all.remove(finding));
         findings.difference(&old).for_each(|finding| self.all.add(finding.clone()));
+        if !findings.is_empty() {
+            self.by_source.insert(source, findings);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{Service, Snapshot};
+use model::{EndpointSlice, Service, Snapshot};
 use plan::{Frontend, FrontendAddress, FrontendRule, FrontendScope};
 use types::{Protocol, ServiceName, SharedMap};
 
@@ -118,7 +118,8 @@ impl Decided {
     /// Gives a Service the frontends that it has, as they are now; what it does not get becomes a finding.
     pub(super) fn grant(
         &self,
-        (service, local_vips): (&Service, &BTreeSet<IpAddr>),
+        (service, slices): (&Service, &[&EndpointSlice]),
+        local_vips: &BTreeSet<IpAddr>,
         ground: &Ground<'_>,
         rules: &mut Rules,
     ) -> Findings {
@@ -132,7 +133,7 @@ impl Decided {
             };
             let owner = owner.expect("who claims a frontend has it, or somebody else does");
             if *owner == service.name && granted.insert(frontend) {
-                let rule = rule(frontend, &claim, ground);
+                let rule = rule(frontend, &claim, slices, ground);
                 if rules.get(&frontend) != Some(&rule) {
                     rules.insert(frontend, rule);
                 }

@@ -9,12 +9,16 @@ use crate::dns;
 use crate::endpoints::SlicesByService;
 
 impl State {
+    /// Everything at once, where nothing was there before.
+    pub(super) fn begin_names(&mut self, snapshot: &Snapshot) {
+        self.plan.dns = dns::compile(snapshot, &self.context);
+    }
+
     pub(super) fn follow_names(&mut self, snapshot: &Snapshot, changes: &Changes<'_>) {
         let slices = SlicesByService::new(snapshot, &self.slices);
-        let mut names = changes.services_of_slices();
-        names.extend(changes.services.iter().map(|service| service.key.clone()));
-        for name in names {
-            let new = snapshot.services.get(&name).and_then(|service| dns::service(service, slices));
+        for name in changes.services_concerned() {
+            let new =
+                snapshot.services.get(&name).and_then(|service| dns::service(service, &slices.of(&name)));
             let services = &mut self.plan.dns.services;
             match new {
                 None => drop(services.remove(&name)),

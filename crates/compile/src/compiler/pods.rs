@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use model::{Pod, Snapshot};
 use plan::Frontend;
@@ -37,6 +38,7 @@ impl KnownPods {
             false => context.attachments.values().filter_map(|attachment| attachment.pod.as_ref()).collect(),
         };
         let mut is_here_new = *before != context.attachments;
+        let mut added = Vec::new();
         for pod in &changes.pods {
             let is_here = |pod: &Pod| pod.node.as_ref() == Some(&context.node);
             is_here_new |= attached.contains(pod.key) || pod.old.is_some_and(is_here);
@@ -47,7 +49,7 @@ impl KnownPods {
             }
             if let Some(new) = pod.new {
                 let addresses = new.addresses.iter().filter(|_| has_own_network(new));
-                self.by_address.extend(addresses.map(|address| (*address, new.name.clone())));
+                added.extend(addresses.map(|address| (*address, new.name.clone())));
             }
             if pod.new.is_some_and(is_here) {
                 is_here_new = true;
@@ -56,12 +58,18 @@ impl KnownPods {
                 self.local.remove(pod.key);
             }
         }
+        match self.by_address.is_empty() {
+            // In one go, which leaves no gaps.
+            true => self.by_address = added.into_iter().collect(),
+            false => self.by_address.extend(added),
+        }
         is_here_new
     }
 
     /// The last Pod by name that has this address.
     pub(super) fn last_at(&self, address: IpAddr) -> Option<&PodName> {
-        let first = (address, NamespacedName::new("", ""));
+        static LOWEST: LazyLock<PodName> = LazyLock::new(|| NamespacedName::new("", ""));
+        let first = (address, LOWEST.clone());
         let all = self.by_address.range(first..).take_while(|(other, _)| *other == address);
         all.last().map(|(_, pod)| pod)
     }

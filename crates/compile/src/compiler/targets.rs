@@ -20,6 +20,26 @@ pub(super) struct Targets {
 }
 
 impl Targets {
+    /// What the Services of a snapshot select.
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let services = || snapshot.services.values().filter(|service| selector(service).is_some());
+        let nothing = |service: &Service| (service.name.clone(), Selected::nothing(service));
+        let mut targets = Self { selected: services().map(nothing).collect(), by_label: ByLabel::new() };
+        services().for_each(|service| targets.add_label(service));
+        targets.count_all(snapshot);
+        targets
+    }
+
+    /// What is to be told of each Service that selects.
+    pub(super) fn all_findings<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+    ) -> impl Iterator<Item = (&'a ServiceName, Findings)> {
+        let services = snapshot.services.values().filter(|service| selector(service).is_some());
+        let both = self.selected.iter().zip(services);
+        both.map(|((name, selected), service)| (name, selected.findings(service)))
+    }
+
     /// Takes note of what changed; the Services of which something else may have to be told now.
     pub(super) fn follow(&mut self, snapshot: &Snapshot, changes: &Changes<'_>) -> BTreeSet<ServiceName> {
         let mut concerned = BTreeSet::new();
@@ -55,12 +75,16 @@ impl Targets {
     }
 
     fn add(&mut self, service: &Service) {
-        let Some(labels) = selector(service) else { return };
-        self.selected.insert(service.name.clone(), Selected::nothing(service));
-        if let Some((key, value)) = labels.first_key_value() {
-            let of_namespace = self.by_label.entry(service.name.namespace.clone()).or_default();
-            let of_key = of_namespace.entry(key.clone()).or_default();
-            of_key.entry(value.clone()).or_default().insert(service.name.clone());
+        if selector(service).is_some() {
+            self.selected.insert(service.name.clone(), Selected::nothing(service));
+            self.add_label(service);
+        }
+    }
+
+    fn add_label(&mut self, service: &Service) {
+        if let Some((key, value)) = selector(service).and_then(Labels::first_key_value) {
+            let of_key = entry(entry(&mut self.by_label, &service.name.namespace), key);
+            entry(of_key, value).insert(service.name.clone());
         }
     }
 
@@ -123,6 +147,14 @@ impl Targets {
             }
         }
     }
+}
+
+/// What stands under a key, from now on at the latest; the key is copied only when it is new.
+fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, key: &str) -> &'m mut V {
+    if !map.contains_key(key) {
+        map.insert(key.to_owned(), V::default());
+    }
+    map.get_mut(key).expect("it was there, or has just been put there")
 }
 
 type Count = fn(&mut Selected, &Service, &Pod);

@@ -216,7 +216,10 @@ fn es6_slices_that_would_go_become_those_that_would_come() {
     world.put(service);
     let writes = reconcile(&world, at(1));
     let [Write::Replace(slice)] = writes.as_slice() else { panic!("{writes:?}") };
-    assert_eq!((&slice["metadata"]["name"], &slice["ports"][0]["port"]), (&before.name.into(), &9090.into()));
+    assert_eq!(
+        (&slice["metadata"]["name"], &slice["ports"][0]["port"]),
+        (&before.name.clone().into(), &9090.into())
+    );
     settle(&mut world, writes);
     assert_eq!(reconcile(&world, at(2)), []);
 }

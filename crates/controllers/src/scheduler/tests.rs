@@ -32,7 +32,7 @@ fn zoned(name: &str, zone: &str) -> k8s_openapi::api::core::v1::Node {
 
 fn bindings(writes: &[Write]) -> Vec<(String, String)> {
     let bound = writes.iter().filter_map(|write| match write {
-        Write::Bind { pod, node, .. } => Some((pod.name.clone(), node.0.clone())),
+        Write::Bind { pod, node, .. } => Some((pod.name.clone(), node.as_str().to_owned())),
         _ => None,
     });
     bound.collect()

@@ -86,7 +86,7 @@ fn the_highest_goes_first_and_comes_back_with_its_name() {
     let deleted: Vec<String> = (0..6)
         .flat_map(|_| bench.look(reconcile))
         .filter_map(|write| match write {
-            Write::Delete { kind, name, .. } if kind == "Pod" => Some(name.name),
+            Write::Delete { kind, name, .. } if kind == "Pod" => Some(name.name.clone()),
             _ => None,
         })
         .collect();

@@ -10,7 +10,7 @@ fn mk_wanted(peers: u32) -> BTreeMap<PathKey, u32> {
 }
 
 fn mk_key(index: u32) -> PathKey {
-    (NodeName(format!("node-{index:04}")), IpAddr::from((0x0af4_0000 + (index << 8)).to_be_bytes()))
+    (NodeName::from(format!("node-{index:04}")), IpAddr::from((0x0af4_0000 + (index << 8)).to_be_bytes()))
 }
 
 /// Lets time pass until `end`, and returns when each packet was sent.

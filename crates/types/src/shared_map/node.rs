@@ -57,9 +57,9 @@ impl<K, V> Node<K, V> {
         // Not filled to the brim, so that a few additions split nothing.
         let size = MOST * 3 / 4;
         let mut level: Vec<Link<K, V>> =
-            entries.chunks(size).map(|chunk| Arc::new(Self::Leaf(chunk.to_vec()))).collect();
+            chunks(entries, size).map(|leaf| Arc::new(Self::Leaf(leaf))).collect();
         while level.len() > 1 {
-            level = level.chunks(size).map(|chunk| Arc::new(Self::above(chunk.to_vec()))).collect();
+            level = chunks(level, size).map(|children| Arc::new(Self::above(children))).collect();
         }
         level.pop()
     }
@@ -193,6 +193,14 @@ impl<K: Ord + Clone, V: Clone> Node<K, V> {
 
 fn place_in<K: Borrow<Q>, V, Q: Ord + ?Sized>(entries: &[Entry<K, V>], key: &Q) -> Result<usize, usize> {
     entries.binary_search_by(|entry| entry.0.borrow().cmp(key))
+}
+
+/// The items in runs of this many; the last may be shorter.
+fn chunks<T>(items: Vec<T>, size: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.into_iter();
+    std::iter::from_fn(move || {
+        Some(items.by_ref().take(size).collect()).filter(|run: &Vec<T>| !run.is_empty())
+    })
 }
 
 /// The upper half of what has become too long.
