@@ -205,15 +205,10 @@ impl Zone {
     #[must_use]
     pub fn servers(&self, id: ForwardId) -> Vec<Server> {
         let plain = |address: &SocketAddr| Server { address: *address, tls: None };
-        let is_self =
-            |server: &SocketAddr| server.port() == DNS_PORT && self.plan.addresses.contains(&server.ip());
         let mut servers = Vec::new();
         for upstream in self.forward(id).map(|forward| forward.to.as_slice()).unwrap_or_default() {
             match upstream {
-                Upstream::Node => {
-                    let others = self.plan.upstreams.iter().filter(|server| !is_self(server));
-                    servers.extend(others.map(plain));
-                }
+                Upstream::Node => servers.extend(self.servers_of_node().map(plain)),
                 Upstream::Plain(address) => servers.push(plain(address)),
                 Upstream::Tls { address, server_name } => {
                     let name = server_name.clone().unwrap_or_else(|| address.ip().to_string());
@@ -224,6 +219,18 @@ impl Zone {
         let mut seen = BTreeSet::new();
         servers.retain(|server| seen.insert(server.clone()));
         servers
+    }
+
+    fn servers_of_node(&self) -> impl Iterator<Item = &SocketAddr> {
+        let is_self =
+            |server: &SocketAddr| server.port() == DNS_PORT && self.plan.addresses.contains(&server.ip());
+        self.plan.upstreams.iter().filter(move |server| !is_self(server))
+    }
+
+    /// Whether a forward has any server; asked for every question, so no list of them is made.
+    fn has_servers(&self, id: ForwardId) -> bool {
+        let named = self.forward(id).map(|forward| forward.to.as_slice()).unwrap_or_default();
+        named.iter().any(|upstream| *upstream != Upstream::Node || self.servers_of_node().next().is_some())
     }
 
     /// A forward, by its place.
@@ -252,7 +259,7 @@ impl Zone {
     /// The forward that a name in lower-case wire form is asked of, when it has any server.
     pub(crate) fn forward_of(&self, wire: &[u8]) -> Option<ForwardId> {
         let id = self.blocks.forward_of(self.block_of(wire)?, wire)?;
-        (!self.servers(id).is_empty()).then_some(id)
+        self.has_servers(id).then_some(id)
     }
 
     /// Time to live of one record.
