@@ -7,6 +7,7 @@
 mod asking;
 mod cache;
 mod draw;
+mod ready;
 mod server;
 mod shared;
 mod sockets;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::Config;
 use crate::asking::Asking;
 use crate::draw::Draw;
+use crate::ready::Ready;
 use crate::statistics::{Counters, Source, Statistics};
 use crate::tcp::Idle;
 use crate::upstream::Upstreams;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) upstreams: ArcSwap<Upstreams>,
     pub(crate) asking: Arc<Asking>,
     pub(crate) counters: Counters,
+    /// For all connections; threads for datagrams have their own.
+    pub(crate) ready: Mutex<Ready>,
     /// Turns true when the server stops: connections end after the query they are at.
     pub(crate) closing: watch::Sender<bool>,
 }
@@ -69,13 +72,16 @@ impl Shared {
     /// To be called within a tokio runtime.
     pub(crate) fn new(config: Config) -> Self {
         let asking = Arc::new(Asking::new(config.clone()));
+        let draw = Draw::default();
+        let ready = Mutex::new(Ready::new(config.prepared_bytes, draw.next()));
         let forwards = Arc::new(Semaphore::new(config.max_forwards));
         let max_connections = config.max_connections.min(files() / 2).max(1);
         let connections = Arc::new(Semaphore::new(max_connections));
         Self {
             config,
             zone: ArcSwapOption::empty(),
-            draw: Draw::default(),
+            draw,
+            ready,
             forwards,
             connections,
             max_connections,
@@ -85,6 +91,11 @@ impl Shared {
             counters: Counters::default(),
             closing: watch::Sender::new(false),
         }
+    }
+
+    /// Where the published zone lies; of a zone that is nowhere while there is none.
+    pub(crate) fn published(&self) -> *const Zone {
+        self.zone.load().as_ref().map_or(Weak::<Zone>::new().as_ptr(), Arc::as_ptr)
     }
 
     /// What a response to this client is limited to.
@@ -97,6 +108,28 @@ impl Shared {
     pub(crate) fn follow_upstreams(&self, zone: &Zone) {
         let next = Upstreams::follow(&self.upstreams.load(), zone, &self.asking);
         self.upstreams.store(Arc::new(next));
+    }
+
+    /// As [`Self::serve`], for connections: what is ready is given, and what is the zone's gets ready.
+    pub(crate) fn serve_connection(&self, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> Served {
+        let lock = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = lock();
+        ready.mind_publication(self);
+        if ready.respond(packet, limits, out) {
+            return Served::FromZone;
+        }
+        let zone = ready.zone();
+        // Others need not wait while this one is looked up.
+        drop(ready);
+        let served = self.serve(packet, limits, out);
+        if matches!(served, Served::FromZone) {
+            let mut ready = lock();
+            // Only if it was this zone that answered: another may have been published meanwhile.
+            if ready.is_of(&zone) && zone.as_ptr() == self.published() {
+                ready.learn(packet, limits, out);
+            }
+        }
+        served
     }
 
     /// Serves what can be served without waiting.

@@ -121,7 +121,7 @@ fn nsd(
     let config = format!(
         "server:\n  ip-address: 127.0.0.1@{port}\n  server-count: 1\n  username: \"\"\n  zonesdir: \"{files}\"\n  \
          database: \"\"\n  pidfile: \"{own}/pid\"\n  xfrdfile: \"{own}/xfrd\"\n  zonelistfile: \"{own}/zones\"\n  \
-         xfrdir: \"{own}\"\n  logfile: \"{own}/log\"\n  tcp-count: 100\n\
+         xfrdir: \"{own}\"\n  logfile: \"{own}/log\"\n  tcp-count: 100\n  rrl-ratelimit: 0\n\
          remote-control:\n  control-enable: no\nzone:\n  name: {zone}\n  zonefile: {file}\n",
         files = folder.display(),
         own = own.display()

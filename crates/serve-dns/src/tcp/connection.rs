@@ -5,6 +5,7 @@
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use engine_dns::Transport;
@@ -12,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use crate::shared::{Served, Shared};
 use crate::statistics::Source;
@@ -41,6 +42,7 @@ pub(super) struct Connection {
     closing: watch::Receiver<bool>,
     /// The client reads on and writes on until then, or it is too slow.
     deadline: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 /// What happens on a connection.
@@ -49,6 +51,8 @@ enum Event {
     Response(Vec<u8>),
     /// There is something to read.
     Readable,
+    /// It is time to see whether the client is too slow.
+    Time,
 }
 
 /// Why a connection ends.
@@ -63,8 +67,9 @@ impl Connection {
     pub(super) fn new(stream: TcpStream, client: IpAddr, shared: Arc<Shared>) -> Self {
         let deadline = Instant::now() + shared.config.idle_timeout;
         let (input, output, pending) = (Vec::new(), Vec::new(), JoinSet::new());
+        let timer = Box::pin(sleep_until(deadline));
         let (leave, closing) = (Arc::new(Notify::new()), shared.closing.subscribe());
-        Self { stream, client, shared, input, output, pending, leave, closing, deadline }
+        Self { stream, client, shared, input, output, pending, leave, closing, deadline, timer }
     }
 
     /// Answers queries until the client stops, is idle for too long, or the server stops.
@@ -85,6 +90,9 @@ impl Connection {
         match self.event().await? {
             Event::Response(response) => self.queue(&response),
             Event::Readable => self.read()?,
+            // The time is set anew only now, as it is looked at seldom and moves often.
+            Event::Time if Instant::now() < self.deadline => self.timer.as_mut().reset(self.deadline),
+            Event::Time => return Err(End::Now),
         }
         loop {
             let has_more = self.look()?;
@@ -109,7 +117,7 @@ impl Connection {
                 Err(_) => Err(End::Now),
             },
             () = self.leave.notified() => Err(End::Now),
-            () = sleep_until(self.deadline), if is_idle => Err(End::Now),
+            () = &mut self.timer, if is_idle => Ok(Event::Time),
         }
     }
 
@@ -135,7 +143,7 @@ impl Connection {
             }
             let limits = self.shared.limits((Transport::Tcp, self.client), self.shared.draw.next());
             let start = Instant::now();
-            let source = match self.shared.serve(message, limits, &mut out) {
+            let source = match self.shared.serve_connection(message, limits, &mut out) {
                 Served::FromZone => Some(Source::Zone),
                 Served::Respond => Some(Source::Cache),
                 Served::Silence => return Err(End::Now),

@@ -5,16 +5,17 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use engine_dns::{Limits, Prepared, Transport, Zone};
+use engine_dns::{Limits, Transport};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::runtime::Handle;
 
 use super::batch::Batch;
 use crate::draw::Quick;
+use crate::ready::Ready;
 use crate::shared::{Pending, Served, Shared};
 use crate::statistics::Source;
 
@@ -35,18 +36,16 @@ pub(super) struct Worker {
     /// Where upstream servers are asked.
     runtime: Handle,
     batch: Batch,
-    prepared: Prepared,
-    /// The zone whose answers are prepared. It is not kept alive, but no other can come to stand in its place.
-    prepared_of: Weak<Zone>,
+    ready: Ready,
     draw: Quick,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, wake: UnixStream, runtime: Handle) -> Self {
         let draw = Quick::new(shared.draw.next());
-        let prepared = Prepared::new(shared.config.prepared_bytes, shared.draw.next());
+        let ready = Ready::new(shared.config.prepared_bytes, shared.draw.next());
         let batch = Batch::new(usize::from(shared.config.udp_payload));
-        Self { shared, mailbox, wake, runtime, batch, prepared, prepared_of: Weak::new(), draw }
+        Self { shared, mailbox, wake, runtime, batch, ready, draw }
     }
 
     /// Answers until the mailbox says that it is over.
@@ -97,7 +96,7 @@ impl Worker {
     fn serve(&mut self, socket: &Arc<UdpSocket>) {
         match self.batch.receive(socket) {
             Ok(taken) => {
-                self.mind_publication();
+                self.ready.mind_publication(&self.shared);
                 let start = Instant::now();
                 // Who is counted is of the family of the address that was asked.
                 let own = socket.local_addr().ok().map(|address| address.ip());
@@ -114,22 +113,12 @@ impl Worker {
         }
     }
 
-    /// Forgets what was prepared if the zone is another one now.
-    fn mind_publication(&mut self) {
-        let zone = self.shared.zone.load();
-        let now = zone.as_ref().map_or(Weak::<Zone>::new().as_ptr(), Arc::as_ptr);
-        if self.prepared_of.as_ptr() != now {
-            self.prepared.begin(zone.as_deref());
-            self.prepared_of = zone.as_ref().map(Arc::downgrade).unwrap_or_default();
-        }
-    }
-
     /// Answers a query, if that can be done at once.
     fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>, own: Option<IpAddr>) -> bool {
         let udp_payload = self.shared.config.udp_payload;
         let limits = Limits { transport: Transport::Udp, client: None, udp_payload, draw: self.draw.next() };
         let (query, reply) = self.batch.query(index);
-        if self.prepared.respond(query, limits, reply) {
+        if self.ready.respond(query, limits, reply) {
             self.shared.counters.count(Limits { client: own, ..limits }, Source::Zone, reply);
             return true;
         }
@@ -138,7 +127,7 @@ impl Worker {
         let (query, reply) = self.batch.query(index);
         let source = match self.shared.serve(query, limits, reply) {
             Served::FromZone => {
-                self.prepared.learn(query, limits, reply);
+                self.ready.learn(query, limits, reply);
                 Source::Zone
             }
             Served::Respond => Source::Cache,

@@ -227,6 +227,7 @@ async fn a_published_plan_answers_at_once() {
         server.publish(&plan);
         for _ in 0..5 {
             assert_eq!(ask_udp(address, &query(WEB)).await.last(), Some(&last));
+            assert_eq!(ask_tcp(address, &query(WEB)).await.last(), Some(&last));
             let is_missing = rcode(&ask_udp(address, &query(other_name)).await) == 3;
             assert_eq!(is_missing, last % 2 == 1);
         }
