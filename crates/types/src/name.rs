@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ impl From<&str> for LinkName {
 /// Namespace and name of a namespaced object, written `namespace/name`; copies are one and the same.
 ///
 /// A cluster's names are said over and over, by Pods, EndpointSlices, Services and all that is made of them.
-#[derive(Clone, Hash)]
+#[derive(Clone)]
 pub struct NamespacedName(Arc<NameParts>);
 
 /// What a [`NamespacedName`] consists of.
@@ -108,6 +109,12 @@ impl PartialEq for NamespacedName {
 }
 
 impl Eq for NamespacedName {}
+
+impl Hash for NamespacedName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl PartialOrd for NamespacedName {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
