@@ -28,6 +28,8 @@ pub struct Settings {
     pub dns_addresses: BTreeSet<IpAddr>,
     /// Where names outside the cluster domain are asked.
     pub upstream_dns: Vec<SocketAddr>,
+    /// Search domains of the node, which its kubelet puts behind those of the cluster.
+    pub search_domains: Vec<String>,
     /// Pod ranges of the whole cluster.
     pub pod_cidrs: BTreeSet<Prefix>,
     /// Service ranges of the cluster.
@@ -106,6 +108,7 @@ impl Settings {
             pod_cidrs: self.pod_cidrs.clone(),
             service_cidrs: self.service_cidrs.clone(),
             upstreams: self.upstream_dns.clone(),
+            search_domains: self.search_domains.clone(),
             http_entry: self.http_entry(),
             ingress_controllers: self.ingress_controllers.clone(),
             lb_pools: self.lb_pools.clone(),

@@ -36,6 +36,8 @@ pub struct NodeContext {
     pub service_cidrs: BTreeSet<Prefix>,
     /// Where DNS asks for other names.
     pub upstreams: Vec<SocketAddr>,
+    /// Search domains of the node, which its kubelet puts behind those of the cluster.
+    pub search_domains: Vec<String>,
     /// The HTTP entry; `None` turns it off.
     pub http_entry: Option<HttpEntry>,
     /// `spec.controller` of the IngressClasses we serve.
@@ -65,6 +67,7 @@ impl NodeContext {
             pod_cidrs,
             service_cidrs,
             upstreams,
+            search_domains,
             http_entry,
             ingress_controllers,
             lb_pools,
@@ -77,6 +80,7 @@ impl NodeContext {
             && (cluster_domain, dns_addresses) == (&other.cluster_domain, &other.dns_addresses)
             && (pod_cidrs, service_cidrs) == (&other.pod_cidrs, &other.service_cidrs)
             && (upstreams, http_entry) == (&other.upstreams, &other.http_entry)
+            && *search_domains == other.search_domains
             && *ingress_controllers == other.ingress_controllers
             && (lb_pools, lb_class) == (&other.lb_pools, &other.lb_class)
     }

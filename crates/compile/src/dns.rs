@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{Endpoint, EndpointSlice, Service, ServiceType, Snapshot};
-use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
+use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind, DnsSettings};
 use types::{Shared, SharedMap};
 
 use crate::NodeContext;
+use crate::corefile;
 use crate::endpoints::services_with_slices;
 use crate::pods::has_own_network;
 
@@ -15,14 +16,48 @@ use crate::pods::has_own_network;
 const TTL_SECONDS: u32 = 5;
 
 pub(crate) fn compile(snapshot: &Snapshot, context: &NodeContext) -> DnsPlan {
+    let settings = corefile::settings(snapshot);
+    let names = EndpointNames::of(&settings);
     let services = services_with_slices(snapshot);
     let services =
-        services.filter_map(|(object, slices)| Some((object.name.clone(), service(object, &slices)?)));
-    DnsPlan {
+        services.filter_map(|(object, slices)| Some((object.name.clone(), service(object, &slices, names)?)));
+    let plan = DnsPlan {
         namespaces: namespaces(snapshot),
         services: services.collect(),
         pods: pods(snapshot),
+        own_search: own_search(snapshot),
         ..empty(context)
+    };
+    with_settings(plan, settings, context)
+}
+
+/// How endpoints without a hostname are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndpointNames {
+    /// By their address.
+    Addresses,
+    /// By their Pod.
+    Pods,
+}
+
+impl EndpointNames {
+    pub(crate) fn of(settings: &DnsSettings) -> Self {
+        match settings.kubernetes().is_some_and(|kubernetes| kubernetes.endpoint_pod_names) {
+            true => Self::Pods,
+            false => Self::Addresses,
+        }
+    }
+}
+
+/// The plan with what settings say of names.
+pub(crate) fn with_settings(plan: DnsPlan, settings: DnsSettings, context: &NodeContext) -> DnsPlan {
+    let kubernetes = settings.kubernetes();
+    let domain = kubernetes.and_then(|kubernetes| kubernetes.zones.first().cloned());
+    DnsPlan {
+        cluster_domain: domain.unwrap_or_else(|| without_final_dot(&context.cluster_domain)),
+        ttl_seconds: kubernetes.map_or(TTL_SECONDS, |kubernetes| kubernetes.ttl_seconds),
+        settings: settings.into(),
+        ..plan
     }
 }
 
@@ -35,7 +70,7 @@ pub(crate) fn empty(context: &NodeContext) -> DnsPlan {
         services: SharedMap::new(),
         pods: SharedMap::new(),
         own_search: SharedMap::new(),
-        node_search: Vec::new(),
+        node_search: context.search_domains.iter().map(|domain| without_final_dot(domain)).collect(),
         reverse_ranges: context.pod_cidrs.union(&context.service_cidrs).copied().collect(),
         upstreams: context.upstreams.clone(),
         settings: Shared::default(),
@@ -48,11 +83,15 @@ fn without_final_dot(name: &str) -> String {
 }
 
 /// What DNS knows of a Service; nothing where it has no name yet.
-pub(crate) fn service(service: &Service, slices: &[&EndpointSlice]) -> Option<DnsService> {
+pub(crate) fn service(
+    service: &Service,
+    slices: &[&EndpointSlice],
+    names: EndpointNames,
+) -> Option<DnsService> {
     let kind = kind_of(service)?;
     let endpoints = match kind {
         DnsServiceKind::ExternalName { .. } => Vec::new(),
-        DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => endpoints(slices),
+        DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => endpoints(slices, names),
     };
     Some(DnsService { kind, endpoints })
 }
@@ -81,11 +120,11 @@ fn kind_of(service: &Service) -> Option<DnsServiceKind> {
 }
 
 /// Ready endpoints, each address once per hostname, in order.
-fn endpoints(slices: &[&EndpointSlice]) -> Vec<DnsEndpoint> {
+fn endpoints(slices: &[&EndpointSlice], names: EndpointNames) -> Vec<DnsEndpoint> {
     let mut endpoints: BTreeMap<(String, IpAddr), Vec<DnsPort>> = BTreeMap::new();
     for slice in slices {
         for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.ready) {
-            let ports = endpoints.entry((hostname(endpoint), endpoint.address)).or_default();
+            let ports = endpoints.entry((hostname(endpoint, names), endpoint.address)).or_default();
             ports.extend(slice.ports.iter().filter_map(|port| {
                 Some(DnsPort { name: port.name.clone(), protocol: port.protocol, port: port.port? })
             }));
@@ -99,9 +138,11 @@ fn endpoints(slices: &[&EndpointSlice]) -> Vec<DnsEndpoint> {
     endpoints.into_iter().map(endpoint).collect()
 }
 
-/// The endpoint's own hostname, else its address with dashes.
-fn hostname(endpoint: &Endpoint) -> String {
-    match &endpoint.hostname {
+/// The endpoint's own hostname, else its Pod's name where that is asked for, else its address with dashes (CoreDNS, plugin
+/// kubernetes, `endpointHostname`).
+fn hostname(endpoint: &Endpoint, names: EndpointNames) -> String {
+    let pod = endpoint.pod.as_ref().filter(|_| names == EndpointNames::Pods);
+    match endpoint.hostname.as_ref().or(pod.map(|pod| &pod.name)) {
         Some(hostname) => hostname.to_ascii_lowercase(),
         None => endpoint.address.to_string().replace(['.', ':'], "-"),
     }
@@ -110,6 +151,18 @@ fn hostname(endpoint: &Endpoint) -> String {
 /// Namespaces that exist.
 pub(crate) fn namespaces(snapshot: &Snapshot) -> Shared<BTreeSet<String>> {
     snapshot.namespaces.keys().cloned().collect::<BTreeSet<_>>().into()
+}
+
+/// Addresses of Pods that search otherwise than the cluster has it; of two with one address, the later by name counts.
+fn own_search(snapshot: &Snapshot) -> SharedMap<IpAddr, ()> {
+    let pods = snapshot.pods.values().filter(|pod| has_own_network(pod));
+    let by_address = pods.flat_map(|pod| pod.addresses.iter().map(|address| (*address, pod.cluster_search)));
+    let by_address: BTreeMap<IpAddr, bool> = by_address.collect();
+    by_address
+        .into_iter()
+        .filter(|(_, cluster_search)| !cluster_search)
+        .map(|(address, _)| (address, ()))
+        .collect()
 }
 
 /// Of two Pods with one address, the later by name has it.

@@ -8,6 +8,7 @@
 mod compiler;
 mod conditions;
 mod context;
+mod corefile;
 mod dns;
 mod endpoints;
 mod findings;
@@ -80,6 +81,7 @@ pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPla
     gateway::check(snapshot, slices, &context.ingress_controllers, &mut findings);
     podnet::ranges::check(snapshot, &context.service_cidrs, &mut findings);
     told::check(snapshot, &mut findings);
+    corefile::check(snapshot, &mut findings);
     findings::of_input(snapshot, &mut findings);
     statuses.extend(conditions::of_findings(snapshot, &findings));
     ClusterPlan { pod_cidrs, statuses, findings }

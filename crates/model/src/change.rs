@@ -3,7 +3,8 @@
 use types::ObjectRef;
 
 use crate::{
-    EndpointSlice, Ingress, IngressClass, Namespace, NetworkPolicy, Node, Pod, Rejected, Secret, Service,
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Namespace, NetworkPolicy, Node, Pod, Rejected, Secret,
+    Service,
 };
 
 /// A kind that is watched.
@@ -27,11 +28,13 @@ pub enum Kind {
     IngressClass,
     /// `v1` Secret, of type `kubernetes.io/tls` only.
     Secret,
+    /// `v1` ConfigMap, those of [`crate::COREFILE_CONFIG_MAPS`] only.
+    ConfigMap,
 }
 
 impl Kind {
     /// Every watched kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Node,
         Self::Namespace,
         Self::Pod,
@@ -41,6 +44,7 @@ impl Kind {
         Self::Ingress,
         Self::IngressClass,
         Self::Secret,
+        Self::ConfigMap,
     ];
 
     /// The kind as in the API.
@@ -56,6 +60,7 @@ impl Kind {
             Self::Ingress => "Ingress",
             Self::IngressClass => "IngressClass",
             Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 
@@ -85,6 +90,7 @@ pub enum Object {
     Ingress(Ingress),
     IngressClass(IngressClass),
     Secret(Secret),
+    ConfigMap(ConfigMap),
 }
 
 impl Object {
@@ -101,6 +107,7 @@ impl Object {
             Self::Ingress(_) => Kind::Ingress,
             Self::IngressClass(_) => Kind::IngressClass,
             Self::Secret(_) => Kind::Secret,
+            Self::ConfigMap(_) => Kind::ConfigMap,
         }
     }
 
@@ -118,6 +125,7 @@ impl Object {
             Self::Ingress(ingress) => ObjectRef::namespaced(kind, &ingress.name),
             Self::IngressClass(class) => ObjectRef::cluster(kind, &class.name),
             Self::Secret(secret) => ObjectRef::namespaced(kind, &secret.name),
+            Self::ConfigMap(map) => ObjectRef::namespaced(kind, &map.name),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod change;
 mod conditions;
+mod config_maps;
 mod endpoint_slices;
 mod field;
 mod ingress_classes;
@@ -22,6 +23,7 @@ mod snapshot;
 
 pub use change::{Change, Kind, Lower, Object};
 pub use conditions::{Condition, Conditions};
+pub use config_maps::{COREFILE_CONFIG_MAPS, COREFILE_NAMESPACE, ConfigMap};
 pub use endpoint_slices::{Endpoint, EndpointPort, EndpointSlice, SERVICE_NAME_LABEL};
 pub use ingress_classes::IngressClass;
 pub use ingresses::{

@@ -23,6 +23,9 @@ pub struct Pod {
     pub host_network: bool,
     /// `status.phase` is Succeeded or Failed: its addresses may belong to another Pod.
     pub finished: bool,
+    /// Whether its resolver searches its Namespace, the cluster domain and then what its node searches, and nothing else:
+    /// `dnsPolicy: ClusterFirst` without `dnsConfig.searches` (kubelet, `pkg/kubelet/network/dns`).
+    pub cluster_search: bool,
     /// Declared ports, of containers and then of restartable init containers.
     pub ports: Vec<ContainerPort>,
 }
@@ -76,8 +79,17 @@ fn read_pod(pod: &v1::Pod) -> Read<Pod> {
         addresses: read_addresses(pod)?,
         host_network: spec.is_some_and(|spec| spec.host_network == Some(true)),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
+        cluster_search: spec.is_none_or(has_cluster_search),
         ports: spec.map(read_ports).transpose()?.unwrap_or_default(),
     })
+}
+
+fn has_cluster_search(spec: &v1::PodSpec) -> bool {
+    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    let own = spec.dns_config.as_ref().and_then(|config| config.searches.as_ref());
+    // With the node's network, `ClusterFirst` means the node's resolver.
+    let is_first = policy == "ClusterFirst" && spec.host_network != Some(true);
+    is_first && own.is_none_or(Vec::is_empty)
 }
 
 fn read_addresses(pod: &v1::Pod) -> Read<Vec<IpAddr>> {

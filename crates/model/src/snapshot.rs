@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use types::{NamespacedName, NodeName, ObjectRef, PodName, ServiceName, SharedMap};
 
 use crate::{
-    Change, EndpointSlice, Ingress, IngressClass, Kind, Namespace, NetworkPolicy, Node, Object, Pod,
-    Rejected, Secret, Service,
+    Change, ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, NetworkPolicy, Node, Object,
+    Pod, Rejected, Secret, Service,
 };
 
 /// Every watched object, by name.
@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub ingress_classes: SharedMap<String, IngressClass>,
     /// Secrets of type `kubernetes.io/tls`.
     pub secrets: SharedMap<NamespacedName, Secret>,
+    /// ConfigMaps that hold a Corefile.
+    pub config_maps: SharedMap<NamespacedName, ConfigMap>,
     /// Objects that could not be read as meant; each may have a stand-in above.
     pub rejected: SharedMap<ObjectRef, Rejected>,
 }
@@ -74,6 +76,7 @@ impl Snapshot {
             Object::Ingress(ingress) => put(&mut self.ingresses, ingress.name.clone(), ingress),
             Object::IngressClass(class) => put(&mut self.ingress_classes, class.name.clone(), class),
             Object::Secret(secret) => put(&mut self.secrets, secret.name.clone(), secret),
+            Object::ConfigMap(map) => put(&mut self.config_maps, map.name.clone(), map),
         }
     }
 
@@ -90,6 +93,7 @@ impl Snapshot {
             Kind::Ingress => self.ingresses.remove(&name).is_some(),
             Kind::IngressClass => self.ingress_classes.remove(&name.name).is_some(),
             Kind::Secret => self.secrets.remove(&name).is_some(),
+            Kind::ConfigMap => self.config_maps.remove(&name).is_some(),
         }
     }
 
@@ -142,6 +146,7 @@ impl Snapshot {
             Kind::Ingress => namespaced(kind, self.ingresses.keys()),
             Kind::IngressClass => cluster(kind, self.ingress_classes.keys().map(String::as_str)),
             Kind::Secret => namespaced(kind, self.secrets.keys()),
+            Kind::ConfigMap => namespaced(kind, self.config_maps.keys()),
         };
         names.extend(self.rejected.keys().filter(|name| name.kind == kind.as_str()).cloned());
         names

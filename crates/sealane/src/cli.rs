@@ -386,6 +386,10 @@ pub(crate) struct AgentArgs {
     /// Where names outside the cluster domain are asked.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) upstream_dns: Vec<SocketAddr>,
+    /// A search domain of the node's resolv.conf, which its kubelet puts behind those of the cluster: with `autopath` in the
+    /// Corefile, names are searched there as well.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) search_domain: Vec<String>,
     /// The link that faces the other nodes.
     #[arg(long, default_value = "eth0", value_name = "LINK")]
     pub(crate) underlay_link: String,

@@ -90,6 +90,7 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
         cluster_domain: args.cluster_domain.trim_end_matches('.').to_owned(),
         dns_addresses: common.dns_address.iter().copied().collect(),
         upstream_dns: args.upstream_dns,
+        search_domains: args.search_domain,
         pod_cidrs: common.pod_cidr.iter().copied().collect(),
         service_cidrs: common.service_cidr.iter().copied().collect(),
         underlay_link: LinkName(args.underlay_link),

@@ -119,6 +119,7 @@ impl ClusterFacts {
             pod_cidrs: self.pod_cidr.iter().copied().collect(),
             service_cidrs: self.service_cidr.iter().copied().collect(),
             upstreams: Vec::new(),
+            search_domains: Vec::new(),
             http_entry: Some(HttpEntry { http: Port::new(80), https: Port::new(443) }),
             ingress_controllers: agent::ingress_controllers(),
             lb_pools: self.lb_pool.clone(),

@@ -154,6 +154,7 @@ fn pod(number: u32, slot: u32, each: u32) -> Pod {
         addresses: vec![address],
         host_network: false,
         finished: false,
+        cluster_search: true,
         ports: Vec::new(),
     }
 }

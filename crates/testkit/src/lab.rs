@@ -74,6 +74,7 @@ pub fn node_context(node: &NodeName, underlay: IpAddr, tunnel: TunnelMode) -> No
         pod_cidrs: BTreeSet::from([parsed(numbers.pods)]),
         service_cidrs: BTreeSet::from([parsed(numbers.services)]),
         upstreams: vec![parsed(numbers.upstream)],
+        search_domains: Vec::new(),
         http_entry: Some(HttpEntry { http: Port::new(80), https: Port::new(443) }),
         ingress_controllers: controllers(),
         lb_pools: vec![parsed(numbers.pool)],

@@ -87,6 +87,7 @@ impl Manifests {
             Kind::Ingress => read.change::<networking::Ingress>()?,
             Kind::IngressClass => read.change::<networking::IngressClass>()?,
             Kind::Secret => read.change::<core::Secret>()?,
+            Kind::ConfigMap => read.change::<core::ConfigMap>()?,
         };
         self.changes.push(change);
         Ok(())

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use compile::{Compiler, NodeContext, TunnelMode, node_plan};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
 use model::{Change, Lower, Snapshot};
@@ -45,6 +45,7 @@ enum Kind {
     Ingress,
     Class,
     Secret,
+    Corefile,
 }
 
 impl Kind {
@@ -59,6 +60,7 @@ impl Kind {
             Self::Ingress => "Ingress",
             Self::Class => "IngressClass",
             Self::Secret => "Secret",
+            Self::Corefile => "ConfigMap",
         }
     }
 
@@ -78,6 +80,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         2 => Just(Kind::Ingress),
         1 => Just(Kind::Class),
         1 => Just(Kind::Secret),
+        1 => Just(Kind::Corefile),
     ]
 }
 
@@ -115,6 +118,7 @@ fn name(kind: Kind, index: usize) -> String {
         Kind::Node => NODES[index % NODES.len()].to_owned(),
         Kind::Namespace => NAMESPACES[index % NAMESPACES.len()].to_owned(),
         Kind::Class => format!("class-{}", index % 2),
+        Kind::Corefile => format!("kube-system/{}", ["coredns", "coredns-custom"][index % 2]),
         _ => format!("{}/object-{index}", NAMESPACES[index % NAMESPACES.len()]),
     }
 }
@@ -133,6 +137,16 @@ fn change(kind: Kind, index: usize, seed: u32) -> Change {
         Kind::Class => {
             let controller = draw.of(&["k8s.io/ingress-nginx", "sealane.dev/ingress", "example.com/other"]);
             put::<IngressClass>(&name, json!({"spec": {"controller": controller}}))
+        }
+        Kind::Corefile => {
+            let lines = ["ttl 30", "endpoint_pod_names", "pods insecure", "unheard_of", "}"];
+            let domain = draw.of(&["cluster.local", "cluster.example"]);
+            let corefile =
+                format!(". {{\n kubernetes {domain} {{\n {}\n }}\n import *.override\n}}", draw.of(&lines));
+            put::<ConfigMap>(
+                &name,
+                json!({"data": {"Corefile": corefile, "a.override": draw.of(&["log", "errors"])}}),
+            )
         }
         Kind::Secret => {
             let data = json!({"tls.crt": "AAAA", "tls.key": "AAAA"});
@@ -183,6 +197,9 @@ fn pod(name: &str, draw: &mut Draw) -> Change {
     }
     if draw.one_in(6) {
         pod["spec"]["hostNetwork"] = json!(true);
+    }
+    if draw.one_in(6) {
+        pod["spec"]["dnsPolicy"] = json!("Default");
     }
     if draw.one_in(2) {
         pod["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(draw.of(&PORTS));

@@ -74,7 +74,7 @@ pub(crate) fn list_of<K: Watched + Lower>(client: &Client) -> BoxFuture<'static,
     .boxed()
 }
 
-fn change<K: Watched + Lower>(batch: &ObjectBatch<Decoded<K>>) -> Change {
+pub(crate) fn change<K: Watched + Lower>(batch: &ObjectBatch<Decoded<K>>) -> Change {
     match batch {
         ObjectBatch::Put(Ok(object)) => Change::put(object),
         ObjectBatch::Put(Err(invalid)) => Change::Rejected(unreadable(K::KIND, invalid)),

@@ -8,10 +8,10 @@ use kube::{Client, Resource};
 use model::{Change, Kind, Lower};
 
 use crate::changes::{changes_of, list_of};
-use crate::{Error, Watched};
+use crate::{Error, Watched, config_maps};
 
 /// Every watched kind.
-pub(crate) const KINDS: [WatchedKind; 9] = [
+pub(crate) const KINDS: [WatchedKind; 10] = [
     watched::<core::Node>(),
     watched::<core::Namespace>(),
     watched::<core::Pod>(),
@@ -21,6 +21,12 @@ pub(crate) const KINDS: [WatchedKind; 9] = [
     watched::<networking::Ingress>(),
     watched::<networking::IngressClass>(),
     watched::<core::Secret>(),
+    WatchedKind {
+        kind: Kind::ConfigMap,
+        changes: config_maps::changes,
+        list: config_maps::list,
+        resource: resource_of::<core::ConfigMap>,
+    },
 ];
 
 /// How one kind is read.

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the Kubernetes API is read")]
 
 mod changes;
+mod config_maps;
 mod connect;
 mod identity;
 mod kinds;

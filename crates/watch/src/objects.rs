@@ -113,7 +113,14 @@ pub(crate) fn guarded<K: Watched>(
     client: &Client,
     selection: Selection,
 ) -> impl Stream<Item = ObjectBatch<Decoded<K>>> + Send + use<K> {
-    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+    guarded_from(Api::all(client.clone()), selection)
+}
+
+/// As [`guarded`], of those that this end of the API gives.
+pub(crate) fn guarded_from<K: Watched>(
+    api: Api<DeserializeGuard<K>>,
+    selection: Selection,
+) -> impl Stream<Item = ObjectBatch<Decoded<K>>> + Send + use<K> {
     let config = watcher::Config {
         label_selector: selection.labels,
         field_selector: selection.fields,

@@ -386,6 +386,7 @@ fn mk_settings(at: At, kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
         cluster_domain: "cluster.local".into(),
         dns_addresses: BTreeSet::from([at.dns.parse().expect("an address")]),
         upstream_dns: Vec::new(),
+        search_domains: Vec::new(),
         pod_cidrs: BTreeSet::from([prefix(at.pods)]),
         service_cidrs: BTreeSet::from([prefix(at.services)]),
         cni: None,

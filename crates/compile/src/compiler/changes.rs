@@ -12,6 +12,7 @@ pub(super) struct Changes<'a> {
     pub(super) pods: Vec<Difference<'a, PodName, Pod>>,
     pub(super) nodes: bool,
     pub(super) namespaces: bool,
+    pub(super) config_maps: bool,
     pub(super) policies: bool,
     /// Ingresses, and what they need besides Services.
     pub(super) ingresses: bool,
@@ -30,6 +31,7 @@ impl<'a> Changes<'a> {
             pods: new.pods.changes_since(&old.pods).collect(),
             nodes: differs(&old.nodes, &new.nodes),
             namespaces: differs(&old.namespaces, &new.namespaces),
+            config_maps: differs(&old.config_maps, &new.config_maps),
             policies: differs(&old.network_policies, &new.network_policies),
             ingresses: differs(&old.ingresses, &new.ingresses) || classes || secrets,
             rejected,

@@ -5,7 +5,8 @@ use types::Difference;
 
 use super::State;
 use super::changes::Changes;
-use crate::dns;
+use crate::corefile;
+use crate::dns::{self, EndpointNames};
 use crate::endpoints::SlicesByService;
 
 impl State {
@@ -15,10 +16,15 @@ impl State {
     }
 
     pub(super) fn follow_names(&mut self, snapshot: &Snapshot, changes: &Changes<'_>) {
+        let mut names = changes.services_concerned();
+        if changes.config_maps && self.follow_corefile(snapshot) {
+            names.extend(snapshot.services.keys().cloned());
+        }
         let slices = SlicesByService::new(snapshot, &self.slices);
-        for name in changes.services_concerned() {
-            let new =
-                snapshot.services.get(&name).and_then(|service| dns::service(service, &slices.of(&name)));
+        let endpoint_names = EndpointNames::of(&self.plan.dns.settings);
+        for name in names {
+            let service = snapshot.services.get(&name);
+            let new = service.and_then(|service| dns::service(service, &slices.of(&name), endpoint_names));
             let services = &mut self.plan.dns.services;
             match new {
                 None => drop(services.remove(&name)),
@@ -30,17 +36,32 @@ impl State {
             self.plan.dns.namespaces = dns::namespaces(snapshot);
         }
         for pod in &changes.pods {
-            self.follow_pod(pod);
+            self.follow_pod(snapshot, pod);
         }
     }
 
-    fn follow_pod(&mut self, pod: &Difference<'_, types::PodName, Pod>) {
+    /// The Corefile; whether endpoints are called otherwise than before.
+    fn follow_corefile(&mut self, snapshot: &Snapshot) -> bool {
+        let before = EndpointNames::of(&self.plan.dns.settings);
+        let settings = corefile::settings(snapshot);
+        let names = EndpointNames::of(&settings);
+        self.plan.dns = dns::with_settings(std::mem::take(&mut self.plan.dns), settings, &self.context);
+        names != before
+    }
+
+    fn follow_pod(&mut self, snapshot: &Snapshot, pod: &Difference<'_, types::PodName, Pod>) {
         for address in [pod.old, pod.new].into_iter().flatten().flat_map(|pod| &pod.addresses) {
             let pods = &mut self.plan.dns.pods;
             match self.pods.last_at(*address) {
                 None => drop(pods.remove(address)),
                 Some(owner) if pods.get(address) == Some(&owner.namespace) => {}
                 Some(owner) => drop(pods.insert(*address, owner.namespace.clone())),
+            }
+            let own_search = &mut self.plan.dns.own_search;
+            let owner = self.pods.last_at(*address).and_then(|owner| snapshot.pods.get(owner));
+            match owner.is_some_and(|pod| !pod.cluster_search) {
+                true => drop(own_search.insert(*address, ())),
+                false => drop(own_search.remove(address)),
             }
         }
     }

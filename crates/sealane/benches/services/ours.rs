@@ -254,6 +254,7 @@ fn context() -> NodeContext {
         pod_cidrs: BTreeSet::from([POD_RANGE.parse().unwrap()]),
         service_cidrs: BTreeSet::from([SERVICE_RANGE.parse().unwrap()]),
         upstreams: Vec::new(),
+        search_domains: Vec::new(),
         http_entry: None,
         ingress_controllers: BTreeSet::new(),
         lb_pools: Vec::new(),
