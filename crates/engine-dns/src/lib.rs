@@ -23,6 +23,7 @@ mod resolve;
 mod reverse;
 mod search;
 mod steps;
+mod trace;
 mod zone;
 mod zones;
 
@@ -41,4 +42,5 @@ pub use reading::Response;
 pub use record::{Record, RecordData, RecordType};
 pub use resolve::{Outcome, Reason, Resolution, resolve};
 pub use search::{Search, SearchEnd, search};
+pub use trace::{Trace, TraceEnd, TraceHop, trace};
 pub use zone::{Server, Source, Zone};

@@ -106,6 +106,11 @@ pub fn resolve(zone: &Zone, name: &str, kind: RecordType) -> Result<Resolution, 
 
 pub(crate) fn resolve_name(zone: &Zone, name: Name, kind: RecordType) -> Resolution {
     let block = zone.block_of(name.as_wire()).unwrap_or(usize::MAX);
+    resolve_in(zone, block, name, kind)
+}
+
+/// Resolves a name as this block has it.
+pub(crate) fn resolve_in(zone: &Zone, block: usize, name: Name, kind: RecordType) -> Resolution {
     let walk = walk(zone, block, name.as_wire(), kind);
     let mut records = Vec::new();
     let mut reasons = Vec::new();

@@ -47,15 +47,16 @@ pub fn search(zone: &Zone, name: &str, namespace: &str, kind: RecordType) -> Res
 }
 
 /// The names a resolver tries, in order (resolv.conf(5), `ndots`).
-fn candidates(zone: &Zone, name: &str, namespace: &str) -> Result<Vec<Name>, NameError> {
+pub(crate) fn candidates(zone: &Zone, name: &str, namespace: &str) -> Result<Vec<Name>, NameError> {
     let absolute = Name::parse(name)?;
     if name.ends_with('.') {
         return Ok(vec![absolute]);
     }
     let origin = zone.origin();
-    let suffixes = [format!("{namespace}.svc.{origin}"), format!("svc.{origin}"), origin.to_string()];
+    let own = [format!("{namespace}.svc.{origin}"), format!("svc.{origin}"), origin.to_string()];
+    let suffixes = own.iter().chain(&zone.plan.node_search);
     // A suffix that makes the name too long is passed over.
-    let searched = suffixes.iter().filter_map(|suffix| Name::parse(&format!("{name}.{suffix}")).ok());
+    let searched = suffixes.filter_map(|suffix| Name::parse(&format!("{name}.{suffix}")).ok());
     let mut names = searched.collect::<Vec<_>>();
     let has_enough_dots = name.matches('.').count() >= NDOTS;
     let place = if has_enough_dots { 0 } else { names.len() };

@@ -85,7 +85,7 @@ impl Steps {
         match rewrite::apply(&self.rewrites, query.name(), query.kind) {
             rewrite::Rewritten::Same => self.search(zone, block, (query, limits), out),
             rewrite::Rewritten::Broken => fail(query, limits, &extended_error::NO_NAME, out),
-            rewrite::Rewritten::Changed { name, kind, undo } => {
+            rewrite::Rewritten::Changed { name, kind, undo, used: _ } => {
                 let inner = query.asking(name.as_wire(), kind);
                 answer_inner(inner, undo, (query, limits), out, |query, limits, out| {
                     self.search(zone, block, (query, limits), out)
@@ -109,6 +109,22 @@ impl Steps {
             Some(names) => search_path::begin(&names, (query, limits), out, answer_name),
             None => answer_name(query, limits, out),
         }
+    }
+
+    /// Which of templates, hosts and further zones has a say.
+    fn local_step(&self, name: &Name, kind: RecordType) -> Option<Step> {
+        let wire = name.as_wire();
+        let ends = |at: &str, text: &str| Step { at: at.to_owned(), text: text.to_owned(), then: Then::Ends };
+        if let Some(template) = self.templates.iter().find(|template| template.has_a_say(wire, kind)) {
+            return Some(ends(template.at(), "a template is for it"));
+        }
+        let hosts = self.hosts.as_ref().filter(|hosts| !matches!(hosts.answer(wire, kind), Outcome::Next));
+        if let Some(hosts) = hosts {
+            return Some(ends(hosts.at(), "a hosts entry is for it, or none may be elsewhere"));
+        }
+        let (name, _) = self.aliases.of_name(wire)?;
+        let text = format!("a zone of the cluster beside the cluster domain: {name}");
+        Some(Step { at: String::new(), text, then: Then::Asks(name, kind) })
     }
 
     /// Templates, hosts, and what is beyond them.
@@ -142,6 +158,72 @@ impl Steps {
             },
         }
     }
+}
+
+/// A step that has a say, for people.
+pub(crate) struct Step {
+    /// The line that says so.
+    pub(crate) at: String,
+    pub(crate) text: String,
+    pub(crate) then: Then,
+}
+
+/// What follows a [`Step`].
+pub(crate) enum Then {
+    /// Nothing: it is the answer.
+    Ends,
+    /// This is looked up instead.
+    Asks(Name, RecordType),
+    /// The next step.
+    GoesOn,
+}
+
+/// The steps of a block that have a say about a question, in order.
+pub(crate) fn of_question(
+    zone: &Zone,
+    block: usize,
+    name: &Name,
+    kind: RecordType,
+    client: Option<std::net::IpAddr>,
+) -> Vec<Step> {
+    let Some(steps) = zone.steps(block) else { return Vec::new() };
+    let mut told = Vec::new();
+    if let Some((at, text)) = steps.access.reason(name.as_wire(), kind, client) {
+        let then = match steps.access.decide(name.as_wire(), kind, client) {
+            access::Verdict::Pass => Then::GoesOn,
+            access::Verdict::Drop | access::Verdict::Answer(_) => Then::Ends,
+        };
+        let ends = matches!(then, Then::Ends);
+        told.push(Step { at, text, then });
+        if ends {
+            return told;
+        }
+    }
+    let mut asked = (name.clone(), kind);
+    match rewrite::apply(&steps.rewrites, name.as_wire(), kind) {
+        rewrite::Rewritten::Same => {}
+        rewrite::Rewritten::Broken => {
+            let text = "a rewrite makes a name that cannot be".to_owned();
+            told.push(Step { at: String::new(), text, then: Then::Ends });
+            return told;
+        }
+        rewrite::Rewritten::Changed { name, kind, used, .. } => {
+            let text = match (&name, kind) == (&asked.0, asked.1) {
+                true => "a rewrite changes the answer".to_owned(),
+                false => format!("rewritten to {name} {kind}"),
+            };
+            asked = (name.clone(), kind);
+            told.push(Step { at: used.join(", "), text, then: Then::Asks(name, kind) });
+        }
+    }
+    let path = client.filter(|_| steps.searches);
+    if let Some(names) = path.and_then(|client| search_path::names(zone, asked.0.as_wire(), client)) {
+        let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let text = format!("if it does not exist, searched here: {names}");
+        told.push(Step { at: String::new(), text, then: Then::GoesOn });
+    }
+    told.extend(steps.local_step(&asked.0, asked.1));
+    told
 }
 
 /// Answers another query in the place of `query`, and undoes the change in its answer.

@@ -194,6 +194,14 @@ impl Zone {
         Self { serial, ..self }
     }
 
+    /// The same zone on a node that has servers of its own to ask, whichever they are.
+    pub(crate) fn with_node_servers(mut self) -> Self {
+        if self.plan.upstreams.is_empty() {
+            self.plan.upstreams.push(SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), DNS_PORT));
+        }
+        self
+    }
+
     /// The cluster domain.
     #[must_use]
     pub fn origin(&self) -> &Name {

@@ -13,7 +13,7 @@ use crate::output::Output;
 /// All of Kubernetes networking in one binary.
 ///
 /// Begin with `sealane lab tour`, or start a cluster of your own on this machine with `sealane lab up` and use it with
-/// kubectl. `explain`, `status` and `plan` look at the cluster that --kubeconfig or KUBECONFIG names, else at the
+/// kubectl. `explain`, `dns query`, `status` and `plan` look at the cluster that --kubeconfig or KUBECONFIG names, else at the
 /// running lab. The exit status is 0 when all is well, 1 when not, and 2 when the command line is not understood.
 #[derive(Debug, Parser)]
 #[command(name = "sealane", version, after_help = help::SEALANE, max_term_width = 110)]
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     /// to work, else 1.
     #[command(after_help = help::EXPLAIN)]
     Explain(cmd::explain::ExplainArgs),
+    /// What becomes of a name, and of a Corefile.
+    Dns(cmd::dns::DnsArgs),
     /// The cluster at a glance, and what of its objects cannot be honoured.
     ///
     /// Lists the nodes: used and usable Pod addresses (and freed ones that rest), the size of the packets that Pods send to

@@ -4,6 +4,7 @@ mod agent;
 pub(crate) mod check;
 mod completion;
 mod controller;
+pub(crate) mod dns;
 pub(crate) mod explain;
 mod lab;
 pub(crate) mod plan;
@@ -22,6 +23,7 @@ pub(crate) async fn run(cli: Cli) -> Result<i32> {
     match cli.command {
         Command::Lab(args) => lab::run(args.command, cli.log).await,
         Command::Explain(args) => explain::run(args).await,
+        Command::Dns(args) => dns::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Check(args) => check::run(args),
         Command::Services(args) => services::run(&args),

@@ -38,6 +38,19 @@ Examples:
   sealane explain outside http://shop.example.com/    through the HTTP entry
   sealane explain node/node-a 10.244.1.2:8080         from a node itself";
 
+pub(crate) const DNS_QUERY: &str = "\
+Examples:
+  sealane dns query web.shop.svc.cluster.local
+  sealane dns query web --from shop/client  each name of the Pod's search path
+  sealane dns query _http._tcp.web.shop.svc.cluster.local --type SRV
+  sealane dns query www.example.com --output json | jq '.[-1].asked'";
+
+pub(crate) const DNS_IMPORT: &str = "\
+Examples:
+  sealane dns import Corefile
+  sealane dns import Corefile --with corp.server --with NodeHosts
+  kubectl -n kube-system get configmap coredns -o jsonpath='{.data.Corefile}' | sealane dns import -";
+
 pub(crate) const STATUS: &str = "\
 Examples:
   sealane status

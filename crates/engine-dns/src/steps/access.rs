@@ -60,6 +60,21 @@ impl Access {
         }
     }
 
+    /// The line that decides, and what it does.
+    pub(super) fn reason(
+        &self,
+        name: &[u8],
+        kind: RecordType,
+        client: Option<IpAddr>,
+    ) -> Option<(String, String)> {
+        let rule = self.rule(name, kind, client);
+        let passes = rule.is_none_or(|rule| rule.action == AccessAction::Allow);
+        match self.list_of(name).filter(|_| passes) {
+            Some((_, at)) => Some((at.clone(), "on a block list".to_owned())),
+            None => rule.map(|rule| (rule.at.clone(), format!("acl: {:?}", rule.action).to_lowercase())),
+        }
+    }
+
     /// The first rule for a question. Where it is not known who asks, only rules for everybody count.
     fn rule(&self, name: &[u8], kind: RecordType, client: Option<IpAddr>) -> Option<&AccessRule> {
         let is_for = |rule: &&AccessRule| {
@@ -72,17 +87,23 @@ impl Access {
     }
 
     fn blocked(&self, name: &[u8], kind: RecordType) -> Verdict {
+        let list = self.list_of(name);
+        list.map_or(Verdict::Pass, |(answer, at)| blocked_answer(name, kind, answer, at))
+    }
+
+    /// The block list that a name or one above it is on.
+    fn list_of(&self, name: &[u8]) -> Option<&(BlockedAnswer, String)> {
         if self.blocked.is_empty() {
-            return Verdict::Pass;
+            return None;
         }
         let mut start = 0;
         while name[start] != 0 {
-            if let Some((answer, at)) = self.blocked.get(&name[start..]) {
-                return blocked_answer(name, kind, answer, at);
+            if let Some(list) = self.blocked.get(&name[start..]) {
+                return Some(list);
             }
             start += 1 + usize::from(name[start]);
         }
-        Verdict::Pass
+        None
     }
 }
 

@@ -40,6 +40,10 @@ impl Hosts {
         }
     }
 
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+
     pub(super) fn answer(&self, name: &[u8], kind: RecordType) -> Outcome {
         if kind == RecordType::PTR {
             let names = parse_reverse(name).and_then(|address| self.addresses.get(&address));

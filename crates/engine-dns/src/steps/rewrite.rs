@@ -9,6 +9,7 @@ use crate::{Name, RecordType};
 /// One rule, with its regular expressions compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
+    at: String,
     then: RewriteThen,
     rule: RewriteRule,
     pattern: Option<Pattern>,
@@ -26,6 +27,8 @@ pub(super) enum Rewritten {
         name: Name,
         kind: RecordType,
         undo: Vec<Undo>,
+        /// The lines that say so.
+        used: Vec<String>,
     },
 }
 
@@ -43,7 +46,7 @@ impl Rule {
             _ => None,
         };
         let undo = undo_of(&rewrite.rule)?;
-        Some(Self { then: rewrite.then, rule: rewrite.rule.clone(), pattern, undo })
+        Some(Self { at: rewrite.at.clone(), then: rewrite.then, rule: rewrite.rule.clone(), pattern, undo })
     }
 
     fn matches(&self, matcher: &NameMatcher, name: &str) -> bool {
@@ -106,7 +109,7 @@ pub(super) fn apply(rules: &[Rule], name: &[u8], kind: RecordType) -> Rewritten 
     let original = dotted(name);
     let (mut text, mut kind) = (original.clone(), kind);
     let mut undo = Vec::new();
-    let mut is_used = false;
+    let mut used_lines = Vec::new();
     for rule in rules {
         let used = match &rule.rule {
             RewriteRule::Name { matcher, replacement, auto, .. } => {
@@ -131,17 +134,22 @@ pub(super) fn apply(rules: &[Rule], name: &[u8], kind: RecordType) -> Rewritten 
             }
         };
         if used {
-            is_used = true;
+            used_lines.push(rule.at.clone());
             undo.extend(rule.undo.iter().cloned());
             if rule.then == RewriteThen::Stop {
                 break;
             }
         }
     }
-    if !is_used {
+    if used_lines.is_empty() {
         return Rewritten::Same;
     }
-    Name::parse(&text).map_or(Rewritten::Broken, |name| Rewritten::Changed { name, kind, undo })
+    Name::parse(&text).map_or(Rewritten::Broken, |name| Rewritten::Changed {
+        name,
+        kind,
+        undo,
+        used: used_lines,
+    })
 }
 
 fn is_name(text: &str) -> bool {

@@ -43,6 +43,15 @@ impl Template {
         })
     }
 
+    pub(super) fn at(&self) -> &str {
+        &self.template.at
+    }
+
+    /// Whether it is the end for a question.
+    pub(super) fn has_a_say(&self, name: &[u8], kind: RecordType) -> bool {
+        !matches!(answer(std::slice::from_ref(self), name, kind), Outcome::Next)
+    }
+
     fn is_for(&self, kind: RecordType) -> bool {
         self.template.kind.is_none_or(|own| kind == ANY || kind.0 == own)
     }

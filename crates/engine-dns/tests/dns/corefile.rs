@@ -1,6 +1,7 @@
 //! What CoreDNS is known to answer with a Corefile: questions and answers, one line each; and walks of search paths.
 
 mod searches;
+mod traces;
 mod vectors;
 
 use std::collections::BTreeMap;
