@@ -4,6 +4,7 @@ use plan::{DnsBlock, DnsForward, DnsKubernetes, DnsSettings, PodNames, ReverseZo
 
 use crate::Name;
 use crate::name::suffix_start;
+use crate::query_log::Logs;
 use crate::steps::Steps;
 use crate::zones::{Through, Zones};
 
@@ -24,6 +25,7 @@ pub(crate) struct Blocks(Vec<Block>);
 struct Block {
     zones: Vec<Name>,
     steps: Option<Steps>,
+    logs: Logs,
     kubernetes: Option<ClusterNames>,
     forwards: Vec<Forward>,
 }
@@ -52,6 +54,16 @@ impl Blocks {
     /// What stands between a block's questions and their look-up.
     pub(crate) fn steps(&self, block: usize) -> Option<&Steps> {
         self.0.get(block)?.steps.as_ref()
+    }
+
+    /// Which queries of a block are written down.
+    pub(crate) fn logs(&self, block: usize) -> Option<&Logs> {
+        Some(&self.0.get(block)?.logs)
+    }
+
+    /// Whether any query is.
+    pub(crate) fn has_logs(&self) -> bool {
+        self.0.iter().any(|block| !block.logs.is_empty())
     }
 
     /// The cluster's names in a block.
@@ -86,6 +98,7 @@ fn block(block: &DnsBlock, origin: &Name) -> Block {
     Block {
         zones: zones.collect(),
         steps: Steps::of(block, origin),
+        logs: Logs::of(block),
         kubernetes: block.kubernetes.as_ref().map(ClusterNames::of),
         forwards: block.forwards.iter().map(forward).collect(),
     }

@@ -16,6 +16,7 @@ use types::{Prefix, ServiceName, Shared, SharedMap};
 
 use crate::blocks::{Blocks, ForwardId};
 use crate::name::{labels, suffix_start};
+use crate::query_log::Logs;
 use crate::reverse::{parse_reverse, reverse_zone_labels};
 use crate::steps::Steps;
 use crate::{Name, RecordData};
@@ -273,6 +274,16 @@ impl Zone {
     /// Time to live of one record.
     pub(crate) fn ttl_of(&self, data: &RecordData) -> u32 {
         if matches!(data, RecordData::Txt(_)) { SCHEMA_VERSION_TTL } else { self.plan.ttl_seconds }
+    }
+
+    /// Which queries of a block are written down.
+    pub(crate) fn logs(&self, block: usize) -> Option<&Logs> {
+        self.blocks.logs(block)
+    }
+
+    /// Whether any query is written down.
+    pub(crate) fn has_logs(&self) -> bool {
+        self.blocks.has_logs()
     }
 
     /// What stands between a block's questions and their look-up.

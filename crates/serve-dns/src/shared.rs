@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use engine_dns::{Answer, Ask, Limits, Rcode, Transport, Zone, answer, fail, resume};
+use engine_dns::{
+    Answer, Ask, Limits, QueryRecord, Rcode, Transport, Zone, answer, fail, query_record, resume,
+};
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -132,8 +134,26 @@ impl Shared {
         served
     }
 
-    /// Serves what can be served without waiting.
+    /// Serves what can be served without waiting, and writes it down where that is asked for.
     pub(crate) fn serve(&self, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> Served {
+        let served = self.serve_unlogged(packet, limits, out);
+        match served {
+            Served::FromZone | Served::Respond => self.log(packet, limits, out),
+            Served::Silence => self.log(packet, limits, &[]),
+            Served::Later(_) => {}
+        }
+        served
+    }
+
+    fn log(&self, packet: &[u8], limits: Limits, response: &[u8]) {
+        let zone = self.zone.load();
+        let record = zone.as_ref().and_then(|zone| query_record(zone, limits.client, packet, response));
+        if let Some(QueryRecord { client, name, kind, rcode, size }) = record {
+            tracing::info!(target: "sealane::dns", ?client, %name, %kind, ?rcode, size, "DNS query");
+        }
+    }
+
+    fn serve_unlogged(&self, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> Served {
         let guard = self.zone.load();
         let Some(zone) = guard.as_ref() else {
             return served(fail(packet, Rcode::ServFail, out));
@@ -189,8 +209,9 @@ impl Shared {
     /// Completes a query with the help of upstream servers; the response is written to `out`.
     pub(crate) async fn complete(&self, pending: Pending, out: &mut Vec<u8>) {
         let start = Instant::now();
-        let limits = pending.limits;
+        let (limits, query) = (pending.limits, pending.query.clone());
         self.complete_uncounted(pending, out).await;
+        self.log(&query, limits, out);
         self.counters.count(limits, Source::Upstream, out);
         self.counters.observe(start.elapsed(), 1);
     }

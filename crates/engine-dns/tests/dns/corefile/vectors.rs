@@ -1,6 +1,6 @@
 //! Questions and answers by Corefile.
 
-use engine_dns::{Answer, Zone, answer};
+use engine_dns::{Answer, Zone, answer, query_record};
 
 use super::{ask, plan};
 use crate::vectors::UDP;
@@ -401,4 +401,32 @@ fn extended_errors_tell_why() {
             ),
         ],
     );
+}
+
+#[test]
+fn queries_are_written_down_by_zone_and_class() {
+    let corefile = ". {\n log shop.svc.cluster.local {\n class denial\n }\n log example.com\n kubernetes cluster.local\n forward . 192.0.2.53\n}";
+    let zone = Zone::build(&plan(corefile));
+    let client = Some(crate::vectors::address("10.244.1.5"));
+    for (name, is_written) in [
+        ("web.shop.svc.cluster.local", false),
+        ("nothing.shop.svc.cluster.local", true),
+        ("nothing.default.svc.cluster.local", false),
+    ] {
+        let packet = query(name, 1, None);
+        let mut out = Vec::new();
+        assert_eq!(answer(&zone, &packet, UDP, &mut out), Answer::Respond);
+        let record = query_record(&zone, client, &packet, &out);
+        assert_eq!(record.is_some(), is_written, "{name}");
+        if let Some(record) = record {
+            assert_eq!(
+                (record.name.to_string().as_str(), record.client, record.rcode),
+                (name, client, Some(3))
+            );
+        }
+    }
+    let record = query_record(&zone, client, &query("www.example.com", 1, None), &[]);
+    assert_eq!(record.unwrap().rcode, None, "nothing was said");
+    let none = Zone::build(&plan(". {\n forward . 192.0.2.53\n}"));
+    assert_eq!(query_record(&none, client, &query("www.example.com", 1, None), &[]), None);
 }
