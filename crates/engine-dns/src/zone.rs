@@ -294,7 +294,7 @@ impl Zone {
     /// The forward of a block that a name in lower-case wire form is asked of, when it has any server.
     pub(crate) fn forward_in(&self, block: usize, wire: &[u8]) -> Option<ForwardId> {
         let id = self.blocks.forward_of(block, wire)?;
-        (!self.servers(id).is_empty()).then_some(id)
+        self.has_servers(id).then_some(id)
     }
 
     /// Finds a name in lower-case wire form, as its own block has it.

@@ -72,7 +72,7 @@ pub(crate) enum Command {
     #[command(after_help = help::PROBE)]
     Probe(cmd::probe::ProbeArgs),
     /// The agent of one node.
-    Agent(AgentArgs),
+    Agent(Box<AgentArgs>),
     /// The loop of the whole cluster: Pod ranges, LoadBalancer addresses, statuses.
     Controller(ControllerArgs),
     /// Print the version.

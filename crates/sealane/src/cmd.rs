@@ -29,7 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<i32> {
         Command::Services(args) => services::run(&args),
         Command::Plan(args) => plan::run(args).await,
         Command::Probe(args) => probe::run(args).await,
-        Command::Agent(args) => agent::run(args).await,
+        Command::Agent(args) => agent::run(*args).await,
         Command::Controller(args) => controller::run(args).await,
         Command::Version(args) => version::run(&args),
         Command::Completion { shell } => Ok(completion::run(shell)),

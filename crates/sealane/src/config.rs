@@ -199,7 +199,7 @@ mod tests {
     fn an_agent_gets_what_it_is_told() {
         let arguments = ["sealane", "agent", "--node", "a", "--lb-pool", "192.0.2.0/28", "--https-port", "0"];
         let Command::Agent(args) = Cli::parse_from(arguments).command else { panic!("not an agent") };
-        let settings = agent_settings(args).unwrap();
+        let settings = agent_settings(*args).unwrap();
         assert_eq!((settings.http_port, settings.https_port), (Port::new(80), None));
         assert_eq!(settings.lb_pools.len(), 1);
         assert_eq!(settings.ingress_controllers, agent::ingress_controllers());

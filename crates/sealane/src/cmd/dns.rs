@@ -22,7 +22,7 @@ enum DnsCommand {
     /// Nothing is sent: the answer is computed from the API's objects, by the code that answers queries on the nodes. The exit
     /// status is 0 when there is an answer, or when upstream servers are asked, else 1.
     #[command(after_help = help::DNS_QUERY)]
-    Query(query::QueryArgs),
+    Query(Box<query::QueryArgs>),
     /// What is taken over of a Corefile, line by line.
     ///
     /// Nothing is changed: a cluster's DNS follows its ConfigMap kube-system/coredns by itself. The exit status is 0 when every
@@ -34,7 +34,7 @@ enum DnsCommand {
 /// Runs a subcommand; its exit status.
 pub(crate) async fn run(args: DnsArgs) -> Result<i32> {
     match args.command {
-        DnsCommand::Query(args) => query::run(args).await,
+        DnsCommand::Query(args) => query::run(*args).await,
         DnsCommand::Import(args) => import::run(&args),
     }
 }

@@ -14,6 +14,7 @@ mod bed;
 mod check;
 mod cluster;
 mod containers;
+mod corefile;
 mod endings;
 mod families;
 mod isolation;

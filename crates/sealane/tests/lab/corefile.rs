@@ -1,0 +1,72 @@
+//! Cluster DNS follows CoreDNS's configuration as it changes, and says what it cannot take.
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+
+const OBJECTS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: corefile}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: corefile}
+spec: {containers: [{name: main, image: client}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: corefile}
+spec: {ports: [{port: 80}]}
+";
+
+const COREFILE: &str = ".:53 {
+    kubernetes cluster.local in-addr.arpa ip6.arpa
+    rewrite name shop.example web.corefile.svc.cluster.local
+    import custom/*.override
+    dns64
+}
+";
+
+#[test]
+fn dns_follows_the_corefile_of_the_cluster() {
+    let test = "dns_follows_the_corefile_of_the_cluster";
+    let Some(cluster) = Cluster::open(test, "corefile", &["--nodes", "1"]) else { return };
+    cluster.create(OBJECTS);
+    cluster.ready_pod("corefile", "client");
+    let service = cluster.get("/api/v1/namespaces/corefile/services/web").unwrap();
+    let address = service["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    let asked = |name: &str| {
+        let exec = ["lab", "exec", "-n", "corefile", "client", "--", "sealane", "probe", "dns", name];
+        let output = cluster.bed.run(&exec);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let answers = |name: &str, text: &str| {
+        cluster.wait(&format!("{name} is {text}"), || asked(name).contains(text).then_some(()));
+    };
+    answers("web.corefile.svc.cluster.local", &address);
+    assert!(!asked("shop.example").contains(&address));
+
+    let maps = "/api/v1/namespaces/kube-system/configmaps";
+    let map = |name: &str, data: Value| json!({"metadata": {"name": name}, "data": data});
+    cluster.post(maps, &map("coredns", json!({"Corefile": COREFILE})));
+    answers("shop.example", &address);
+    // What is imported from the other ConfigMap counts as well, and so does its change.
+    let hosts = |address: &str| json!({"hosts.override": format!("hosts {{\n {address} printer.example\n fallthrough\n}}\n")});
+    cluster.post(maps, &map("coredns-custom", hosts("192.0.2.7")));
+    answers("printer.example", "192.0.2.7");
+    cluster.merge(&format!("{maps}/coredns-custom"), &json!({"data": hosts("192.0.2.8")}));
+    answers("printer.example", "192.0.2.8");
+
+    let status = cluster.bed.run(&["status"]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("line 5 `dns64`: not taken"), "{status}");
+    let query = cluster.bed.run(&["dns", "query", "shop.example"]);
+    let query = String::from_utf8_lossy(&query.stdout).into_owned();
+    assert!(query.contains("rewritten to web.corefile.svc.cluster.local A [Corefile:3]"), "{query}");
+    assert!(query.contains(&address), "{query}");
+
+    cluster.delete(&format!("{maps}/coredns"));
+    cluster.wait("the Corefile is gone", || (!asked("shop.example").contains(&address)).then_some(()));
+    answers("web.corefile.svc.cluster.local", &address);
+}
