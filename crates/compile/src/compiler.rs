@@ -40,7 +40,7 @@ pub struct Compiler {
 pub struct Work {
     /// Whether everything was compiled anew.
     pub is_whole: bool,
-    /// Services that were compiled anew.
+    /// Services that were compiled anew, unless everything was.
     pub services: BTreeSet<ServiceName>,
     /// Parts that were compiled anew as a whole.
     pub parts: BTreeSet<&'static str>,
@@ -75,6 +75,10 @@ impl Compiler {
         self.work = Work { is_whole: last.is_none(), ..Work::default() };
         let mut state = last.unwrap_or_else(|| State::new(snapshot, context));
         state.follow(snapshot, context, &mut self.work);
+        if self.work.is_whole {
+            // Tens of thousands of names, which the next compilation, with a single change to make, would have to drop.
+            self.work.services = BTreeSet::new();
+        }
         let made = (state.plan.clone(), state.found.all().clone());
         self.last = Some(state);
         made

@@ -51,7 +51,7 @@ impl SliceIndex {
 fn in_order_of_services(snapshot: &Snapshot) -> Vec<(&ServiceName, &EndpointSlice)> {
     let slices = snapshot.endpoint_slices.values();
     let mut slices: Vec<_> = slices.filter_map(|slice| Some((slice.service.as_ref()?, slice))).collect();
-    slices.sort_by(|(one, _), (other, _)| one.cmp(other));
+    slices.sort_by_key(|(service, _)| *service);
     slices
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plan::FindingSet;
+use plan::{Finding, FindingSet};
 use types::ServiceName;
 
 use crate::findings::Findings;
@@ -24,7 +24,8 @@ pub(super) enum Source {
 /// All findings.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    by_source: BTreeMap<Source, Findings>,
+    /// In order; most have one or none, for which a set would be many times as large.
+    by_source: BTreeMap<Source, Box<[Finding]>>,
     all: FindingSet,
 }
 
@@ -36,10 +37,11 @@ impl Found {
     /// From now on these and no others come from this source.
     pub(super) fn replace(&mut self, source: Source, findings: Findings) {
         let old = self.by_source.remove(&source).unwrap_or_default();
-        old.difference(&findings).for_each(|finding| self.all.remove(finding));
-        findings.difference(&old).for_each(|finding| self.all.add(finding.clone()));
+        old.iter().filter(|old| !findings.contains(old)).for_each(|old| self.all.remove(old));
+        let is_new = |finding: &&Finding| old.binary_search(finding).is_err();
+        findings.iter().filter(is_new).for_each(|finding| self.all.add(finding.clone()));
         if !findings.is_empty() {
-            self.by_source.insert(source, findings);
+            self.by_source.insert(source, findings.into_iter().collect());
         }
     }
 }
