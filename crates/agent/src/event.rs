@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tokio::sync::oneshot;
-use types::{AgentAnswer, AgentRequest, Attachment, LinkName, PathFacts, UnderlayFacts};
+use types::{AgentAnswer, AgentRequest, Attachment, LinkName, PathFacts, ResolvConf, UnderlayFacts};
 use watch::Batch;
 
 /// Container ID and name of the link inside.
@@ -23,6 +23,8 @@ pub(crate) enum Event {
     Attachment(AttachmentKey, Option<Box<Attachment>>, BTreeSet<IpAddr>),
     /// The network that joins the nodes is another one, seen from here.
     Underlay(UnderlayFacts),
+    /// The node's own resolver configuration is another one.
+    Resolvers(ResolvConf),
     /// Probing the ways to the other nodes has shown something new.
     Paths(PathFacts),
     /// The time is up that the loop wanted to be woken at.

@@ -34,7 +34,7 @@ impl Kernel {
 impl InForce {
     /// The next state: an equal plan keeps its revision.
     pub(crate) fn succeeded_by(&self, plan: Arc<NodePlan>, links: Kernel, rules: Kernel) -> Self {
-        let revision = self.revision + u64::from(!self.is_plan(&plan));
+        let revision = self.revision_of(&plan);
         Self { revision, plan: Some(plan), links, rules }
     }
 
@@ -47,6 +47,11 @@ impl InForce {
 
     pub(crate) fn is_plan(&self, plan: &NodePlan) -> bool {
         self.plan.as_deref() == Some(plan)
+    }
+
+    /// Which revision this plan is, or will be.
+    pub(crate) fn revision_of(&self, plan: &NodePlan) -> Revision {
+        self.revision + u64::from(!self.is_plan(plan))
     }
 
     pub(crate) fn revision(&self) -> Revision {

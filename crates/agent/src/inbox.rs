@@ -2,20 +2,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Instant;
 
 use apply_netlink::{Netlink, Notices};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use types::{AgentRequest, UnderlayFacts};
+use watch::Batch;
 
 use crate::attachments;
 use crate::blocking::Blocking;
 use crate::event::{Event, Notice};
 use crate::probing::{self, Probing};
+use crate::resolvers;
 use crate::socket::AgentSocket;
 use crate::underlay;
 
@@ -35,12 +38,17 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Changes of the cluster, and signals.
     pub(crate) fn open(client: &watch::Client) -> io::Result<Self> {
-        Self::open_sources(client)
+        Self::open_sources(watch::changes(client))
+    }
+
+    /// Changes of what names come from, and signals.
+    pub(crate) fn open_for_names(client: &watch::Client) -> io::Result<Self> {
+        Self::open_sources(watch::changes_of_names(client))
     }
 
     /// Also requests of the CNI plugin.
     pub(crate) fn open_for_node(client: &watch::Client, state_dir: &Path) -> io::Result<Self> {
-        let mut inbox = Self::open_sources(client)?;
+        let mut inbox = Self::open_sources(watch::changes(client))?;
         let sender = inbox.sender.clone();
         let known = read_attachments(state_dir);
         sender.try_send(known).expect("the queue is new and has room");
@@ -55,10 +63,10 @@ impl Inbox {
         probing
     }
 
-    fn open_sources(client: &watch::Client) -> io::Result<Self> {
+    fn open_sources(changes: impl Stream<Item = Batch> + Send + 'static) -> io::Result<Self> {
         let (sender, events) = mpsc::channel(MOST_EVENTS);
         let mut sources = JoinSet::new();
-        sources.spawn(pass_changes(client.clone(), sender.clone()));
+        sources.spawn(pass_changes(changes, sender.clone()));
         for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
             let mut signal = signal(kind)?;
             let sender = sender.clone();
@@ -79,6 +87,13 @@ impl Inbox {
         let netlink = Blocking::new(Netlink::open()?);
         self.sources.spawn(underlay::follow(netlink, notices, known, self.sender.clone()));
         Ok(())
+    }
+
+    /// Also changes of the node's resolver configuration; what it says now is the first event.
+    pub(crate) fn follow_resolvers(&mut self, path: PathBuf) {
+        let known = resolvers::read(&path);
+        self.sender.try_send(Event::Resolvers(known.clone())).expect("the queue is new and has room");
+        self.sources.spawn(resolvers::follow(path, known, self.sender.clone()));
     }
 
     /// Waits for an event, or until `deadline`, and takes along whatever else is there.
@@ -124,8 +139,8 @@ fn read_attachments(state_dir: &Path) -> Event {
     Event::Attachments(attachments::read(state_dir), attachments::resting(state_dir))
 }
 
-async fn pass_changes(client: watch::Client, sender: mpsc::Sender<Event>) {
-    let mut changes = Box::pin(watch::changes(&client));
+async fn pass_changes(changes: impl Stream<Item = Batch>, sender: mpsc::Sender<Event>) {
+    let mut changes = pin!(changes);
     while let Some(batch) = changes.next().await {
         if sender.send(Event::Changes(batch)).await.is_err() {
             return;

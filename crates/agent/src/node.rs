@@ -17,7 +17,7 @@ use crate::teller::Teller;
 use crate::world::World;
 
 pub use crate::install::CniInstall;
-pub use crate::settings::Settings;
+pub use crate::settings::{ResolverSettings, Settings};
 pub use compile::{NodeMask, PodLinkMtu, RangeError, TunnelMode, check_ranges};
 pub use engine_ipam::IpRange;
 
@@ -32,6 +32,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let underlay = world.underlay(&settings.underlay_link).await?;
     let mut context = settings.context(&underlay)?;
     inbox.follow_underlay(underlay.clone())?;
+    if let Some(path) = settings.resolvers.file.clone() {
+        inbox.follow_resolvers(path);
+    }
     let mut probing = inbox.probe();
     let teller = Teller::new(client, settings.node.clone());
     let mut observed = Observed::at(underlay);
@@ -49,7 +52,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         if !observed.is_synced() {
             continue;
         }
-        observed.inform(&mut context);
+        observed.inform(&mut context, &settings);
         teller.tell(observed.facts(&settings), &observed.snapshot);
         let (plan, findings) = world.timed(|| compiler.compile(&observed.snapshot, &context));
         let is_due = due.is_due(Instant::now());
@@ -62,10 +65,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
                 false => world.converge_netlink(&plan).await,
             };
             let look = if is_due { Look::Again } else { Look::IfChanged };
-            let rules = world.converge_nft(&plan, look).await;
+            let rules = world.converge_nft(&in_force, &plan, look).await;
             observed.lacks_sctp = kernel::lacks_sctp();
             let announcements = world.announce(&plan).await;
-            let servers = world.publish(&plan).await;
+            let servers = world.publish(&in_force, &plan).await;
             observed.taken_health_check_ports = world.taken_health_check_ports();
             in_force = in_force.succeeded_by(plan, Kernel::of(&links), Kernel::of(&rules));
             let plugin = world.serve_plugin(&in_force);

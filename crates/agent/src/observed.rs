@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use compile::{NodeContext, Underlay};
+use compile::{NamesContext, NodeContext, Underlay};
 use model::Snapshot;
 use types::{
-    AgentAnswer, AgentRequest, Attachment, NodeFacts, NodeName, PathFacts, PoolFacts, Port, UnderlayFacts,
+    AgentAnswer, AgentRequest, Attachment, NodeFacts, NodeName, PathFacts, PoolFacts, Port, ResolvConf,
+    UnderlayFacts,
 };
 
 use crate::event::{AttachmentKey, Event, Notice};
 use crate::in_force::InForce;
-use crate::settings::Settings;
+use crate::settings::{ResolverSettings, Settings};
 
 type Attachments = BTreeMap<AttachmentKey, Attachment>;
 
@@ -24,6 +25,8 @@ pub(crate) struct Observed {
     pub(crate) attachments: Attachments,
     /// The node's place on the network that joins the nodes; the cluster loop has none.
     pub(crate) underlay: Option<UnderlayFacts>,
+    /// The node's own resolver configuration, where settings leave something to it.
+    resolvers: Option<ResolvConf>,
     /// Freed addresses of this node that rest.
     resting: BTreeSet<IpAddr>,
     /// What probing has shown since the start, of all peers.
@@ -64,6 +67,7 @@ impl Observed {
                 self.resting = resting;
             }
             Event::Underlay(facts) => self.underlay = Some(facts),
+            Event::Resolvers(resolvers) => self.resolvers = Some(resolvers),
             Event::Paths(paths) => self.paths = Some(paths),
             Event::Timer => {}
             Event::Stop => self.is_stopping = true,
@@ -81,12 +85,24 @@ impl Observed {
     }
 
     /// Tells the next compilation what this node has by itself.
-    pub(crate) fn inform(&self, context: &mut NodeContext) {
+    pub(crate) fn inform(&self, context: &mut NodeContext, settings: &Settings) {
         context.attachments.clone_from(&self.attachments);
+        if let Some(resolvers) = &self.resolvers {
+            let resolvers = settings.resolvers.with(resolvers);
+            (context.upstreams, context.search_domains) = (resolvers.servers, resolvers.search);
+        }
         if let Some(underlay) = self.underlay.as_ref().and_then(Underlay::of) {
             context.underlay = underlay;
         }
         context.failing_paths = self.paths(&context.node).failing;
+    }
+
+    /// The same for a DNS server that is no node's agent.
+    pub(crate) fn inform_names(&self, context: &mut NamesContext, settings: &ResolverSettings) {
+        if let Some(resolvers) = &self.resolvers {
+            let resolvers = settings.with(resolvers);
+            (context.upstreams, context.search_domains) = (resolvers.servers, resolvers.search);
+        }
     }
 
     /// What the cluster is to know of this node; none before the kernel was asked.

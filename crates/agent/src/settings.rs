@@ -5,11 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use compile::{ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, Underlay};
+use compile::{ClusterContext, HttpEntry, NamesContext, NodeContext, NodeMask, PodLinkMtu, Underlay};
 use engine_ipam::IpRange;
-use types::{LinkName, Masquerading, NetworkMode, NodeName, Port, Prefix, TunnelMode, UnderlayFacts};
+use types::{
+    LinkName, Masquerading, NetworkMode, NodeName, Port, Prefix, ResolvConf, TunnelMode, UnderlayFacts,
+};
 
 use crate::install::CniInstall;
+
+/// Where a server of resolv.conf(5) listens.
+const DNS_PORT: u16 = 53;
 
 /// What a node agent is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +32,7 @@ pub struct Settings {
     /// The cluster DNS addresses, one per address family.
     pub dns_addresses: BTreeSet<IpAddr>,
     /// Where names outside the cluster domain are asked.
-    pub upstream_dns: Vec<SocketAddr>,
-    /// Search domains of the node, which its kubelet puts behind those of the cluster.
-    pub search_domains: Vec<String>,
+    pub resolvers: ResolverSettings,
     /// Pod ranges of the whole cluster.
     pub pod_cidrs: BTreeSet<Prefix>,
     /// Service ranges of the cluster.
@@ -56,6 +59,66 @@ pub struct Settings {
     pub lb_class: Option<String>,
     /// Where health, metrics and the plan are served; none turns them off.
     pub admin: Option<SocketAddr>,
+}
+
+/// Whom the node itself asks for names, and where it looks for short ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResolverSettings {
+    /// A file as `/etc/resolv.conf`, which is followed and says what the other fields do not; none is read if there is none.
+    pub file: Option<PathBuf>,
+    /// The servers; empty leaves them to the file.
+    pub servers: Vec<SocketAddr>,
+    /// Search domains, which kubelets put behind those of the cluster; empty leaves them to the file.
+    pub search: Vec<String>,
+}
+
+impl ResolverSettings {
+    /// With what the file says.
+    pub(crate) fn with(&self, file: &ResolvConf) -> Self {
+        let all = file.nameservers.iter().map(|address| SocketAddr::new(*address, DNS_PORT));
+        Self {
+            file: self.file.clone(),
+            servers: if self.servers.is_empty() { all.collect() } else { self.servers.clone() },
+            search: if self.search.is_empty() { file.search.clone() } else { self.search.clone() },
+        }
+    }
+}
+
+/// What a DNS server that is no node's agent is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamesSettings {
+    /// The kubeconfig file; none means the service account of the Pod it runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// Such as `cluster.local`, without trailing dot.
+    pub cluster_domain: String,
+    /// Addresses of the Service that leads here, one per address family: the zone's name server.
+    pub dns_addresses: BTreeSet<IpAddr>,
+    /// Where names outside the cluster domain are asked.
+    pub resolvers: ResolverSettings,
+    /// Pod ranges of the whole cluster.
+    pub pod_cidrs: BTreeSet<Prefix>,
+    /// Service ranges of the cluster.
+    pub service_cidrs: BTreeSet<Prefix>,
+    /// Addresses to listen on; an unspecified one stands for all of its family.
+    pub listen: BTreeSet<IpAddr>,
+    /// The port to listen on.
+    pub port: u16,
+    /// Where health, metrics and the plan are served; none turns them off.
+    pub admin: Option<SocketAddr>,
+}
+
+impl NamesSettings {
+    /// What `compile` is to know.
+    pub(crate) fn context(&self) -> NamesContext {
+        NamesContext {
+            cluster_domain: self.cluster_domain.clone(),
+            dns_addresses: self.dns_addresses.clone(),
+            pod_cidrs: self.pod_cidrs.clone(),
+            service_cidrs: self.service_cidrs.clone(),
+            upstreams: self.resolvers.servers.clone(),
+            search_domains: self.resolvers.search.clone(),
+        }
+    }
 }
 
 /// What the cluster loop is told.
@@ -107,8 +170,8 @@ impl Settings {
             dns_addresses: self.dns_addresses.clone(),
             pod_cidrs: self.pod_cidrs.clone(),
             service_cidrs: self.service_cidrs.clone(),
-            upstreams: self.upstream_dns.clone(),
-            search_domains: self.search_domains.clone(),
+            upstreams: self.resolvers.servers.clone(),
+            search_domains: self.resolvers.search.clone(),
             http_entry: self.http_entry(),
             ingress_controllers: self.ingress_controllers.clone(),
             lb_pools: self.lb_pools.clone(),
@@ -136,5 +199,24 @@ impl ClusterSettings {
             lb_pools: self.lb_pools.clone(),
             lb_class: self.lb_class.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_says_what_settings_leave_open() {
+        let file = ResolvConf::parse("nameserver 192.0.2.53\nsearch corp.example");
+        let own = ResolverSettings::default().with(&file);
+        assert_eq!(
+            (own.servers, own.search),
+            (vec![([192, 0, 2, 53], 53).into()], vec!["corp.example".to_owned()])
+        );
+        let told =
+            ResolverSettings { servers: vec![([192, 0, 2, 1], 5353).into()], ..ResolverSettings::default() };
+        let with = told.with(&file);
+        assert_eq!((with.servers, with.search), (told.servers, vec!["corp.example".to_owned()]));
     }
 }

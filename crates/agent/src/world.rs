@@ -84,7 +84,7 @@ impl World {
         let Some(old) = in_force.plan() else { return };
         let common = common_names(&old.dns, &plan.dns);
         if common != old.dns {
-            self.dns.publish(&common);
+            self.dns.publish(&common, in_force.revision());
         }
     }
 
@@ -97,12 +97,19 @@ impl World {
 
     /// Service rules, policy and masquerading, in one transaction; before them, who may send what on the bridge; after
     /// them, connections that lead elsewhere.
-    pub(crate) async fn converge_nft(&mut self, plan: &Arc<NodePlan>, look: Look) -> Report {
+    pub(crate) async fn converge_nft(
+        &mut self,
+        in_force: &InForce,
+        plan: &Arc<NodePlan>,
+        look: Look,
+    ) -> Report {
+        let revision = in_force.revision_of(plan);
         let plan = Arc::clone(plan);
         let work = self.nft.run(move |nft| nft.converge_plan(&plan, look));
         let report = timed(&self.admin, Stage::Nft, work).await;
         if report.failures.is_empty() {
             self.admin.liveness().rules_are_right();
+            self.admin.metrics().reached("rules", revision);
         }
         report
     }
@@ -115,10 +122,13 @@ impl World {
     }
 
     /// Names, HTTP routes and health checks, now that what they lead to is there.
-    pub(crate) async fn publish(&mut self, plan: &Arc<NodePlan>) -> Report {
+    pub(crate) async fn publish(&mut self, in_force: &InForce, plan: &Arc<NodePlan>) -> Report {
+        let revision = in_force.revision_of(plan);
         let work = async {
             let checks = self.health_checks.converge(&plan.services.health_checks);
-            self.dns.publish(&plan.dns).and(self.gateway.publish(&plan.gateway)).and(checks)
+            let names = self.dns.publish(&plan.dns, revision);
+            self.admin.metrics().reached("names", revision);
+            names.and(self.gateway.publish(&plan.gateway)).and(checks)
         };
         timed(&self.admin, Stage::Publish, work).await
     }

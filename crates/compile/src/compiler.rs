@@ -102,7 +102,7 @@ impl State {
                 podnet: Shared::default(),
                 services: services::empty(snapshot, context),
                 policy: Shared::default(),
-                dns: dns::empty(context),
+                dns: dns::empty(&context.names()),
                 gateway: Shared::default(),
                 lb: Shared::default(),
             },

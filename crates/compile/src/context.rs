@@ -52,7 +52,36 @@ pub struct NodeContext {
     pub failing_paths: BTreeMap<NodeName, FailingPath>,
 }
 
+/// What a DNS server knows about its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamesContext {
+    /// Cluster domain, such as `cluster.local`, unless the Corefile has another.
+    pub cluster_domain: String,
+    /// The cluster DNS addresses; at most one per family.
+    pub dns_addresses: BTreeSet<IpAddr>,
+    /// Pod ranges of the whole cluster.
+    pub pod_cidrs: BTreeSet<Prefix>,
+    /// Ranges of ClusterIPs.
+    pub service_cidrs: BTreeSet<Prefix>,
+    /// Where other names are asked.
+    pub upstreams: Vec<SocketAddr>,
+    /// Search domains that kubelets put behind those of the cluster.
+    pub search_domains: Vec<String>,
+}
+
 impl NodeContext {
+    /// What its DNS server is to know.
+    pub(crate) fn names(&self) -> NamesContext {
+        NamesContext {
+            cluster_domain: self.cluster_domain.clone(),
+            dns_addresses: self.dns_addresses.clone(),
+            pod_cidrs: self.pod_cidrs.clone(),
+            service_cidrs: self.service_cidrs.clone(),
+            upstreams: self.upstreams.clone(),
+            search_domains: self.search_domains.clone(),
+        }
+    }
+
     /// Whether both are the same but for what changes while a node runs: its attachments, and which paths fail.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let Self {

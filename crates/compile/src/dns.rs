@@ -7,7 +7,7 @@ use model::{Endpoint, EndpointSlice, Service, ServiceType, Snapshot};
 use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind, DnsSettings};
 use types::{Shared, SharedMap};
 
-use crate::NodeContext;
+use crate::NamesContext;
 use crate::corefile;
 use crate::endpoints::services_with_slices;
 use crate::pods::has_own_network;
@@ -15,7 +15,7 @@ use crate::pods::has_own_network;
 /// Time to live of answers (CoreDNS, plugin kubernetes, `ttl`).
 const TTL_SECONDS: u32 = 5;
 
-pub(crate) fn compile(snapshot: &Snapshot, context: &NodeContext) -> DnsPlan {
+pub(crate) fn compile(snapshot: &Snapshot, context: &NamesContext) -> DnsPlan {
     let settings = corefile::settings(snapshot);
     let names = EndpointNames::of(&settings);
     let services = services_with_slices(snapshot);
@@ -50,7 +50,7 @@ impl EndpointNames {
 }
 
 /// The plan with what settings say of names.
-pub(crate) fn with_settings(plan: DnsPlan, settings: DnsSettings, context: &NodeContext) -> DnsPlan {
+pub(crate) fn with_settings(plan: DnsPlan, settings: DnsSettings, context: &NamesContext) -> DnsPlan {
     let kubernetes = settings.kubernetes();
     let domain = kubernetes.and_then(|kubernetes| kubernetes.zones.first().cloned());
     DnsPlan {
@@ -62,7 +62,7 @@ pub(crate) fn with_settings(plan: DnsPlan, settings: DnsSettings, context: &Node
 }
 
 /// The plan without any name of the cluster's objects.
-pub(crate) fn empty(context: &NodeContext) -> DnsPlan {
+pub(crate) fn empty(context: &NamesContext) -> DnsPlan {
     DnsPlan {
         cluster_domain: without_final_dot(&context.cluster_domain),
         addresses: context.dns_addresses.clone(),

@@ -1,7 +1,7 @@
 //! Snapshot to plan: one total, deterministic function per feature.
 //!
-//! Two entry points: [`node_plan`] says what should be true on one node, [`cluster_plan`] what should be true once
-//! for the cluster. A [`Compiler`] says the same as [`node_plan`], again and again, at the cost of what has changed. Nothing
+//! Three entry points: [`node_plan`] says what should be true on one node, [`cluster_plan`] what should be true once
+//! for the cluster, [`names_plan`] what a DNS server beside them answers. A [`Compiler`] says the same as [`node_plan`], again and again, at the cost of what has changed. Nothing
 //! fails here: what cannot be honoured is left out, closed rather than open, and becomes a
 //! [`plan::Finding`].
 
@@ -29,7 +29,8 @@ mod underlay;
 
 pub use compiler::{Compiler, Work};
 pub use context::{
-    ClusterContext, HttpEntry, NodeContext, NodeMask, PodLinkMtu, PodLinkMtuError, Underlay, UnderlayAddress,
+    ClusterContext, HttpEntry, NamesContext, NodeContext, NodeMask, PodLinkMtu, PodLinkMtuError, Underlay,
+    UnderlayAddress,
 };
 pub use paths::paths_to_prove;
 pub use podnet::ranges::{RangeError, check_ranges};
@@ -39,7 +40,7 @@ pub use types::TunnelMode;
 use std::collections::BTreeSet;
 
 use model::Snapshot;
-use plan::{ClusterPlan, Finding, NodePlan};
+use plan::{ClusterPlan, DnsPlan, Finding, NodePlan};
 
 use crate::endpoints::{SliceIndex, SlicesByService};
 use crate::pods::PodDirectory;
@@ -59,11 +60,20 @@ pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<F
         podnet: podnet::compile(snapshot, context, &pods, &lb, &mut findings).into(),
         services: services::compile(snapshot, slices, context, &pods, &mut findings),
         policy: policy::compile(snapshot, context, &pods).into(),
-        dns: dns::compile(snapshot, context),
+        dns: dns::compile(snapshot, &context.names()),
         gateway: gateway::compile(snapshot, slices, context, &mut findings).into(),
         lb: lb.into(),
     };
     findings::of_input(snapshot, &mut findings);
+    (plan, findings.into_iter().collect())
+}
+
+/// What a DNS server that is no node's agent answers, and what its Corefile says that could not be honoured.
+#[must_use]
+pub fn names_plan(snapshot: &Snapshot, context: &NamesContext) -> (DnsPlan, Vec<Finding>) {
+    let mut findings = BTreeSet::new();
+    let plan = dns::compile(snapshot, context);
+    corefile::check(snapshot, &mut findings);
     (plan, findings.into_iter().collect())
 }
 

@@ -57,6 +57,8 @@ fn agent_arguments(settings: &LabSettings, state: &StateDir, node: &LabNode) -> 
         ("--kubeconfig", state.agent_kubeconfig().display().to_string()),
         ("--state-dir", state.node(node.name.as_str()).display().to_string()),
         ("--cluster-domain", address::CLUSTER_DOMAIN.to_owned()),
+        // What a Pod is told to search, its kubelet says alone.
+        ("--resolv-conf", "/dev/null".to_owned()),
         ("--upstream-dns", SocketAddr::new(settings.families.primary().outside, 53).to_string()),
         ("--underlay-link", NODE_LINK.to_owned()),
         ("--tunnel", settings.node_path.as_str().to_owned()),

@@ -1,7 +1,7 @@
 //! Asks the host's resolvers on behalf of the lab, which has no way out of its own.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram as StdUnixDatagram;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use types::ResolvConf;
 
 use crate::LabError;
 
@@ -76,18 +77,7 @@ async fn ask(question: &[u8]) -> Option<Vec<u8>> {
 /// The nameservers of `/etc/resolv.conf`, read for each question: laptops change networks.
 pub(crate) fn host_resolvers() -> Vec<SocketAddr> {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    parse_resolvers(&text)
-}
-
-fn parse_resolvers(text: &str) -> Vec<SocketAddr> {
-    let named: Vec<SocketAddr> = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
-        .filter_map(|rest| rest.trim().split('%').next()?.parse::<IpAddr>().ok())
-        .map(|address| SocketAddr::new(address, 53))
-        .collect();
-    // resolv.conf(5): without a nameserver line, the local machine is asked.
-    if named.is_empty() { vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 53))] } else { named }
+    ResolvConf::parse(&text).nameservers.into_iter().map(|address| SocketAddr::new(address, 53)).collect()
 }
 
 async fn ask_udp(question: &[u8], resolver: SocketAddr) -> io::Result<Vec<u8>> {
@@ -140,14 +130,6 @@ fn server_failure(question: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn resolvers_come_from_the_file_or_are_this_machine() {
-        let text = "# comment\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\nsearch example.com\n";
-        let shown: Vec<String> = parse_resolvers(text).iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["192.0.2.53:53", "[fe80::1]:53"]);
-        assert_eq!(parse_resolvers("")[0].to_string(), "127.0.0.1:53");
-    }
 
     #[test]
     fn a_failure_is_an_answer_to_the_same_question() {

@@ -37,8 +37,8 @@ pub(crate) enum Command {
     /// to work, else 1.
     #[command(after_help = help::EXPLAIN)]
     Explain(cmd::explain::ExplainArgs),
-    /// What becomes of a name, and of a Corefile.
-    Dns(cmd::dns::DnsArgs),
+    /// Cluster DNS: what becomes of a name and of a Corefile, and serving it by itself.
+    Dns(Box<cmd::dns::DnsArgs>),
     /// The cluster at a glance, and what of its objects cannot be honoured.
     ///
     /// Lists the nodes: used and usable Pod addresses (and freed ones that rest), the size of the packets that Pods send to
@@ -385,13 +385,8 @@ pub(crate) struct AgentArgs {
     /// Cluster domain.
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
-    /// Where names outside the cluster domain are asked.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) upstream_dns: Vec<SocketAddr>,
-    /// A search domain of the node's resolv.conf, which its kubelet puts behind those of the cluster: with `autopath` in the
-    /// Corefile, names are searched there as well.
-    #[arg(long, value_name = "DOMAIN")]
-    pub(crate) search_domain: Vec<String>,
+    #[command(flatten)]
+    pub(crate) resolvers: ResolverFlags,
     /// The link that faces the other nodes.
     #[arg(long, default_value = "eth0", value_name = "LINK")]
     pub(crate) underlay_link: String,
@@ -403,6 +398,52 @@ pub(crate) struct AgentArgs {
     /// Port of the HTTPS entry; 0 turns it off.
     #[arg(long, default_value_t = 443)]
     pub(crate) https_port: u16,
+}
+
+/// Whom a DNS server asks for names that are not of the cluster.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ResolverFlags {
+    /// Where names outside the cluster domain are asked [default: the servers of --resolv-conf].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) upstream_dns: Vec<SocketAddr>,
+    /// A search domain of the node, which its kubelet puts behind those of the cluster: with `autopath` in the Corefile,
+    /// names are searched there as well [default: those of --resolv-conf].
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) search_domain: Vec<String>,
+    /// The node's own resolver configuration, as its kubelet reads it; changes are followed.
+    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
+    pub(crate) resolv_conf: PathBuf,
+}
+
+/// What `sealane dns serve` takes.
+#[derive(Debug, Args)]
+pub(crate) struct DnsServeArgs {
+    /// Client configuration; the service account of the Pod if not given.
+    #[arg(long, env = "KUBECONFIG")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Cluster domain, unless the Corefile has another.
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Address of the Service that leads here, told as that of the zone's name server; one of each family.
+    #[arg(long, default_value = "10.96.0.10")]
+    pub(crate) dns_address: Vec<IpAddr>,
+    /// Range of Pod addresses, whose reverse names are answered here alone; may be given several times.
+    #[arg(long, default_value = "10.244.0.0/16")]
+    pub(crate) pod_cidr: Vec<types::Prefix>,
+    /// Range of Service addresses, the same; may be given several times.
+    #[arg(long, default_value = "10.96.0.0/16")]
+    pub(crate) service_cidr: Vec<types::Prefix>,
+    #[command(flatten)]
+    pub(crate) resolvers: ResolverFlags,
+    /// Address to listen on; may be given several times.
+    #[arg(long, value_name = "ADDRESS", default_values = ["0.0.0.0", "::"])]
+    pub(crate) listen: Vec<IpAddr>,
+    /// The port to listen on.
+    #[arg(long, default_value_t = 53)]
+    pub(crate) port: u16,
+    /// Where health, metrics and the plan are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 /// How Pods of other nodes are reached.

@@ -23,7 +23,7 @@ pub(crate) async fn run(cli: Cli) -> Result<i32> {
     match cli.command {
         Command::Lab(args) => lab::run(args.command, cli.log).await,
         Command::Explain(args) => explain::run(args).await,
-        Command::Dns(args) => dns::run(args).await,
+        Command::Dns(args) => dns::run(*args).await,
         Command::Status(args) => status::run(args).await,
         Command::Check(args) => check::run(args),
         Command::Services(args) => services::run(&args),

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use agent::cluster::ClusterSettings;
-use agent::node::{CniInstall, IpRange, NodeMask, Settings, TunnelMode, check_ranges};
+use agent::names::NamesSettings;
+use agent::node::{CniInstall, IpRange, NodeMask, ResolverSettings, Settings, TunnelMode, check_ranges};
 use anyhow::{Context, Result, anyhow};
 use lab::StateDir;
 use lab::address::LabFamilies;
@@ -11,7 +12,8 @@ use lab::settings::{LabSettings, NodePath, PortWish, PortWishes};
 use types::{LinkName, NodeName, Port};
 
 use crate::cli::{
-    AgentArgs, Cli, Command, ControllerArgs, IpFamilyFlag, LabFlags, LoopFlags, Tunnel, WhichLab,
+    AgentArgs, Cli, Command, ControllerArgs, DnsServeArgs, IpFamilyFlag, LabFlags, LoopFlags, ResolverFlags,
+    Tunnel, WhichLab,
 };
 
 /// What processes that run for long log unless told otherwise.
@@ -22,8 +24,11 @@ const COMMAND_LOG: &str = "error,kube_client=off";
 
 /// Sends the log to standard error.
 pub(crate) fn start_log(cli: &Cli) {
-    let runs_long =
-        matches!(cli.command, Command::Agent(_) | Command::Controller(_) | Command::LabWorld { .. });
+    let runs_long = match &cli.command {
+        Command::Agent(_) | Command::Controller(_) | Command::LabWorld { .. } => true,
+        Command::Dns(args) => args.runs_long(),
+        _ => false,
+    };
     let usual = if runs_long { LOOP_LOG } else { COMMAND_LOG };
     let filter = tracing_subscriber::EnvFilter::new(cli.log.as_deref().unwrap_or(usual));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
@@ -89,8 +94,7 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
         cni: args.cni_config_dir.map(|config_dir| CniInstall { config_dir, bin_dir: args.cni_bin_dir }),
         cluster_domain: args.cluster_domain.trim_end_matches('.').to_owned(),
         dns_addresses: common.dns_address.iter().copied().collect(),
-        upstream_dns: args.upstream_dns,
-        search_domains: args.search_domain,
+        resolvers: resolvers(args.resolvers),
         pod_cidrs: common.pod_cidr.iter().copied().collect(),
         service_cidrs: common.service_cidr.iter().copied().collect(),
         underlay_link: LinkName(args.underlay_link),
@@ -110,6 +114,29 @@ pub(crate) fn agent_settings(args: AgentArgs) -> Result<Settings> {
         admin: common.admin,
         kubeconfig: common.kubeconfig,
     })
+}
+
+/// What a DNS server that is no node's agent is told.
+pub(crate) fn names_settings(args: DnsServeArgs) -> NamesSettings {
+    NamesSettings {
+        kubeconfig: args.kubeconfig,
+        cluster_domain: args.cluster_domain.trim_end_matches('.').to_owned(),
+        dns_addresses: args.dns_address.into_iter().collect(),
+        resolvers: resolvers(args.resolvers),
+        pod_cidrs: args.pod_cidr.into_iter().collect(),
+        service_cidrs: args.service_cidr.into_iter().collect(),
+        listen: args.listen.into_iter().collect(),
+        port: args.port,
+        admin: args.admin,
+    }
+}
+
+fn resolvers(flags: ResolverFlags) -> ResolverSettings {
+    ResolverSettings {
+        file: Some(flags.resolv_conf),
+        servers: flags.upstream_dns,
+        search: flags.search_domain,
+    }
 }
 
 /// What the cluster loop is told.

@@ -64,6 +64,11 @@ Examples:
   sealane lab check node-b                  on a node of a running lab
   sealane check --output json | jq '.[] | select(.verdict == \"broken\")'";
 
+pub(crate) const DNS_SERVE: &str = "\
+Examples:
+  sealane dns serve                         in a Pod, as its service account
+  sealane dns serve --kubeconfig ~/.kube/config --listen 127.0.0.1 --port 5353 --pod-cidr 10.42.0.0/16";
+
 pub(crate) const SERVICES: &str = "\
 Examples:
   sudo sealane services                     on a node

@@ -42,6 +42,7 @@ pub(crate) fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Ful
         "/plan" => match &status.plan {
             Some(Plan::Node(plan)) => json(plan.as_ref()),
             Some(Plan::Cluster(plan)) => json(plan.as_ref()),
+            Some(Plan::Names(plan)) => json(plan.as_ref()),
             None => response(StatusCode::NOT_FOUND, TEXT, "no plan in force yet\n".to_owned()),
         },
         "/findings" => json(&status.findings),

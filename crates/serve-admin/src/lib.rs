@@ -19,7 +19,7 @@ pub use server::{Error, Server, serve};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use plan::{ClusterPlan, FindingSet, NodePlan, Report, Revision};
+use plan::{ClusterPlan, DnsPlan, FindingSet, NodePlan, Report, Revision};
 use types::PodName;
 
 /// What the loop says about itself.
@@ -42,6 +42,8 @@ pub enum Plan {
     Node(Arc<NodePlan>),
     /// Of the cluster.
     Cluster(Arc<ClusterPlan>),
+    /// Of a DNS server alone.
+    Names(Arc<DnsPlan>),
 }
 
 /// Whether a Pod is an endpoint of a Service, and not terminating.

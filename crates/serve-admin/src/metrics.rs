@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plan::Report;
+use plan::{Report, Revision};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -56,6 +56,7 @@ struct PartLabel {
 pub struct Metrics {
     registry: Registry,
     revision: Gauge,
+    revisions: Family<PartLabel, Gauge>,
     ready: Gauge,
     findings: Gauge,
     sizes: Family<PartLabel, Gauge>,
@@ -74,6 +75,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("sealane"),
             revision: Gauge::default(),
+            revisions: Family::default(),
             ready: Gauge::default(),
             findings: Gauge::default(),
             sizes: Family::default(),
@@ -81,8 +83,11 @@ impl Metrics {
             writes: Family::default(),
             failures: Family::default(),
         };
-        let Self { registry, revision, ready, findings, sizes, durations, writes, failures } = &mut metrics;
+        let Self { registry, revision, revisions, ready, findings, sizes, durations, writes, failures } =
+            &mut metrics;
         registry.register("plan_revision", "Revision of the plan in force", revision.clone());
+        let help = "Revision of the plan whose part was brought about last: rules, then names";
+        registry.register("part_revision", help, revisions.clone());
         registry.register("ready", "1 once the first plan is in force", ready.clone());
         registry.register("findings", "Objects or fields that cannot be honoured", findings.clone());
         registry.register("plan_size", "Entries of the plan, by part", sizes.clone());
@@ -98,6 +103,11 @@ impl Metrics {
         self.durations.get_or_create(&label).observe(took.as_secs_f64());
         self.writes.get_or_create(&label).inc_by(report.written as u64);
         self.failures.get_or_create(&label).set(as_gauge(report.failures.len()));
+    }
+
+    /// This part of the plan of this revision is there: `rules` in the kernel, `names` in the DNS server.
+    pub fn reached(&self, part: &'static str, revision: Revision) {
+        self.revisions.get_or_create(&PartLabel { part }).set(i64::try_from(revision).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn show(&self, status: &Status) {
@@ -132,6 +142,7 @@ fn sizes_of(plan: &Plan) -> Vec<(&'static str, usize)> {
             ("gateway_hosts", plan.gateway.hosts.len()),
             ("announced_addresses", plan.lb.announce.len()),
         ],
+        Plan::Names(plan) => vec![("dns_services", plan.services.len())],
         Plan::Cluster(plan) => vec![("statuses", plan.statuses.len()), ("pod_cidrs", plan.pod_cidrs.len())],
     }
 }

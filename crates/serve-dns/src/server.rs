@@ -1,12 +1,12 @@
 //! The server as its owner sees it: start, publish, stop.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine_dns::Zone;
-use plan::{DnsPlan, Report};
+use plan::{DnsPlan, Report, Revision};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -17,6 +17,8 @@ use crate::statistics::Statistics;
 /// How a server behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Where to listen in place of the plan's addresses, if anything is said.
+    pub listen: BTreeSet<IpAddr>,
     /// The port to listen on; 53 everywhere but in tests.
     pub port: u16,
     /// The largest UDP response to send.
@@ -53,6 +55,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            listen: BTreeSet::new(),
             port: 53,
             udp_payload: 1232,
             udp_threads: 4,
@@ -83,7 +86,6 @@ pub struct DnsServer {
 struct State {
     sockets: Sockets,
     published: Option<DnsPlan>,
-    serial: u32,
 }
 
 impl DnsServer {
@@ -94,22 +96,28 @@ impl DnsServer {
     }
 
     /// Opens sockets on these addresses before there is a plan: they answer SERVFAIL, so that clients try again.
-    pub fn listen(&self, addresses: impl IntoIterator<Item = std::net::IpAddr>) -> Report {
+    pub fn listen(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Report {
         let wanted = self.wanted(addresses);
         self.with_state(|state| state.sockets.converge(&wanted, &self.shared))
     }
 
-    /// Makes a plan visible to every query from now on, and listens on its addresses. What could not be opened
-    /// is reported, and tried again at the next call.
-    pub fn publish(&self, plan: &DnsPlan) -> Report {
-        let wanted = self.wanted(plan.addresses.iter().copied());
+    /// Makes a plan visible to every query from now on, and listens on its addresses unless others are configured. What
+    /// could not be opened is reported, and tried again at the next call.
+    ///
+    /// The plan's revision is the serial number of the zone's SOA record.
+    pub fn publish(&self, plan: &DnsPlan, revision: Revision) -> Report {
+        let wanted = match self.shared.config.listen.is_empty() {
+            true => self.wanted(plan.addresses.iter().copied()),
+            false => self.wanted(self.shared.config.listen.iter().copied()),
+        };
+        // A serial number is of 32 bits and starts again (RFC 1982).
+        let serial = (revision & u64::from(u32::MAX)) as u32;
         self.with_state(|state| {
             let mut report = Report::default();
             if state.published.as_ref() != Some(plan) {
-                state.serial = state.serial.wrapping_add(1);
                 let last = self.shared.zone.load();
                 let zone = last.as_ref().map_or_else(|| Zone::build(plan), |last| last.follow(plan));
-                let zone = zone.with_serial(state.serial);
+                let zone = zone.with_serial(serial);
                 self.shared.follow_upstreams(&zone);
                 self.shared.zone.store(Some(Arc::new(zone)));
                 state.published = Some(plan.clone());
@@ -155,7 +163,7 @@ impl DnsServer {
         }
     }
 
-    fn wanted(&self, addresses: impl IntoIterator<Item = std::net::IpAddr>) -> BTreeSet<SocketAddr> {
+    fn wanted(&self, addresses: impl IntoIterator<Item = IpAddr>) -> BTreeSet<SocketAddr> {
         let port = self.shared.config.port;
         addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
     }

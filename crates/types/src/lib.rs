@@ -9,6 +9,7 @@ mod hash;
 mod name;
 mod node_facts;
 mod port;
+mod resolv_conf;
 mod runtime_config;
 mod selector;
 mod shared;
@@ -28,6 +29,7 @@ pub use node_facts::{
     SubnetAddress, SubnetAddressError, TunnelMode, UnderlayFacts,
 };
 pub use port::{Port, PortError, PortProto, Protocol, ProtocolError};
+pub use resolv_conf::ResolvConf;
 pub use runtime_config::{BIGGEST_PACKET, Bandwidth, PortMapping, Rate};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use shared::Shared;

@@ -30,12 +30,25 @@ pub struct Batch {
 
 /// Every watched kind, for as long as it is polled: the lists, then the changes.
 pub fn changes(client: &Client) -> impl Stream<Item = Batch> + Send + use<> {
-    let kinds = KINDS.iter().map(|kind| (kind.changes)(client));
-    batches(stream::select_all(kinds))
+    changes_of_kinds(client, BTreeSet::from(Kind::ALL))
 }
 
-fn batches(changes: impl Stream<Item = Change> + Send) -> impl Stream<Item = Batch> + Send {
-    let mut unlisted = BTreeSet::from(Kind::ALL);
+/// The kinds that names come from, so that a DNS server needs no right to read others.
+pub fn changes_of_names(client: &Client) -> impl Stream<Item = Batch> + Send + use<> {
+    let kinds = [Kind::Namespace, Kind::Pod, Kind::Service, Kind::EndpointSlice, Kind::ConfigMap];
+    changes_of_kinds(client, BTreeSet::from(kinds))
+}
+
+fn changes_of_kinds(client: &Client, kinds: BTreeSet<Kind>) -> impl Stream<Item = Batch> + Send + use<> {
+    let watched = KINDS.iter().filter(|watched| kinds.contains(&watched.kind));
+    let changes = stream::select_all(watched.map(|kind| (kind.changes)(client)));
+    batches(changes, kinds)
+}
+
+fn batches(
+    changes: impl Stream<Item = Change> + Send,
+    mut unlisted: BTreeSet<Kind>,
+) -> impl Stream<Item = Batch> + Send {
     changes.ready_chunks(LONGEST_BATCH).map(move |changes| {
         for change in &changes {
             if let Change::Replace { kind, .. } = change {
@@ -131,7 +144,8 @@ mod tests {
             tokio::task::yield_now().await;
             change
         });
-        let synced: Vec<bool> = batches(slow).map(|batch| batch.is_synced).collect().await;
+        let synced: Vec<bool> =
+            batches(slow, BTreeSet::from(Kind::ALL)).map(|batch| batch.is_synced).collect().await;
         let (last, before) = synced.split_last().expect("batches");
         assert!(last);
         assert!(before.iter().all(|is_synced| !is_synced), "{before:?}");
@@ -140,13 +154,15 @@ mod tests {
     #[tokio::test]
     async fn a_kind_listed_twice_does_not_stand_in_for_another() {
         let listed_twice = Kind::ALL.into_iter().skip(1).chain(Kind::ALL.into_iter().skip(1));
-        let batches: Vec<Batch> = batches(stream::iter(listed_twice.map(mk_listed))).collect().await;
+        let batches: Vec<Batch> =
+            batches(stream::iter(listed_twice.map(mk_listed)), BTreeSet::from(Kind::ALL)).collect().await;
         assert!(batches.iter().all(|batch| !batch.is_synced));
     }
 
     #[tokio::test]
     async fn changes_that_arrive_together_are_one_batch() {
-        let batches: Vec<Batch> = batches(stream::iter(Kind::ALL.map(mk_listed))).collect().await;
+        let batches: Vec<Batch> =
+            batches(stream::iter(Kind::ALL.map(mk_listed)), BTreeSet::from(Kind::ALL)).collect().await;
         assert_eq!(batches.len(), 1);
     }
 

@@ -15,7 +15,7 @@ mod metadata;
 mod objects;
 mod single;
 
-pub use changes::{Batch, changes, list_all};
+pub use changes::{Batch, changes, changes_of_names, list_all};
 pub use connect::{Access, Error, connect};
 pub use identity::{Identity, identity};
 pub use kube::Client;

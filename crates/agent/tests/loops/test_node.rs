@@ -13,7 +13,7 @@ use apply_netlink::Netlink;
 use apply_netlink::underlay::Port;
 use netns::{Netns, run_in, world};
 use sealane_agent::ingress_controllers;
-use sealane_agent::node::{CniInstall, PodLinkMtu, Settings, TunnelMode};
+use sealane_agent::node::{CniInstall, PodLinkMtu, ResolverSettings, Settings, TunnelMode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -385,8 +385,7 @@ fn mk_settings(at: At, kubeconfig: PathBuf, state_dir: PathBuf) -> Settings {
         state_dir,
         cluster_domain: "cluster.local".into(),
         dns_addresses: BTreeSet::from([at.dns.parse().expect("an address")]),
-        upstream_dns: Vec::new(),
-        search_domains: Vec::new(),
+        resolvers: ResolverSettings::default(),
         pod_cidrs: BTreeSet::from([prefix(at.pods)]),
         service_cidrs: BTreeSet::from([prefix(at.services)]),
         cni: None,

@@ -12,7 +12,7 @@ use crate::endpoints::SlicesByService;
 impl State {
     /// Everything at once, where nothing was there before.
     pub(super) fn begin_names(&mut self, snapshot: &Snapshot) {
-        self.plan.dns = dns::compile(snapshot, &self.context);
+        self.plan.dns = dns::compile(snapshot, &self.context.names());
     }
 
     pub(super) fn follow_names(&mut self, snapshot: &Snapshot, changes: &Changes<'_>) {
@@ -45,7 +45,8 @@ impl State {
         let before = EndpointNames::of(&self.plan.dns.settings);
         let settings = corefile::settings(snapshot);
         let names = EndpointNames::of(&settings);
-        self.plan.dns = dns::with_settings(std::mem::take(&mut self.plan.dns), settings, &self.context);
+        self.plan.dns =
+            dns::with_settings(std::mem::take(&mut self.plan.dns), settings, &self.context.names());
         names != before
     }
 

@@ -1,4 +1,4 @@
-//! `sealane dns`: what becomes of a Corefile, and of a name.
+//! `sealane dns`: what becomes of a Corefile, and of a name; and cluster DNS by itself.
 
 mod import;
 mod query;
@@ -6,6 +6,8 @@ mod query;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::cli::DnsServeArgs;
+use crate::config;
 use crate::help;
 
 /// What `sealane dns` takes.
@@ -29,6 +31,19 @@ enum DnsCommand {
     /// line is taken, and 1 when one is not or cannot be read.
     #[command(after_help = help::DNS_IMPORT)]
     Import(import::ImportArgs),
+    /// Serve cluster DNS without an agent, as a Deployment behind a Service.
+    ///
+    /// Every node's agent answers the cluster DNS address by itself and needs no such Deployment; this is for clusters whose
+    /// nodes run other agents, in place of CoreDNS. Behaviour is that of the Corefile in ConfigMap coredns of kube-system.
+    #[command(after_help = help::DNS_SERVE)]
+    Serve(DnsServeArgs),
+}
+
+impl DnsArgs {
+    /// Whether the command runs until it is ended.
+    pub(crate) fn runs_long(&self) -> bool {
+        matches!(self.command, DnsCommand::Serve(_))
+    }
 }
 
 /// Runs a subcommand; its exit status.
@@ -36,5 +51,9 @@ pub(crate) async fn run(args: DnsArgs) -> Result<i32> {
     match args.command {
         DnsCommand::Query(args) => query::run(*args).await,
         DnsCommand::Import(args) => import::run(&args),
+        DnsCommand::Serve(args) => {
+            ::agent::names::run(config::names_settings(args)).await?;
+            Ok(0)
+        }
     }
 }

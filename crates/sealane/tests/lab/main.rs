@@ -15,6 +15,7 @@ mod check;
 mod cluster;
 mod containers;
 mod corefile;
+mod dns;
 mod endings;
 mod families;
 mod isolation;

@@ -15,7 +15,7 @@ pub(crate) fn main(port: &str, upstream: &str, [services, endpoints]: [&str; 2])
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let server = DnsServer::start(Config { port: port.parse().unwrap(), ..Config::default() });
-        let report = server.publish(&plan);
+        let report = server.publish(&plan, 1);
         assert_eq!(report.failures, []);
         drop(plan);
         std::future::pending::<()>().await;

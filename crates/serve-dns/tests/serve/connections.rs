@@ -94,7 +94,7 @@ async fn clients_that_do_not_read_are_cut_off() {
     let endpoints = (0..3000).map(endpoint).collect();
     let service = DnsService { kind: DnsServiceKind::Headless, endpoints };
     plan.services.insert(ServiceName::new("shop", "crowd"), service);
-    server.publish(&plan);
+    server.publish(&plan, 1);
     let mut greedy = TcpStream::connect(address).await.unwrap();
     let large = framed(&query("crowd.shop.svc.cluster.local"));
     let ask = async { while greedy.write_all(&large).await.is_ok() {} };

@@ -62,7 +62,7 @@ async fn mk_server(upstreams: &[SocketAddr], change: impl FnOnce(&mut Config)) -
     };
     change(&mut config);
     let server = DnsServer::start(config);
-    let report = server.publish(&mk_plan(&["127.0.0.1"], upstreams));
+    let report = server.publish(&mk_plan(&["127.0.0.1"], upstreams), 1);
     assert_eq!(report.failures, []);
     (server, ([127, 0, 0, 1], port).into())
 }
@@ -152,7 +152,7 @@ async fn dn11_before_the_first_plan_there_is_servfail() {
         assert_eq!(rcode(&ask_udp(address, &query(name)).await), SERVFAIL);
         assert_eq!(rcode(&ask_tcp(address, &query(name)).await), SERVFAIL);
     }
-    server.publish(&mk_plan(&["127.0.0.1"], &[]));
+    server.publish(&mk_plan(&["127.0.0.1"], &[]), 1);
     assert_eq!(rcode(&ask_udp(address, &query(WEB)).await), 0);
 }
 
@@ -167,7 +167,7 @@ async fn published_names_are_answered_over_udp_and_tcp() {
 #[tokio::test]
 async fn publishing_again_writes_nothing() {
     let (server, _) = mk_server(&[], |_| ()).await;
-    assert_eq!(server.publish(&mk_plan(&["127.0.0.1"], &[])), plan::Report::default());
+    assert_eq!(server.publish(&mk_plan(&["127.0.0.1"], &[]), 1), plan::Report::default());
 }
 
 #[tokio::test]
@@ -176,10 +176,10 @@ async fn sockets_follow_the_plan() {
     let second: SocketAddr = ([127, 0, 0, 2], first.port()).into();
     let mut kept = TcpStream::connect(first).await.unwrap();
     ask_on(&mut kept, &query(WEB)).await.unwrap();
-    assert_eq!(server.publish(&mk_plan(&["127.0.0.1", "127.0.0.2"], &[])).written, 2);
+    assert_eq!(server.publish(&mk_plan(&["127.0.0.1", "127.0.0.2"], &[]), 1).written, 2);
     assert_eq!(rcode(&ask_udp(second, &query(WEB)).await), 0);
     ask_on(&mut kept, &query(WEB)).await.expect("other sockets are not disturbed");
-    server.publish(&mk_plan(&["127.0.0.2"], &[]));
+    server.publish(&mk_plan(&["127.0.0.2"], &[]), 1);
     assert_eq!(server.addresses(), BTreeSet::from([second]));
     let wait = async { while TcpStream::connect(first).await.is_ok() {} };
     timeout(DEADLINE, wait).await.expect("the socket is closed");
@@ -191,12 +191,12 @@ async fn a_busy_address_is_reported_and_tried_again() {
     let busy = UdpSocket::bind(("127.0.0.1", port)).await.unwrap();
     let server = DnsServer::start(Config { port, ..Config::default() });
     let plan = mk_plan(&["127.0.0.1", "127.0.0.2"], &[]);
-    let report = server.publish(&plan);
+    let report = server.publish(&plan, 1);
     assert_eq!(report.failures.len(), 1);
     assert_eq!(report.failures[0].what, format!("DNS socket 127.0.0.1:{port}"));
     assert_eq!(rcode(&ask_udp(([127, 0, 0, 2], port).into(), &query(WEB)).await), 0);
     drop(busy);
-    assert_eq!(server.publish(&plan).failures, []);
+    assert_eq!(server.publish(&plan, 1).failures, []);
     assert_eq!(rcode(&ask_udp(([127, 0, 0, 1], port).into(), &query(WEB)).await), 0);
 }
 
@@ -205,7 +205,7 @@ async fn a_busy_address_is_reported_and_tried_again() {
 async fn two_servers_do_not_share_an_address() {
     let (_first, address) = mk_server(&[], |config| config.udp_threads = 2).await;
     let second = DnsServer::start(Config { port: address.port(), ..Config::default() });
-    assert_eq!(second.publish(&mk_plan(&["127.0.0.1"], &[])).failures.len(), 1);
+    assert_eq!(second.publish(&mk_plan(&["127.0.0.1"], &[]), 1).failures.len(), 1);
 }
 
 /// Answers that were given often are those of the plan that is published, from the moment on that it is.
@@ -224,7 +224,7 @@ async fn a_published_plan_answers_at_once() {
             let web = plan.services.get(&ServiceName::new("shop", "web")).cloned().unwrap();
             plan.services.insert(ServiceName::new("shop", "api"), web);
         }
-        server.publish(&plan);
+        server.publish(&plan, 1);
         for _ in 0..5 {
             assert_eq!(ask_udp(address, &query(WEB)).await.last(), Some(&last));
             assert_eq!(ask_tcp(address, &query(WEB)).await.last(), Some(&last));

@@ -234,7 +234,7 @@ async fn families_of_addresses_are_counted_apart() {
     let server = DnsServer::start(Config { port, ..Config::default() });
     let addresses = BTreeSet::from([[0, 0, 0, 0, 0, 0, 0, 1].into()]);
     let cluster_domain = "cluster.local".into();
-    let report = server.publish(&DnsPlan { cluster_domain, addresses, ..DnsPlan::default() });
+    let report = server.publish(&DnsPlan { cluster_domain, addresses, ..DnsPlan::default() }, 1);
     if !report.failures.is_empty() {
         println!("sealane-skip: families_of_addresses_are_counted_apart: no IPv6 on loopback");
         return;

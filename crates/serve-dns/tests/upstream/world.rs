@@ -63,12 +63,15 @@ impl World {
         change(&mut wish);
         let block = DnsBlock { forwards: vec![wish.forward], cache: wish.cache, ..DnsBlock::default() };
         let server = DnsServer::start(wish.config);
-        let report = server.publish(&DnsPlan {
-            cluster_domain: "cluster.local".into(),
-            addresses: BTreeSet::from([[127, 0, 0, 1].into()]),
-            settings: DnsSettings { blocks: vec![block] }.into(),
-            ..DnsPlan::default()
-        });
+        let report = server.publish(
+            &DnsPlan {
+                cluster_domain: "cluster.local".into(),
+                addresses: BTreeSet::from([[127, 0, 0, 1].into()]),
+                settings: DnsSettings { blocks: vec![block] }.into(),
+                ..DnsPlan::default()
+            },
+            1,
+        );
         assert_eq!(report.failures, []);
         Self { server, address: ([127, 0, 0, 1], port).into() }
     }

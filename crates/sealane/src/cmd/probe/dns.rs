@@ -67,7 +67,6 @@ fn observation(server: IpAddr, name: &str, packet: &[u8]) -> Result<Observation>
 
 async fn first_server() -> Result<IpAddr> {
     let text = tokio::fs::read_to_string("/etc/resolv.conf").await.context("cannot read /etc/resolv.conf")?;
-    let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver"));
-    let server = servers.filter_map(|rest| rest.trim().parse().ok()).next();
-    server.ok_or_else(|| anyhow!("/etc/resolv.conf names no server"))
+    let servers = types::ResolvConf::parse(&text).nameservers;
+    servers.first().copied().ok_or_else(|| anyhow!("/etc/resolv.conf names no server"))
 }
