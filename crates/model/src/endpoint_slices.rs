@@ -108,7 +108,7 @@ fn read_endpoint_port((index, port): (usize, &v1::EndpointPort)) -> Read<Endpoin
 }
 
 fn read_endpoints(slice: &v1::EndpointSlice, family: IpFamily) -> Read<Vec<Endpoint>> {
-    let mut endpoints = Vec::new();
+    let mut endpoints = Vec::with_capacity(slice.endpoints.len());
     for (index, endpoint) in slice.endpoints.iter().enumerate() {
         let Some(text) = endpoint.addresses.first() else { continue };
         let at = || format!("endpoints[{index}].addresses[0]");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1;
-use types::{Labels, NodeName, ObjectRef, PodName, Port, Protocol};
+use types::{Labels, NodeName, ObjectRef, PodName, Port, Protocol, Shared};
 
 use crate::field::{Read, namespaced_name_of, read_address, read_port, read_protocol};
 use crate::{Kind, Lower, Object, Rejected};
@@ -13,8 +13,8 @@ use crate::{Kind, Lower, Object, Rejected};
 pub struct Pod {
     /// Namespace and name.
     pub name: PodName,
-    /// Labels.
-    pub labels: Labels,
+    /// Labels; those of the Pods of one ReplicaSet are one and the same, where a snapshot has them.
+    pub labels: Shared<Labels>,
     /// `spec.nodeName`.
     pub node: Option<NodeName>,
     /// `status.podIPs`, at most one per family.
@@ -71,7 +71,7 @@ fn read_pod(pod: &v1::Pod) -> Read<Pod> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     Ok(Pod {
         name: namespaced_name_of(&pod.metadata),
-        labels: pod.metadata.labels.clone().unwrap_or_default(),
+        labels: pod.metadata.labels.clone().unwrap_or_default().into(),
         node: spec
             .and_then(|spec| spec.node_name.clone())
             .filter(|name| !name.is_empty())
@@ -133,6 +133,8 @@ fn read_ports(spec: &v1::PodSpec) -> Read<Vec<ContainerPort>> {
             });
         }
     }
+    // Clusters have many Pods, most of them with one port.
+    ports.shrink_to_fit();
     Ok(ports)
 }
 

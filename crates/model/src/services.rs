@@ -221,7 +221,7 @@ fn read_cluster_ips(spec: &v1::ServiceSpec) -> Read<Vec<IpAddr>> {
 
 fn read_ports(spec: &v1::ServiceSpec, kind: ServiceType) -> Read<Vec<ServicePort>> {
     let has_node_ports = matches!(kind, ServiceType::NodePort | ServiceType::LoadBalancer);
-    let mut ports = Vec::new();
+    let mut ports = Vec::with_capacity(spec.ports.as_ref().map_or(0, Vec::len));
     for (index, port) in spec.ports.iter().flatten().enumerate() {
         let at = |leaf: &str| format!("spec.ports[{index}].{leaf}");
         let number = read_port(|| at("port"), port.port)?;

@@ -69,14 +69,41 @@ impl Snapshot {
         match object {
             Object::Node(node) => put(&mut self.nodes, node.name.clone(), node),
             Object::Namespace(namespace) => put(&mut self.namespaces, namespace.name.clone(), namespace),
-            Object::Pod(pod) => put(&mut self.pods, pod.name.clone(), pod),
+            Object::Pod(pod) => self.put_pod(pod),
             Object::Service(service) => put(&mut self.services, service.name.clone(), service),
-            Object::EndpointSlice(slice) => put(&mut self.endpoint_slices, slice.name.clone(), slice),
+            Object::EndpointSlice(slice) => self.put_slice(slice),
             Object::NetworkPolicy(policy) => put(&mut self.network_policies, policy.name.clone(), policy),
             Object::Ingress(ingress) => put(&mut self.ingresses, ingress.name.clone(), ingress),
             Object::IngressClass(class) => put(&mut self.ingress_classes, class.name.clone(), class),
             Object::Secret(secret) => put(&mut self.secrets, secret.name.clone(), secret),
             Object::ConfigMap(map) => put(&mut self.config_maps, map.name.clone(), map),
+        }
+    }
+
+    /// Labels and names of Nodes are many times larger than all else that is known of a Pod, and the same again and again.
+    /// The next Pod by name is most often one of the same ReplicaSet, or the Pod itself.
+    fn put_pod(&mut self, mut pod: Pod) -> bool {
+        let next = self.pods.iter_from(&pod.name).next();
+        if let Some((_, next)) = next.filter(|(_, next)| next.labels == pod.labels) {
+            pod.labels = next.labels.clone();
+        }
+        if let Some(node) = pod.node.as_mut() {
+            self.share_node(node);
+        }
+        put(&mut self.pods, pod.name.clone(), pod)
+    }
+
+    fn put_slice(&mut self, mut slice: EndpointSlice) -> bool {
+        for endpoint in &mut slice.endpoints {
+            endpoint.node.iter_mut().for_each(|node| self.share_node(node));
+        }
+        put(&mut self.endpoint_slices, slice.name.clone(), slice)
+    }
+
+    /// The name as the Node itself has it.
+    fn share_node(&self, name: &mut NodeName) {
+        if let Some(node) = self.nodes.get(name) {
+            name.clone_from(&node.name);
         }
     }
 
@@ -116,7 +143,8 @@ impl Snapshot {
         for name in gone {
             changed |= self.apply(Change::Remove(name));
         }
-        for object in objects {
+        // Backwards, since a Pod looks at the next by name.
+        for object in objects.into_iter().rev() {
             changed |= self.apply(Change::Put(object));
         }
         for rejected in rejected {

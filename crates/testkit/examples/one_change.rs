@@ -149,7 +149,7 @@ fn pod(number: u32, slot: u32, each: u32) -> Pod {
     let (node, address) = place(number, slot, each);
     Pod {
         name: pod_name(number, slot),
-        labels: labels(number),
+        labels: labels(number).into(),
         node: Some(node),
         addresses: vec![address],
         host_network: false,

@@ -9,7 +9,7 @@ use kube::api::ListParams;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::{Api, Client};
-use model::{Change, Kind, Lower, Rejected, Snapshot};
+use model::{Change, Kind, Lower, Object, Rejected, Snapshot};
 use types::ObjectRef;
 
 use crate::kinds::KINDS;
@@ -73,7 +73,7 @@ pub async fn list_all(client: &Client) -> Result<Snapshot, Error> {
 }
 
 pub(crate) fn changes_of<K: Watched + Lower>(client: &Client) -> BoxStream<'static, Change> {
-    guarded::<K>(client, Selection::default()).map(|batch| change(&batch)).boxed()
+    guarded::<K, _>(client, Selection::default(), lower).map(|batch| change(K::KIND, batch)).boxed()
 }
 
 pub(crate) fn list_of<K: Watched + Lower>(client: &Client) -> BoxFuture<'static, Result<Change, Error>> {
@@ -81,31 +81,39 @@ pub(crate) fn list_of<K: Watched + Lower>(client: &Client) -> BoxFuture<'static,
     async move {
         let unlisted = |source| Error::List { kind: K::KIND.to_string(), source: Box::new(source) };
         let list = api.list(&ListParams::default()).await.map_err(unlisted)?;
-        let objects = list.items.into_iter().map(decoded_or_not).collect();
-        Ok(change(&ObjectBatch::<Decoded<K>>::Replace(objects)))
+        let objects = list.items.into_iter().map(decoded_or_not).map(lower::<K>).collect();
+        Ok(change(K::KIND, ObjectBatch::Replace(objects)))
     }
     .boxed()
 }
 
-pub(crate) fn change<K: Watched + Lower>(batch: &ObjectBatch<Decoded<K>>) -> Change {
-    match batch {
-        ObjectBatch::Put(Ok(object)) => Change::put(object),
-        ObjectBatch::Put(Err(invalid)) => Change::Rejected(unreadable(K::KIND, invalid)),
-        ObjectBatch::Remove(Ok(object)) => Change::Remove(object_ref(K::KIND, object.meta())),
-        ObjectBatch::Remove(Err(invalid)) => Change::Remove(object_ref(K::KIND, &invalid.metadata)),
-        ObjectBatch::Replace(listed) => replace(listed),
+/// An object as the model has it, or why it cannot be read as meant.
+pub(crate) type Lowered = Result<Object, Rejected>;
+
+#[allow(clippy::result_large_err, reason = "an accepted object is larger still")]
+pub(crate) fn lower<K: Watched + Lower>(decoded: Decoded<K>) -> Lowered {
+    match decoded {
+        Ok(object) => object.lower(),
+        Err(invalid) => Err(unreadable(K::KIND, &invalid)),
     }
 }
 
-fn replace<K: Watched + Lower>(listed: &[Decoded<K>]) -> Change {
-    let change = Change::replace(listed.iter().filter_map(|object| object.as_ref().ok()));
-    let invalid = listed.iter().filter_map(|object| object.as_ref().err());
-    match change {
-        Change::Replace { kind, objects, mut rejected } => {
-            rejected.extend(invalid.map(|invalid| unreadable(kind, invalid)));
+pub(crate) fn change(kind: Kind, batch: ObjectBatch<Lowered>) -> Change {
+    match batch {
+        ObjectBatch::Put(Ok(object)) => Change::Put(object),
+        ObjectBatch::Put(Err(rejected)) => Change::Rejected(rejected),
+        ObjectBatch::Remove(Ok(object)) => Change::Remove(object.object_ref()),
+        ObjectBatch::Remove(Err(rejected)) => Change::Remove(rejected.object),
+        ObjectBatch::Replace(listed) => {
+            let (mut objects, mut rejected) = (Vec::with_capacity(listed.len()), Vec::new());
+            for lowered in listed {
+                match lowered {
+                    Ok(object) => objects.push(object),
+                    Err(rejection) => rejected.push(rejection),
+                }
+            }
             Change::Replace { kind, objects, rejected }
         }
-        other => other,
     }
 }
 
@@ -126,10 +134,13 @@ mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::Namespace;
     use k8s_openapi::api::networking::v1::NetworkPolicy;
-    use model::Object;
 
     fn mk_listed(kind: Kind) -> Change {
         Change::Replace { kind, objects: Vec::new(), rejected: Vec::new() }
+    }
+
+    fn change_of<K: Watched + Lower>(batch: ObjectBatch<Decoded<K>>) -> Change {
+        change(K::KIND, batch.map(lower))
     }
 
     fn mk_decoded<K: Watched + Lower>(text: &str) -> Decoded<K> {
@@ -170,7 +181,8 @@ mod tests {
     fn an_undecodable_object_is_rejected_and_the_others_stay() {
         let good = mk_decoded::<Namespace>(r#"{"metadata":{"name":"good"}}"#);
         let bad = mk_decoded::<Namespace>(r#"{"metadata":{"name":"bad"},"status":7}"#);
-        let Change::Replace { objects, rejected, .. } = change(&ObjectBatch::Replace(vec![good, bad])) else {
+        let Change::Replace { objects, rejected, .. } = change_of(ObjectBatch::Replace(vec![good, bad]))
+        else {
             panic!("a list replaces");
         };
         assert_eq!(objects.iter().map(|object| object.object_ref().name).collect::<Vec<_>>(), ["good"]);
@@ -182,7 +194,7 @@ mod tests {
         let policy = mk_decoded::<NetworkPolicy>(
             r#"{"metadata":{"name":"p","namespace":"shop"},"spec":{"podSelector":7}}"#,
         );
-        let Change::Rejected(rejected) = change(&ObjectBatch::Put(policy)) else { panic!("not decodable") };
+        let Change::Rejected(rejected) = change_of(ObjectBatch::Put(policy)) else { panic!("not decodable") };
         assert!(matches!(rejected.stand_in.as_deref(), Some(Object::NetworkPolicy(_))));
     }
 
@@ -190,6 +202,6 @@ mod tests {
     fn an_undecodable_object_can_be_removed() {
         let bad = mk_decoded::<Namespace>(r#"{"metadata":{"name":"bad"},"status":7}"#);
         let expected = Change::Remove(ObjectRef::cluster("Namespace", "bad"));
-        assert_eq!(change(&ObjectBatch::Remove(bad)), expected);
+        assert_eq!(change_of(ObjectBatch::Remove(bad)), expected);
     }
 }

@@ -10,8 +10,8 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 use model::{COREFILE_CONFIG_MAPS, COREFILE_NAMESPACE, Change, Kind, Object, Rejected};
 
-use crate::changes::change;
-use crate::objects::{Decoded, decoded_or_not, guarded_from};
+use crate::changes::{change, lower};
+use crate::objects::{decoded_or_not, guarded_from};
 use crate::{Error, ObjectBatch, Selection};
 
 /// What is known of each: nothing before it was listed.
@@ -20,8 +20,8 @@ type Known = [Option<(Vec<Object>, Vec<Rejected>)>; COREFILE_CONFIG_MAPS.len()];
 /// All of them as one list, anew with every change of one.
 pub(crate) fn changes(client: &Client) -> BoxStream<'static, Change> {
     let watches = COREFILE_CONFIG_MAPS.iter().enumerate().map(|(index, name)| {
-        let batches = guarded_from(api(client), Selection::fields(selector(name)));
-        batches.map(move |batch| (index, change(&batch))).boxed()
+        let batches = guarded_from(api(client), Selection::fields(selector(name)), lower);
+        batches.map(move |batch| (index, change(Kind::ConfigMap, batch))).boxed()
     });
     let lists = stream::select_all(watches).scan(Known::default(), |known, (index, change)| {
         known[index] = Some(standing(change));
@@ -40,8 +40,8 @@ pub(crate) fn list(client: &Client) -> BoxFuture<'static, Result<Change, Error>>
             async move { api.list(&params).await }
         });
         let lists = try_join_all(lists).await.map_err(unlisted)?;
-        let objects = lists.into_iter().flat_map(|list| list.items).map(decoded_or_not).collect();
-        Ok(change(&ObjectBatch::<Decoded<ConfigMap>>::Replace(objects)))
+        let objects = lists.into_iter().flat_map(|list| list.items).map(decoded_or_not);
+        Ok(change(Kind::ConfigMap, ObjectBatch::Replace(objects.map(lower::<ConfigMap>).collect())))
     }
     .boxed()
 }

@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 
 /// First pause after a failed list or watch; doubled each time up to [`LONGEST_PAUSE`].
@@ -76,7 +76,7 @@ pub fn objects<K: Watched>(
     client: &Client,
     selection: Selection,
 ) -> impl Stream<Item = ObjectBatch<K>> + Send + use<K> {
-    guarded::<K>(client, selection).filter_map(|batch| async {
+    guarded::<K, _>(client, selection, |object| object).filter_map(|batch| async {
         match batch {
             ObjectBatch::Replace(list) => {
                 Some(ObjectBatch::Replace(list.into_iter().filter_map(decoded).collect()))
@@ -108,30 +108,35 @@ pub(crate) fn decoded_or_not<K>(guard: DeserializeGuard<K>) -> Decoded<K> {
     guard.0.map_err(Box::new)
 }
 
-/// Objects of one kind, each decoded or with the reason why not.
-pub(crate) fn guarded<K: Watched>(
+/// Objects of one kind, each decoded or with the reason why not, converted one by one as they come: what is collected while a
+/// list goes on is many times smaller then.
+pub(crate) fn guarded<K: Watched, T: Send>(
     client: &Client,
     selection: Selection,
-) -> impl Stream<Item = ObjectBatch<Decoded<K>>> + Send + use<K> {
-    guarded_from(Api::all(client.clone()), selection)
+    convert: fn(Decoded<K>) -> T,
+) -> impl Stream<Item = ObjectBatch<T>> + Send + use<K, T> {
+    guarded_from(Api::all(client.clone()), selection, convert)
 }
 
 /// As [`guarded`], of those that this end of the API gives.
-pub(crate) fn guarded_from<K: Watched>(
+pub(crate) fn guarded_from<K: Watched, T: Send>(
     api: Api<DeserializeGuard<K>>,
     selection: Selection,
-) -> impl Stream<Item = ObjectBatch<Decoded<K>>> + Send + use<K> {
+    convert: fn(Decoded<K>) -> T,
+) -> impl Stream<Item = ObjectBatch<T>> + Send + use<K, T> {
     let config = watcher::Config {
         label_selector: selection.labels,
         field_selector: selection.fields,
         ..watcher::Config::default()
     };
     let state = (Box::pin(watcher(api, config)), Relist::default(), Pauses::default());
-    let batches = stream::unfold(state, |(mut events, mut relist, mut pauses)| async {
+    stream::unfold(state, move |(mut events, mut relist, mut pauses)| async move {
         loop {
             match events.next().await? {
                 Ok(event) => {
-                    if let Some(batch) = relist.fold(event) {
+                    if let Some(batch) =
+                        relist.fold(converted(event, |object| convert(decoded_or_not(object))))
+                    {
                         pauses.start_over();
                         return Some((batch, (events, relist, pauses)));
                     }
@@ -142,8 +147,17 @@ pub(crate) fn guarded_from<K: Watched>(
                 }
             }
         }
-    });
-    batches.map(|batch| batch.map(decoded_or_not))
+    })
+}
+
+fn converted<K, T>(event: Event<K>, convert: impl FnOnce(K) -> T) -> Event<T> {
+    match event {
+        Event::Apply(object) => Event::Apply(convert(object)),
+        Event::Delete(object) => Event::Delete(convert(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(convert(object)),
+        Event::InitDone => Event::InitDone,
+    }
 }
 
 fn log_interruption<K: Watched>(error: &watcher::Error) {
@@ -160,7 +174,7 @@ impl<K> Default for Relist<K> {
     }
 }
 
-impl<K: ResourceExt> Relist<K> {
+impl<K> Relist<K> {
     pub(crate) fn fold(&mut self, event: Event<K>) -> Option<ObjectBatch<K>> {
         match event {
             Event::Init => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Pod, Service, Snapshot};
-use types::{Labels, NamespacedName, ServiceName};
+use types::{Labels, NamespacedName, ServiceName, Shared};
 
 use super::changes::Changes;
 use crate::findings::Findings;
@@ -165,6 +165,6 @@ fn wish(service: &Service) -> (Option<&Labels>, Vec<(&model::TargetPort, types::
 }
 
 /// What of a Pod Services look at.
-fn face(pod: &Pod) -> (&Labels, bool, &[model::ContainerPort]) {
+fn face(pod: &Pod) -> (&Shared<Labels>, bool, &[model::ContainerPort]) {
     (&pod.labels, pod.finished, &pod.ports)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use model::{ContainerPort, Pod, PolicyPeer, PolicyRule, Snapshot};
 use plan::{IpBlock, PeerSet};
-use types::{LabelSelector, Labels, Port, Protocol};
+use types::{LabelSelector, Labels, Port, Protocol, Shared};
 
 use super::ports;
 use crate::NodeContext;
@@ -30,7 +30,7 @@ pub(super) struct PeerIndex<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct PeerPod {
     namespace: String,
-    labels: Labels,
+    labels: Shared<Labels>,
     addresses: BTreeSet<IpAddr>,
     ports: Vec<ContainerPort>,
 }
@@ -134,7 +134,7 @@ fn cluster_dns(context: &NodeContext) -> PeerPod {
     };
     PeerPod {
         namespace: DNS_NAMESPACE.to_owned(),
-        labels: Labels::from([(DNS_LABEL.0.to_owned(), DNS_LABEL.1.to_owned())]),
+        labels: Labels::from([(DNS_LABEL.0.to_owned(), DNS_LABEL.1.to_owned())]).into(),
         addresses: context.dns_addresses.clone(),
         ports: DNS_PORTS.into_iter().map(port).collect(),
     }

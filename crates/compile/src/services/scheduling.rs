@@ -18,7 +18,7 @@ pub(crate) fn of(
     let by = if asked.by_source { Choice::SourceHash } else { Choice::Random };
     let mut members: Vec<BTreeSet<Backend>> = vec![BTreeSet::new(); asked.groups.len()];
     for endpoint in endpoints.iter().filter(|_| !asked.groups.is_empty()) {
-        let labels = endpoint.pod.and_then(|pod| pods.get(pod)).map(|pod| &pod.labels);
+        let labels = endpoint.pod.and_then(|pod| pods.get(pod)).map(|pod| &*pod.labels);
         if let Some(index) = group_of(&asked.groups, labels) {
             members[index].insert(endpoint.backend.clone());
         }

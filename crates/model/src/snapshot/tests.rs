@@ -38,6 +38,23 @@ fn putting_the_same_object_twice_changes_nothing() {
 }
 
 #[test]
+fn pods_of_one_replica_set_have_their_labels_once() {
+    let of_web = |name: &str| {
+        let mut pod = pod(name, "10.244.1.5");
+        pod.metadata.labels = Some([("app".to_owned(), "web".to_owned())].into());
+        pod
+    };
+    let mut snapshot = Snapshot::default();
+    let listed = [pod("db-1", "10.244.1.4"), of_web("web-1"), of_web("web-2")];
+    snapshot.apply(Change::replace(&listed));
+    put(&mut snapshot, &of_web("web-0"));
+    let labels = |name: &str| &snapshot.pods[&NamespacedName::new("shop", name)].labels;
+    assert!(labels("web-1").is_same(labels("web-2")), "listed together");
+    assert!(labels("web-0").is_same(labels("web-1")), "came later");
+    assert_ne!(labels("db-1"), labels("web-0"));
+}
+
+#[test]
 fn a_pod_that_cannot_be_read_takes_the_place_of_its_earlier_form() {
     let mut snapshot = Snapshot::default();
     put(&mut snapshot, &pod("web", "10.244.1.5"));

@@ -1,7 +1,7 @@
 //! What the lab holds: Pods that serve and probe, the Service whose endpoints change, and many others.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 32;
 /// The Service under test.
 pub(crate) const PROBED: &str = "probed";
+
+/// 10.128.0.0: outside all ranges of the lab.
+const ELSEWHERE: u32 = 0x0a80_0000;
 
 /// The lab's API.
 pub(crate) struct Cluster {
@@ -103,11 +106,15 @@ impl Cluster {
         self.make(PROBED, &[self.servers[server].to_string()]).await
     }
 
-    /// That many Services with three endpoints each, which no controller has a part in.
-    pub(crate) async fn fill(&self, services: usize) {
+    /// That many Services with so many endpoints each, which no controller has a part in: three on nodes of this lab, the
+    /// others at addresses that nobody has.
+    pub(crate) async fn fill(&self, services: usize, each: usize) {
         let one = |number: usize| async move {
             let octet = |of: usize| 100 + (number * 3 + of) % 150;
-            let endpoints = [1, 2, 3].map(|node| format!("10.244.{node}.{}", octet(node)));
+            let here = (1..=3).map(|node| format!("10.244.{node}.{}", octet(node)));
+            let elsewhere = u32::try_from(number * each).unwrap();
+            let elsewhere = (elsewhere..).map(|offset| Ipv4Addr::from(ELSEWHERE + offset).to_string());
+            let endpoints: Vec<String> = here.chain(elsewhere).take(each).collect();
             self.make(&format!("service-{number}"), &endpoints).await;
         };
         stream::iter(0..services).for_each_concurrent(AT_ONCE, one).await;

@@ -21,12 +21,15 @@ mod turns;
 use std::path::PathBuf;
 use std::process::Command;
 
-const USAGE: &str = "usage: reach [--services N] [--changes N] [--nodes N] [--pause MILLISECONDS]\n";
+const USAGE: &str =
+    "usage: reach [--services N] [--endpoints N] [--changes N] [--nodes N] [--pause MILLISECONDS]\n";
 
 /// What one run measures.
 #[derive(Clone, Debug)]
 struct Options {
     services: usize,
+    /// Of each Service.
+    endpoints: usize,
     changes: usize,
     nodes: usize,
     /// Between a change that has arrived and the next.
@@ -75,13 +78,14 @@ fn own_path() -> PathBuf {
 }
 
 fn read_options(arguments: &[&str]) -> Result<Options, String> {
-    let mut options = Options { services: 10_000, changes: 30, nodes: 3, pause: 300 };
+    let mut options = Options { services: 10_000, endpoints: 3, changes: 30, nodes: 3, pause: 300 };
     let mut rest = arguments.iter();
     while let Some(name) = rest.next() {
         let value = rest.next().ok_or_else(|| format!("{name} needs a value"))?;
         let number: usize = value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?;
         match *name {
             "--services" => options.services = number,
+            "--endpoints" => options.endpoints = number,
             "--changes" => options.changes = number,
             "--nodes" => options.nodes = number,
             "--pause" => options.pause = number as u64,

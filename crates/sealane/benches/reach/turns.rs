@@ -31,8 +31,12 @@ pub(crate) fn run(options: &Options) {
     let cluster = runtime.block_on(Cluster::open(options.nodes));
     let servers: Vec<String> = cluster.servers.keys().cloned().collect();
     let start = Instant::now();
-    runtime.block_on(cluster.fill(options.services));
-    println!("{} Services written in {:.1} s", options.services, start.elapsed().as_secs_f64());
+    runtime.block_on(cluster.fill(options.services, options.endpoints));
+    let Options { services, endpoints, .. } = options;
+    println!(
+        "{services} Services of {endpoints} endpoints written in {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
     let address = runtime.block_on(cluster.make_probed(&servers[0]));
     let (sender, seen) = channel();
     let probers: Vec<Child> =
