@@ -12,7 +12,7 @@ use crate::due::Due;
 use crate::herald::Herald;
 use crate::inbox::Inbox;
 use crate::observed::Observed;
-use crate::report::{log_report, timed, timed_compile};
+use crate::report::{log_report, timed, timed_compile, watch_metrics};
 
 pub use crate::settings::ClusterSettings;
 
@@ -27,6 +27,7 @@ pub async fn run(settings: ClusterSettings) -> anyhow::Result<()> {
         Some(address) => Some(serve_admin::serve(Arc::clone(&admin), address).await?),
         None => None,
     };
+    admin.show_metrics(Box::new(watch_metrics));
     let mut inbox = Inbox::open(&client)?;
     let writer = Writer::new(client.clone());
     let mut herald = Herald::new(client);

@@ -11,7 +11,7 @@ use watch::Access;
 use crate::due::Due;
 use crate::inbox::Inbox;
 use crate::observed::Observed;
-use crate::report::{log_report, timed, timed_compile};
+use crate::report::{log_report, timed, timed_compile, watch_metrics};
 
 pub use crate::settings::NamesSettings;
 
@@ -36,6 +36,8 @@ pub async fn run(settings: NamesSettings) -> anyhow::Result<()> {
     let (listen, port) = (settings.listen.clone(), settings.port);
     let config = serve_dns::Config { listen, port, ..serve_dns::Config::default() };
     let server = DnsServer::start(config);
+    let statistics = server.statistics_source();
+    admin.show_metrics(Box::new(move || statistics().to_metrics() + &watch_metrics()));
     log_report(0, &server.listen(settings.listen.iter().copied()));
     let mut context = settings.context();
     let mut observed = Observed::default();

@@ -21,6 +21,13 @@ pub(crate) fn timed_compile<T>(admin: &Admin, compile: impl FnOnce() -> T) -> T 
     plan
 }
 
+/// What the API's silence means for who reads metrics, in OpenMetrics' text form.
+pub(crate) fn watch_metrics() -> String {
+    let (name, number) = ("sealane_watches_interrupted", watch::interrupted());
+    let help = "Watches of the API that are interrupted: answers and rules are of what was known before";
+    format!("# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {number}\n")
+}
+
 /// One line for what was written, one for each failure.
 pub(crate) fn log_report(revision: Revision, report: &Report) {
     if report.written > 0 {

@@ -20,7 +20,7 @@ use crate::dns_loops;
 use crate::epoch::common_names;
 use crate::in_force::InForce;
 use crate::install::Installer;
-use crate::report::{log_report, timed, timed_compile};
+use crate::report::{log_report, timed, timed_compile, watch_metrics};
 use crate::settings::Settings;
 use crate::underlay;
 
@@ -49,7 +49,7 @@ impl World {
         };
         let dns = DnsServer::start(serve_dns::Config::default());
         let statistics = dns.statistics_source();
-        admin.show_metrics(Box::new(move || statistics().to_metrics()));
+        admin.show_metrics(Box::new(move || statistics().to_metrics() + &watch_metrics()));
         Ok(Self {
             netlink: Blocking::new(Netlink::open()?),
             nft: Blocking::new(Nft::open()?),

@@ -7,7 +7,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 /// How long a connection attempt may take; a server on the same network answers in milliseconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the address of the API server and the credentials come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 
+use crate::interruption::Interruption;
+
 /// First pause after a failed list or watch; doubled each time up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause, so that a server that returns is found within seconds.
@@ -129,19 +131,26 @@ pub(crate) fn guarded_from<K: Watched, T: Send>(
         field_selector: selection.fields,
         ..watcher::Config::default()
     };
-    let state = (Box::pin(watcher(api, config)), Relist::default(), Pauses::default());
-    stream::unfold(state, move |(mut events, mut relist, mut pauses)| async move {
+    let events = Box::pin(watcher(api, config));
+    let state = (events, Relist::default(), (Pauses::default(), Interruption::default()));
+    stream::unfold(state, move |(mut events, mut relist, (mut pauses, mut interruption))| async move {
         loop {
-            match events.next().await? {
+            let Some(next) = interruption.watch(events.next()).await else { continue };
+            match next? {
                 Ok(event) => {
+                    // It says so before it has asked.
+                    if !matches!(event, Event::Init) {
+                        interruption.end();
+                    }
                     if let Some(batch) =
                         relist.fold(converted(event, |object| convert(decoded_or_not(object))))
                     {
                         pauses.start_over();
-                        return Some((batch, (events, relist, pauses)));
+                        return Some((batch, (events, relist, (pauses, interruption))));
                     }
                 }
                 Err(error) => {
+                    interruption.begin();
                     log_interruption::<K>(&error);
                     tokio::time::sleep(pauses.draw()).await;
                 }
