@@ -12,6 +12,7 @@ mod cmd;
 mod config;
 mod ending;
 mod help;
+mod open_files;
 mod output;
 mod plans;
 mod reach;

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use crate::cli::DnsServeArgs;
 use crate::config;
 use crate::help;
+use crate::open_files;
 
 /// What `sealane dns` takes.
 #[derive(Debug, Args)]
@@ -52,6 +53,7 @@ pub(crate) async fn run(args: DnsArgs) -> Result<i32> {
         DnsCommand::Query(args) => query::run(*args).await,
         DnsCommand::Import(args) => import::run(&args),
         DnsCommand::Serve(args) => {
+            open_files::allow_as_many_as_possible();
             ::agent::names::run(config::names_settings(args)).await?;
             Ok(0)
         }
