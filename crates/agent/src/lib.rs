@@ -1,6 +1,6 @@
-//! The loops: the node pipeline on one screen, and the cluster's.
+//! The loops: the node pipeline on one screen, the cluster's, and that of DNS by itself.
 //!
-//! [`node::run`] and [`cluster::run`] have the same shape: take the next events, fold them, compile, bring the plan
+//! [`node::run`], [`cluster::run`] and [`names::run`] have the same shape: take the next events, fold them, compile, bring the plan
 //! about, remember. All decisions are made in `compile`; what is decided here is only when to look again.
 
 #![allow(clippy::disallowed_methods, reason = "a shell crate: it is here that the parts are put together")]

@@ -7,11 +7,8 @@
 use crate::message::{
     CLASS_IN, FLAG_AD, FLAG_CD, FLAG_QR, FLAG_RD, FLAG_TC, HEADER, QUESTION, Query, skip_name, u16_at,
 };
-use crate::reply::OUR_PAYLOAD;
+use crate::reply::{OPT_LENGTH, OUR_PAYLOAD};
 use crate::{Name, RecordType};
-
-/// Length of an OPT record without options.
-const OPT_LENGTH: usize = 11;
 
 /// The query that asks what a client asks. It carries EDNS even if the client's does not, so that replies are seldom cut;
 /// and AD, with which a server tells whether it has validated (RFC 6840 section 5.7).

@@ -7,10 +7,9 @@ use crate::message::{
     CLASS_IN, FLAG_AA, FLAG_CD, FLAG_QR, FLAG_RA, FLAG_RD, FLAG_TC, QUESTION, Query, parse_name, u16_at,
 };
 use crate::received::{Received, push_opt, set_opt_length};
+use crate::reply::OPT_LENGTH;
 use crate::{RecordData, RecordType};
 
-/// Length of an OPT record without options.
-const OPT_LENGTH: usize = 11;
 /// How far a pointer reaches (RFC 1035 section 4.1.4).
 const POINTER_END: usize = 0x4000;
 

@@ -8,7 +8,7 @@ use crate::asking::question_end;
 use crate::message::{
     FLAG_AA, FLAG_AD, FLAG_CD, FLAG_QR, FLAG_RA, FLAG_RD, FLAG_TC, QUESTION, Query, skip_name, u16_at,
 };
-use crate::reply::OUR_PAYLOAD;
+use crate::reply::{OPT_LENGTH, OUR_PAYLOAD};
 
 /// The EDNS option of Extended DNS Errors (RFC 8914 section 2).
 const EXTENDED_ERROR: u16 = 15;
@@ -193,9 +193,6 @@ impl<'a> Received<'a> {
         set_opt_length(start, length, out);
     }
 }
-
-/// Length of an OPT record without options.
-const OPT_LENGTH: usize = 11;
 
 /// Adds an OPT record without options to a message, and tells where it begins.
 pub(crate) fn push_opt(dnssec_ok: bool, out: &mut Vec<u8>) -> usize {

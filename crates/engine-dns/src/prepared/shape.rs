@@ -2,6 +2,7 @@
 
 use crate::RecordType;
 use crate::message::{CLASS_IN, FLAG_AA, FLAG_QR, FLAG_TC, QUESTION, skip_name, u16_at};
+use crate::reply::OPT_LENGTH;
 
 /// The bytes of a record before its data, when its owner is written as a pointer.
 const RECORD_HEAD: usize = 12;
@@ -74,7 +75,7 @@ fn soa_end(response: &[u8], start: usize) -> Option<usize> {
 fn opt_start(response: &[u8], question_end: usize, start: usize) -> Option<u16> {
     let opt = response.get(start..)?;
     let is_opt = opt.first() == Some(&0) && RecordType(u16_at(opt, 1)?) == RecordType::OPT;
-    let is_rest = opt.len() == 11 + usize::from(u16_at(opt, 9)?);
+    let is_rest = opt.len() == OPT_LENGTH + usize::from(u16_at(opt, 9)?);
     (is_opt && is_rest).then_some(())?;
     u16::try_from(start - question_end).ok()
 }
@@ -107,7 +108,7 @@ impl Shape {
     /// Where the OPT record is in what follows the question; none in a tail too short for one.
     pub(super) fn opt(self, tail: &[u8]) -> Option<usize> {
         let opt = usize::from(self.opt);
-        (opt > 0 && opt + 11 <= tail.len()).then_some(opt)
+        (opt > 0 && opt + OPT_LENGTH <= tail.len()).then_some(opt)
     }
 
     /// Counts of the answer, authority and additional sections.

@@ -90,9 +90,12 @@ impl Figures {
     }
 }
 
+/// Between the two in the middle where the number is even: of two rounds, neither is the better one's alone.
 fn middle(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some(f64::midpoint(lower, upper))
 }
 
 fn cell(value: Option<f64>, digits: usize) -> String {
