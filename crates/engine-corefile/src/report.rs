@@ -29,6 +29,11 @@ pub struct Line {
 pub enum Verdict {
     /// It has its effect.
     Taken,
+    /// It has its effect, and CoreDNS would not know it.
+    Own {
+        /// What it means.
+        how: String,
+    },
     /// It has nothing to say here, because of this.
     Needless {
         /// Why.
@@ -64,6 +69,10 @@ impl Verdict {
         Self::Broken { why: why.into() }
     }
 
+    pub(crate) fn own(how: impl Into<String>) -> Self {
+        Self::Own { how: how.into() }
+    }
+
     pub(crate) fn changed(how: impl Into<String>) -> Self {
         Self::Changed { how: how.into() }
     }
@@ -83,6 +92,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Taken => f.write_str("taken"),
+            Self::Own { how } => write!(f, "taken, though CoreDNS does not know it: {how}"),
             Self::Needless { why } => write!(f, "needless here: {why}"),
             Self::Changed { how } => write!(f, "taken with another meaning: {how}"),
             Self::NotTaken { why, instead } if instead.is_empty() => write!(f, "not taken: {why}"),

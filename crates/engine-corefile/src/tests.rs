@@ -230,6 +230,28 @@ fn hosts_are_names_addresses_and_options() {
 }
 
 #[test]
+fn what_is_ours_is_told_and_is_nobodys_problem() {
+    let read = mk(". {\n log {\n sample 100\n }\n blocklist {\n ads.example\n }\n}");
+    let own = read.lines.iter().filter(|line| matches!(line.verdict, Verdict::Own { .. }));
+    assert_eq!(
+        own.map(|line| format!("{}: {}", line.text, line.verdict)).collect::<Vec<_>>(),
+        [
+            "sample 100: taken, though CoreDNS does not know it: one in so many of these queries is written",
+            "blocklist: taken, though CoreDNS does not know it: names that nobody gets an address for",
+        ]
+    );
+    assert_eq!(read.notes().count(), 0);
+    assert_eq!(
+        notes(". {\n log {\n sample 0\n sample\n sample 2 3\n }\n}"),
+        [
+            "3: cannot be read: `0` is not a number that is possible here",
+            "4: cannot be read: `sample` has exactly one argument",
+            "5: cannot be read: `sample` has exactly one argument",
+        ]
+    );
+}
+
+#[test]
 fn cache_has_its_numbers() {
     let cache = clean(
         "cache 20 {\n success 5000 60 2\n denial 100 10\n prefetch 5 2m 20%\n serve_stale 30m verify\n servfail 1s\n}",
@@ -342,7 +364,7 @@ fn guards_are_rules_and_lists() {
         "acl example {\n block type A AAAA net 10.0.0.0/8 192.0.2.1\n allow net *\n filter\n drop type *\n}
          blocklist 0.0.0.0 :: {\n Ads.example\n a.example b.example\n}
          blocklist {\n c.example\n}
-         log example.org {\n class denial error\n}\nlog",
+         log example.org {\n class denial error\n sample 100\n}\nlog",
     );
     let rules = &block.access[0].rules;
     assert_eq!(
@@ -355,6 +377,7 @@ fn guards_are_rules_and_lists() {
     assert_eq!(block.blocklists[1].answer, BlockedAnswer::NxDomain);
     assert_eq!(block.logs[0].classes.len(), 2);
     assert!(block.logs[1].classes.is_empty());
+    assert_eq!(block.logs.iter().map(|log| log.one_in.get()).collect::<Vec<_>>(), [100, 1]);
     let read = mk(". {\n acl {\n block net 10.0.0.0/8\n block net nonsense\n }\n}");
     assert!(read.settings.as_ref().unwrap().blocks[0].access.is_empty(), "no half of it");
     assert_eq!(read.notes().count(), 2);

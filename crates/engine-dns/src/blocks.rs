@@ -61,9 +61,9 @@ impl Blocks {
         Some(&self.0.get(block)?.logs)
     }
 
-    /// Whether any query is.
-    pub(crate) fn has_logs(&self) -> bool {
-        self.0.iter().any(|block| !block.logs.is_empty())
+    /// Queries that drew more than this are written down nowhere; `None` when none is.
+    pub(crate) fn highest_logged_draw(&self) -> Option<u64> {
+        self.0.iter().filter_map(|block| block.logs.highest_draw()).max()
     }
 
     /// The cluster's names in a block.

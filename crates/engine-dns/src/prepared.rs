@@ -27,6 +27,8 @@ const OPT_DO: u8 = 0x80;
 pub struct Prepared {
     table: Table,
     scope: Scope,
+    /// Queries that drew no more than this may have to be written to the log.
+    highest_logged_draw: Option<u64>,
 }
 
 /// Which answers of a zone are the same for all clients, and may be given unseen.
@@ -67,18 +69,23 @@ impl Prepared {
     /// be random: who knows it can invent names that displace each other.
     #[must_use]
     pub fn new(max_bytes: usize, seed: u64) -> Self {
-        Self { table: Table::new(max_bytes, seed), scope: Scope::None }
+        Self { table: Table::new(max_bytes, seed), scope: Scope::None, highest_logged_draw: None }
     }
 
     /// Forgets all answers; from now on they are learnt from this zone, if there is any.
     pub fn begin(&mut self, zone: Option<&Zone>) {
         self.table.clear();
         self.scope = zone.map_or(Scope::None, scope);
+        self.highest_logged_draw = zone.and_then(Zone::highest_logged_draw);
     }
 
-    /// Writes the response to a query if it is known; it is the one that [`crate::answer()`] would write.
+    /// Writes the response to a query if it is known; it is the one that [`crate::answer()`] would write. Not for a query that
+    /// the log may want: [`crate::query_record()`] tells.
     #[must_use]
     pub fn respond(&self, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> bool {
+        if self.highest_logged_draw.is_some_and(|highest| limits.draw <= highest) {
+            return false;
+        }
         let Some(query) = Plain::read(packet) else { return false };
         let key = query.key(limits);
         let Some(entry) = self.table.get(key.as_bytes()).and_then(Entry::read) else { return false };
@@ -106,7 +113,7 @@ impl Prepared {
 
 fn scope(zone: &Zone) -> Scope {
     let blocks = &zone.plan.settings.blocks;
-    if blocks.iter().any(|block| !block.access.is_empty() || !block.logs.is_empty()) {
+    if blocks.iter().any(|block| !block.access.is_empty()) {
         Scope::None
     } else if blocks.iter().any(|block| block.search_path == SearchPath::Server) {
         Scope::Addresses

@@ -281,9 +281,9 @@ impl Zone {
         self.blocks.logs(block)
     }
 
-    /// Whether any query is written down.
-    pub(crate) fn has_logs(&self) -> bool {
-        self.blocks.has_logs()
+    /// See [`Blocks::highest_logged_draw`].
+    pub(crate) fn highest_logged_draw(&self) -> Option<u64> {
+        self.blocks.highest_logged_draw()
     }
 
     /// What stands between a block's questions and their look-up.

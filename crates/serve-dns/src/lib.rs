@@ -7,6 +7,7 @@
 mod asking;
 mod cache;
 mod draw;
+mod query_log;
 mod ready;
 mod server;
 mod shared;

@@ -161,6 +161,7 @@ impl DnsServer {
         if timeout(config.drain_timeout, async { tokio::join!(queries, connections) }).await.is_err() {
             tracing::info!("DNS queries were still under way when the server stopped");
         }
+        self.shared.query_log.flush(config.drain_timeout).await;
     }
 
     fn wanted(&self, addresses: impl IntoIterator<Item = IpAddr>) -> BTreeSet<SocketAddr> {

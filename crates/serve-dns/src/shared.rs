@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use engine_dns::{
-    Answer, Ask, Limits, QueryRecord, Rcode, Transport, Zone, answer, fail, query_record, resume,
-};
+use engine_dns::{Answer, Ask, Limits, Rcode, Transport, Zone, answer, fail, query_record, resume};
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Config;
 use crate::asking::Asking;
 use crate::draw::Draw;
+use crate::query_log::QueryLog;
 use crate::ready::Ready;
 use crate::statistics::{Counters, Source, Statistics};
 use crate::tcp::Idle;
@@ -42,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) upstreams: ArcSwap<Upstreams>,
     pub(crate) asking: Arc<Asking>,
     pub(crate) counters: Counters,
+    pub(crate) query_log: QueryLog,
     /// For all connections; threads for datagrams have their own.
     pub(crate) ready: Mutex<Ready>,
     /// Turns true when the server stops: connections end after the query they are at.
@@ -91,6 +91,7 @@ impl Shared {
             upstreams: ArcSwap::default(),
             asking,
             counters: Counters::default(),
+            query_log: QueryLog::default(),
             closing: watch::Sender::new(false),
         }
     }
@@ -147,9 +148,8 @@ impl Shared {
 
     fn log(&self, packet: &[u8], limits: Limits, response: &[u8]) {
         let zone = self.zone.load();
-        let record = zone.as_ref().and_then(|zone| query_record(zone, limits.client, packet, response));
-        if let Some(QueryRecord { client, name, kind, rcode, size }) = record {
-            tracing::info!(target: "sealane::dns", ?client, %name, %kind, ?rcode, size, "DNS query");
+        if let Some(record) = zone.as_ref().and_then(|zone| query_record(zone, limits, packet, response)) {
+            self.query_log.write(record);
         }
     }
 
@@ -235,7 +235,7 @@ impl Shared {
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
-        Statistics::of(&self.counters, &self.upstreams.load(), &self.asking)
+        Statistics::of(&self.counters, self.query_log.counts(), (&self.upstreams.load(), &self.asking))
     }
 }
 

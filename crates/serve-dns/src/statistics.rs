@@ -11,6 +11,7 @@ use std::time::Duration;
 use engine_dns::{CacheCounts, Limits, Transport};
 
 use crate::asking::Asking;
+use crate::query_log::LogCounts;
 use crate::upstream::{Dialled, Upstream, Upstreams};
 
 /// The upper bounds of CoreDNS's buckets of time, doubling (`plugin/plugin.go`, `TimeBuckets`): the first in microseconds.
@@ -114,6 +115,10 @@ pub struct Statistics {
     pub rejects: u64,
     /// Queries that waited for what others had asked already.
     pub joined: u64,
+    /// Queries written to the log.
+    pub logged: u64,
+    /// Queries that were to be, and found no room.
+    pub log_lost: u64,
 }
 
 /// What is known of one upstream server of one forward.
@@ -182,11 +187,17 @@ impl Histogram {
 }
 
 impl Statistics {
-    pub(crate) fn of(counters: &Counters, upstreams: &Upstreams, asking: &Asking) -> Self {
+    pub(crate) fn of(
+        counters: &Counters,
+        log: &LogCounts,
+        (upstreams, asking): (&Upstreams, &Asking),
+    ) -> Self {
         let mut all = Self {
             broken_health_checks: load(&asking.broken_health_checks),
             rejects: load(&asking.rejects),
             joined: load(&asking.joined),
+            logged: load(&log.written),
+            log_lost: load(&log.lost),
             ..Self::default()
         };
         counters.0.iter().for_each(|shard| all.add(shard));

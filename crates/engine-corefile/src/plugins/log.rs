@@ -1,16 +1,17 @@
-//! `log`: which queries are written down (CoreDNS, `plugin/log/setup.go`).
+//! `log`: which queries are written down (CoreDNS, `plugin/log/setup.go`), and, with `sample`, which is ours, how many of them.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use plan::{DnsLog, LogClass};
 
-use super::{read_body, unknown};
+use super::{number, only_argument, read_body, unknown};
 use crate::parse::{Directive, Statement};
 use crate::report::{Report, Verdict};
 use crate::zones;
 
 pub(super) fn lower(directive: &Directive, report: &mut Report) -> Option<DnsLog> {
-    let mut log = DnsLog { zones: BTreeSet::new(), classes: BTreeSet::new() };
+    let mut log = DnsLog { zones: BTreeSet::new(), classes: BTreeSet::new(), one_in: NonZeroU32::MIN };
     let outcome = read_head(&directive.head, &mut log);
     let is_taken = report.settle(&directive.head, outcome);
     let mut is_all = false;
@@ -33,9 +34,17 @@ fn read_head(head: &Statement, log: &mut DnsLog) -> Result<(), Verdict> {
 }
 
 fn read_line(line: &Statement, log: &mut DnsLog, is_all: &mut bool) -> Result<(), Verdict> {
-    if line.name() != "class" {
-        return Err(unknown(line));
+    match line.name() {
+        "class" => read_classes(line, log, is_all),
+        "sample" => {
+            log.one_in = number(only_argument(line)?)?;
+            Err(Verdict::own("one in so many of these queries is written"))
+        }
+        _ => Err(unknown(line)),
     }
+}
+
+fn read_classes(line: &Statement, log: &mut DnsLog, is_all: &mut bool) -> Result<(), Verdict> {
     if line.arguments().is_empty() {
         return Err(Verdict::broken("the classes are missing"));
     }

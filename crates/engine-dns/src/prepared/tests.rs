@@ -201,6 +201,28 @@ fn what_depends_on_the_client_is_not_given_to_others() {
 }
 
 #[test]
+fn what_the_log_may_want_is_seen_by_who_writes_it() {
+    let logged = |one_in: u32| {
+        let mut plan = zone(1).plan;
+        let mut settings = (*plan.settings).clone();
+        let (zones, classes) = (BTreeSet::from([String::new()]), BTreeSet::new());
+        settings.blocks[0].logs = vec![plan::DnsLog { zones, classes, one_in: one_in.try_into().unwrap() }];
+        plan.settings = settings.into();
+        Zone::build(&plan)
+    };
+    let packet = query(NAMES[0], 1, None, [1, 0], 1);
+    for (one_in, draw) in [(1, u64::MAX), (4, u64::MAX / 4), (4, u64::MAX / 4 + 1), (4, 0), (4, u64::MAX)] {
+        let zone = logged(one_in);
+        let mut table = Prepared::new(1 << 20, 3);
+        table.begin(Some(&zone));
+        let (_, out, _) = serve(&mut table, &zone, &packet, udp(draw));
+        let is_known = serve(&mut table, &zone, &packet, udp(draw)).2;
+        let is_logged = crate::query_record(&zone, udp(draw), &packet, &out).is_some();
+        assert_eq!((is_known, is_logged), (one_in == 4 && draw > u64::MAX / 4, !is_known), "{one_in} {draw}");
+    }
+}
+
+#[test]
 fn addresses_take_turns() {
     let zone = zone(1);
     let mut table = Prepared::new(1 << 20, 3);

@@ -55,6 +55,7 @@ pub(super) fn write(statistics: &Statistics) -> String {
     write_queries(&mut page, statistics);
     write_caches(&mut page, &statistics.caches);
     write_forwards(&mut page, statistics);
+    write_log(&mut page, statistics);
     page.0
 }
 
@@ -81,6 +82,20 @@ fn write_queries(page: &mut Page, statistics: &Statistics) {
     let name = "coredns_dns_request_duration_seconds";
     page.head(name, "histogram", "Histogram of the time (in seconds) each request took per zone");
     page.histogram(name, &format!(r#"{SERVER},zone=".""#), &statistics.durations);
+}
+
+fn write_log(page: &mut Page, statistics: &Statistics) {
+    for (name, help, value) in [
+        ("sealane_dns_logged_queries_total", "Queries written to the log", statistics.logged),
+        (
+            "sealane_dns_log_lost_queries_total",
+            "Queries that were to be written to the log and found no room",
+            statistics.log_lost,
+        ),
+    ] {
+        page.head(name, "counter", help);
+        page.line(format_args!("{name} {value}"));
+    }
 }
 
 /// One metric of a cache: its name, its type, its label for a kind of reply, its help and its value.

@@ -1,6 +1,6 @@
 //! Questions and answers by Corefile.
 
-use engine_dns::{Answer, Zone, answer, query_record};
+use engine_dns::{Answer, Limits, Zone, answer, query_record};
 
 use super::{ask, plan};
 use crate::vectors::UDP;
@@ -408,6 +408,7 @@ fn queries_are_written_down_by_zone_and_class() {
     let corefile = ". {\n log shop.svc.cluster.local {\n class denial\n }\n log example.com\n kubernetes cluster.local\n forward . 192.0.2.53\n}";
     let zone = Zone::build(&plan(corefile));
     let client = Some(crate::vectors::address("10.244.1.5"));
+    let limits = Limits { client, draw: u64::MAX, ..UDP };
     for (name, is_written) in [
         ("web.shop.svc.cluster.local", false),
         ("nothing.shop.svc.cluster.local", true),
@@ -415,8 +416,8 @@ fn queries_are_written_down_by_zone_and_class() {
     ] {
         let packet = query(name, 1, None);
         let mut out = Vec::new();
-        assert_eq!(answer(&zone, &packet, UDP, &mut out), Answer::Respond);
-        let record = query_record(&zone, client, &packet, &out);
+        assert_eq!(answer(&zone, &packet, limits, &mut out), Answer::Respond);
+        let record = query_record(&zone, limits, &packet, &out);
         assert_eq!(record.is_some(), is_written, "{name}");
         if let Some(record) = record {
             assert_eq!(
@@ -425,8 +426,33 @@ fn queries_are_written_down_by_zone_and_class() {
             );
         }
     }
-    let record = query_record(&zone, client, &query("www.example.com", 1, None), &[]);
+    let record = query_record(&zone, limits, &query("www.example.com", 1, None), &[]);
     assert_eq!(record.unwrap().rcode, None, "nothing was said");
     let none = Zone::build(&plan(". {\n forward . 192.0.2.53\n}"));
-    assert_eq!(query_record(&none, client, &query("www.example.com", 1, None), &[]), None);
+    assert_eq!(query_record(&none, limits, &query("www.example.com", 1, None), &[]), None);
+}
+
+#[test]
+fn one_query_in_so_many_is_written_and_says_so() {
+    let corefile = ". {\n log shop.svc.cluster.local {\n sample 100\n }\n log svc.cluster.local {\n class denial\n sample 7\n }\n log\n kubernetes cluster.local\n}";
+    let zone = Zone::build(&plan(corefile));
+    // Draws of equal distance: of any so many in a row, about one in the rule's number is written.
+    const DRAWS: u64 = 70_000;
+    for (name, one_in, expected) in [
+        ("web.shop.svc.cluster.local", 100, DRAWS / 100),
+        ("nothing.shop.svc.cluster.local", 100, DRAWS / 100),
+        ("nothing.default.svc.cluster.local", 7, DRAWS / 7),
+        ("cluster.local", 1, DRAWS),
+    ] {
+        let packet = query(name, 1, None);
+        let mut out = Vec::new();
+        assert_eq!(answer(&zone, &packet, UDP, &mut out), Answer::Respond);
+        let draws = (0..DRAWS).map(|draw| draw * (u64::MAX / DRAWS));
+        let record = |draw| query_record(&zone, Limits { draw, ..UDP }, &packet, &out);
+        let records = draws.filter_map(record).collect::<Vec<_>>();
+        let number = records.len() as u64;
+        assert!((expected..=expected + 1).contains(&number), "{name}: {number} of {DRAWS}");
+        assert!(records.iter().all(|record| record.one_in.get() == one_in), "{name}");
+        assert_eq!(record(u64::MAX).is_some(), one_in == 1, "{name}");
+    }
 }

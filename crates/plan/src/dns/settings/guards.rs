@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use serde::Serialize;
 use types::Prefix;
@@ -77,6 +78,8 @@ pub struct DnsLog {
     pub zones: BTreeSet<String>,
     /// Answers of these kinds; empty: all.
     pub classes: BTreeSet<LogClass>,
+    /// One in so many of these queries is written, drawn at random. Ours: CoreDNS writes all.
+    pub one_in: NonZeroU32,
 }
 
 /// A kind of answers (CoreDNS, plugin log, `class`).

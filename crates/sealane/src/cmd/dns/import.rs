@@ -68,7 +68,7 @@ fn text_of(path: &Path) -> Result<String> {
 fn shown(line: &Line, style: Style) -> String {
     let verdict = line.verdict.to_string();
     let verdict = match line.verdict {
-        Verdict::Taken => style.good(&verdict),
+        Verdict::Taken | Verdict::Own { .. } => style.good(&verdict),
         Verdict::Needless { .. } => style.dim(&verdict),
         _ => style.warning(&verdict),
     };
@@ -78,6 +78,7 @@ fn shown(line: &Line, style: Style) -> String {
 fn row(line: &Line) -> LineRow<'_> {
     let (verdict, why, instead) = match &line.verdict {
         Verdict::Taken => ("taken", "", ""),
+        Verdict::Own { how } => ("own", how.as_str(), ""),
         Verdict::Needless { why } => ("needless", why.as_str(), ""),
         Verdict::Changed { how } => ("changed", how.as_str(), ""),
         Verdict::NotTaken { why, instead } => ("notTaken", why.as_str(), instead.as_str()),
