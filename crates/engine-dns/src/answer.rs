@@ -50,6 +50,17 @@ pub enum Answer {
     Drop,
 }
 
+/// A question, and where it is looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) zone: &'a Zone,
+    /// The block that its name is in.
+    pub(crate) block: usize,
+    pub(crate) query: &'a Query<'a>,
+    /// What a response is limited to.
+    pub(crate) limits: Limits,
+}
+
 /// Where a question leads, through CNAME records of the zone.
 pub(crate) struct Walk<'z> {
     /// The ExternalName Services on the way, in order.
@@ -88,24 +99,20 @@ pub fn answer(zone: &Zone, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> 
         Reply::start(&query, limits.size(&query), out).finish(Rcode::Refused);
         return Answer::Respond;
     };
+    let asked = Asked { zone, block, query: &query, limits };
     match zone.steps(block) {
-        Some(steps) => steps.answer(zone, block, (&query, limits), out),
-        None => look_up(zone, block, (&query, limits), out),
+        Some(steps) => steps.answer(asked, out),
+        None => look_up(asked, out),
     }
 }
 
-/// Answers a query with the cluster's names, or asks others, as this block says.
-pub(crate) fn look_up(
-    zone: &Zone,
-    block: usize,
-    (query, limits): (&Query<'_>, Limits),
-    out: &mut Vec<u8>,
-) -> Answer {
-    let walk = walk(zone, block, query.name(), query.kind);
+/// Answers a query with the cluster's names, or asks others, as its block says.
+pub(crate) fn look_up(asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
+    let walk = walk(asked.zone, asked.block, asked.query.name(), asked.query.kind);
     if walk.aliases.is_empty() && matches!(walk.end, End::Elsewhere) {
-        return ask_others(zone, block, (query, limits), out);
+        return ask_others(asked, out);
     }
-    respond(zone, query, &walk, limits, out)
+    respond(asked, &walk, out)
 }
 
 /// Writes a response without records, for a query that cannot be answered; `Drop` when there is nobody to tell.
@@ -162,7 +169,8 @@ fn alias(node: &Node, kind: RecordType) -> Option<&Name> {
     })
 }
 
-fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out: &mut Vec<u8>) -> Answer {
+fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
+    let Asked { zone, query, limits, .. } = asked;
     let mut reply = Reply::start(query, limits.size(query), out);
     reply.set_authoritative();
     let mut owner = query.name();
@@ -206,7 +214,8 @@ fn respond(zone: &Zone, query: &Query<'_>, walk: &Walk<'_>, limits: Limits, out:
 }
 
 /// The query is for others to answer as it is.
-fn ask_others(zone: &Zone, block: usize, (query, limits): (&Query<'_>, Limits), out: &mut Vec<u8>) -> Answer {
+fn ask_others(asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
+    let Asked { zone, block, query, limits } = asked;
     match zone.forward_in(block, query.name()) {
         Some(to) => Answer::Ask(Ask::whole(to, query)),
         None => steps::fail(query, limits, &extended_error::NO_FORWARD, out),

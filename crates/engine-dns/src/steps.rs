@@ -14,7 +14,7 @@ mod undo;
 
 use plan::{DnsBlock, SearchPath};
 
-use crate::answer::{self, Answer, Limits, Transport};
+use crate::answer::{self, Answer, Asked, Limits, Transport};
 use crate::decoded::Decoded;
 use crate::extended_error::{self, ExtendedError};
 use crate::message::{Query, Rcode};
@@ -66,14 +66,9 @@ impl Steps {
         (!is_plain).then(steps)
     }
 
-    /// Answers a query of the block with this number.
-    pub(crate) fn answer(
-        &self,
-        zone: &Zone,
-        block: usize,
-        (query, limits): (&Query<'_>, Limits),
-        out: &mut Vec<u8>,
-    ) -> Answer {
+    /// Answers a query of the block.
+    pub(crate) fn answer(&self, asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
+        let Asked { query, limits, .. } = asked;
         match self.access.decide(query.name(), query.kind, limits.client) {
             access::Verdict::Pass => {}
             access::Verdict::Drop => return Answer::Drop,
@@ -83,31 +78,20 @@ impl Steps {
             }
         }
         match rewrite::apply(&self.rewrites, query.name(), query.kind) {
-            rewrite::Rewritten::Same => self.search(zone, block, (query, limits), out),
+            rewrite::Rewritten::Same => self.search(asked, out),
             rewrite::Rewritten::Broken => fail(query, limits, &extended_error::NO_NAME, out),
             rewrite::Rewritten::Changed { name, kind, undo, used: _ } => {
                 let inner = query.asking(name.as_wire(), kind);
-                answer_inner(inner, undo, (query, limits), out, |query, limits, out| {
-                    self.search(zone, block, (query, limits), out)
-                })
+                answer_inner(inner, undo, asked, out, |asked, out| self.search(asked, out))
             }
         }
     }
 
-    fn search(
-        &self,
-        zone: &Zone,
-        block: usize,
-        (query, limits): (&Query<'_>, Limits),
-        out: &mut Vec<u8>,
-    ) -> Answer {
-        let answer_name = |query: &Query<'_>, limits: Limits, out: &mut Vec<u8>| {
-            self.local(zone, block, (query, limits), out)
-        };
-        let path = limits.client.filter(|_| self.searches);
-        match path.and_then(|client| search_path::names(zone, query.name(), client)) {
-            Some(names) => search_path::begin(&names, (query, limits), out, answer_name),
-            None => answer_name(query, limits, out),
+    fn search(&self, asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
+        let path = asked.limits.client.filter(|_| self.searches);
+        match path.and_then(|client| search_path::names(asked.zone, asked.query.name(), client)) {
+            Some(names) => search_path::begin(&names, asked, out, |asked, out| self.local(asked, out)),
+            None => self.local(asked, out),
         }
     }
 
@@ -128,13 +112,8 @@ impl Steps {
     }
 
     /// Templates, hosts, and what is beyond them.
-    fn local(
-        &self,
-        zone: &Zone,
-        block: usize,
-        (query, limits): (&Query<'_>, Limits),
-        out: &mut Vec<u8>,
-    ) -> Answer {
+    fn local(&self, asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
+        let Asked { query, limits, .. } = asked;
         let outcome = match template::answer(&self.templates, query.name(), query.kind) {
             Outcome::Next => {
                 self.hosts.as_ref().map_or(Outcome::Next, |hosts| hosts.answer(query.name(), query.kind))
@@ -148,12 +127,10 @@ impl Steps {
             }
             Outcome::Fail(error) => fail(query, limits, &error, out),
             Outcome::Next => match self.aliases.of_name(query.name()) {
-                None => answer::look_up(zone, block, (query, limits), out),
+                None => answer::look_up(asked, out),
                 Some((name, undo)) => {
                     let inner = query.asking(name.as_wire(), query.kind);
-                    answer_inner(inner, vec![undo], (query, limits), out, |query, limits, out| {
-                        answer::look_up(zone, block, (query, limits), out)
-                    })
+                    answer_inner(inner, vec![undo], asked, out, answer::look_up)
                 }
             },
         }
@@ -226,19 +203,21 @@ pub(crate) fn of_question(
     told
 }
 
-/// Answers another query in the place of `query`, and undoes the change in its answer.
+/// Answers another query in the place of the one that was asked, and undoes the change in its answer.
 fn answer_inner(
     inner: Vec<u8>,
     undo: Vec<Undo>,
-    (query, limits): (&Query<'_>, Limits),
+    asked: Asked<'_>,
     out: &mut Vec<u8>,
-    answer: impl FnOnce(&Query<'_>, Limits, &mut Vec<u8>) -> Answer,
+    answer: impl FnOnce(Asked<'_>, &mut Vec<u8>) -> Answer,
 ) -> Answer {
+    let Asked { query, limits, .. } = asked;
     let Ok(inner_query) = Query::parse(&inner) else {
         return fail(query, limits, &extended_error::NO_NAME, out);
     };
     let mut written = Vec::new();
-    match answer(&inner_query, limits.without_bounds(), &mut written) {
+    let inner_asked = Asked { query: &inner_query, limits: limits.without_bounds(), ..asked };
+    match answer(inner_asked, &mut written) {
         Answer::Respond => undo::finish(&undo, &written, (query, limits), out),
         Answer::Ask(ask) => Answer::Ask(ask.undone_by(inner, undo)),
         Answer::Drop => Answer::Drop,

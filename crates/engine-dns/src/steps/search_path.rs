@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use types::ServiceName;
 
-use crate::answer::{Answer, Limits};
+use crate::answer::{Answer, Asked, Limits};
 use crate::decoded::{Decoded, Item, Part};
 use crate::forward::Ask;
 use crate::message::{Query, Rcode};
@@ -65,11 +65,12 @@ pub(super) fn names(zone: &Zone, name: &[u8], client: IpAddr) -> Option<Vec<Name
 /// Answers a query with the first name that exists: its own, or one of these.
 pub(super) fn begin(
     names: &[Name],
-    (query, limits): (&Query<'_>, Limits),
+    asked: Asked<'_>,
     out: &mut Vec<u8>,
-    answer_name: impl Fn(&Query<'_>, Limits, &mut Vec<u8>) -> Answer,
+    answer_name: impl Fn(Asked<'_>, &mut Vec<u8>) -> Answer,
 ) -> Answer {
-    let first = answer_name(query, limits, out);
+    let Asked { query, limits, .. } = asked;
+    let first = answer_name(asked, out);
     let is_denied = first == Answer::Respond && out.get(3).is_some_and(|byte| is_denial(*byte));
     if !is_denied {
         return first;
@@ -78,7 +79,8 @@ pub(super) fn begin(
         let packet = query.asking(name.as_wire(), query.kind);
         let mut written = Vec::new();
         let inner = Query::parse(&packet).ok()?;
-        let answer = answer_name(&inner, limits.without_bounds(), &mut written);
+        let inner = Asked { query: &inner, limits: limits.without_bounds(), ..asked };
+        let answer = answer_name(inner, &mut written);
         Some(Candidate { packet, answer, written })
     };
     let candidates = names.iter().filter_map(candidate).collect();
