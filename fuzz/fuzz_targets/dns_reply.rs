@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use engine_dns::{
-    Answer, Cache, CacheKey, Limits, Name, RecordType, Transport, Zone, answer, query_packet, resume,
+    Answer, Cache, CacheKey, Limits, Name, Question, RecordType, Transport, Zone, answer, query_packet, resume,
 };
 use libfuzzer_sys::fuzz_target;
 use plan::{DnsCache, DnsPlan, DnsService, DnsServiceKind};
@@ -41,7 +41,8 @@ fuzz_target!(|tail: &[u8]| {
         reply.extend_from_slice(records);
         let mut cache = Cache::new(&DnsCache::default(), 1);
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        let key = CacheKey::new(0, &ask.query, &hasher);
+        let Some(keep) = ask.keep else { return };
+        let key = CacheKey::new(Question { forward: 0, keep, query: &ask.query }, &hasher);
         let mut kept = Vec::new();
         cache.settle(&key, Some(&reply), Duration::ZERO, &mut kept);
         cache.look_up(&key, Duration::from_secs(1), &mut kept);

@@ -263,17 +263,24 @@ fn cache_has_its_numbers() {
     assert_eq!(numbers(cache.denial), (100, 10, 5));
     assert_eq!(cache.prefetch, Some(Prefetch { amount: 5, pause_seconds: 120, percent: 20 }));
     assert_eq!((cache.stale_seconds, cache.stale_at_once, cache.failure_seconds), (1800, false, 1));
+    assert_eq!((&cache.zones, cache.keep_ttl), (&set(&[""]), false));
     let cache = clean("cache {\n disable denial\n serve_stale\n}").cache.unwrap();
-    assert_eq!((cache.denial.capacity, cache.success.max_ttl_seconds), (0, 3600));
+    assert_eq!((&cache.no_denial, &cache.no_success), (&set(&[""]), &set(&[])));
+    assert_eq!(cache.success.max_ttl_seconds, 3600);
     assert!(cache.stale_at_once);
+    let cache = clean(
+        "cache example.org 10.0.0.0/8 {\n keepttl\n disable success A.example.org b.example.org\n disable success c.example.org\n success 9\n}",
+    );
+    let cache = cache.cache.unwrap();
+    assert_eq!(cache.zones, set(&["example.org", "10.in-addr.arpa"]));
+    assert_eq!((&cache.no_success, cache.keep_ttl), (&set(&["c.example.org"]), true));
     assert_eq!(clean("errors").cache, None);
     assert_eq!(
-        notes(". {\n cache 0\n}\na {\n cache 10 b {\n keepttl\n disable success c\n servfail 10m\n }\n}"),
+        notes(". {\n cache 0\n}\na {\n cache 10 b {\n keepttl on\n disable all c\n servfail 10m\n }\n}"),
         [
             "2: cannot be read: a time to live is a positive number of seconds",
-            "5: taken with another meaning: replies for all names of the server block are kept",
-            "6: not taken: a kept reply's time to live is what is left of it",
-            "7: not taken: replies are kept for all zones of a server block or for none; give these zones a server block of their own",
+            "6: cannot be read: `keepttl` has no argument",
+            "7: cannot be read: cache type for disable must be \"success\" or \"denial\"",
             "8: cannot be read: caching SERVFAIL responses over 5 minutes is not permitted",
         ]
     );

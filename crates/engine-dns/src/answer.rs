@@ -204,7 +204,8 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
                 && let Some(to) = zone.forward_of(target.as_wire())
             {
                 reply.pause();
-                return Answer::Ask(Ask::chase(to, target, query.kind, std::mem::take(out)));
+                let keep = zone.keep_in(to.block, target.as_wire());
+                return Answer::Ask(Ask::chase(to, (target, query.kind), keep, std::mem::take(out)));
             }
         }
         End::Circle => {}
@@ -217,7 +218,7 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
 fn ask_others(asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
     let Asked { zone, block, query, limits } = asked;
     match zone.forward_in(block, query.name()) {
-        Some(to) => Answer::Ask(Ask::whole(to, query)),
+        Some(to) => Answer::Ask(Ask::whole(to, query, zone.keep_in(block, query.name()))),
         None => steps::fail(query, limits, &extended_error::NO_FORWARD, out),
     }
 }

@@ -2,11 +2,12 @@
 
 use plan::{DnsBlock, DnsForward, DnsKubernetes, DnsSettings, PodNames, ReverseZones};
 
-use crate::Name;
+use crate::keep::KeptZones;
 use crate::name::suffix_start;
 use crate::query_log::Logs;
 use crate::steps::Steps;
 use crate::zones::{Through, Zones};
+use crate::{Keep, Name};
 
 /// One forward of one block of [`plan::DnsSettings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +29,7 @@ struct Block {
     logs: Logs,
     kubernetes: Option<ClusterNames>,
     forwards: Vec<Forward>,
+    kept: Option<KeptZones>,
 }
 
 /// How the cluster's names are answered.
@@ -71,6 +73,11 @@ impl Blocks {
         self.0.get(block)?.kubernetes.as_ref()
     }
 
+    /// Which replies of upstream servers a block keeps for clients that ask for a name.
+    pub(crate) fn keep(&self, block: usize, wire: &[u8]) -> Option<Keep> {
+        self.0.get(block)?.kept.as_ref()?.keep(wire)
+    }
+
     /// The block that answers a name in lower-case wire form: the one with the longest zone that the name is in, the first
     /// of equals.
     pub(crate) fn block_of(&self, wire: &[u8]) -> Option<usize> {
@@ -101,6 +108,7 @@ fn block(block: &DnsBlock, origin: &Name) -> Block {
         logs: Logs::of(block),
         kubernetes: block.kubernetes.as_ref().map(ClusterNames::of),
         forwards: block.forwards.iter().map(forward).collect(),
+        kept: block.cache.as_ref().map(KeptZones::of),
     }
 }
 

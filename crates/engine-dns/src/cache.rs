@@ -12,6 +12,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 use plan::{CacheLimits, DnsCache};
 
+use crate::Keep;
 use crate::received::Received;
 use entry::{Entry, Kind};
 use store::Store;
@@ -27,13 +28,23 @@ const STALE_TTL: u32 = 30;
 /// Somebody who was told to ask anew is given so many milliseconds, then the next is told.
 const REFRESH_PAUSE: u64 = 5_000;
 
-/// What is looked for: a question, as [`crate::Ask::query`] has it, and which forward of the block it goes to.
+/// What is looked for, with its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheKey<'a> {
-    /// The hash of the other two, for a cache and for its choice among several.
+    /// The hash, for a cache and for its choice among several.
     pub hash: u64,
-    forward: usize,
-    query: &'a [u8],
+    question: Question<'a>,
+}
+
+/// A question for upstream servers of a block, as a cache tells it from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question<'a> {
+    /// Which forward of the block it goes to.
+    pub forward: usize,
+    /// Which replies to it are kept: clients that asked for other names, which rewrites made the same, may differ in that.
+    pub keep: Keep,
+    /// The packet, as [`crate::Ask::query`] has it.
+    pub query: &'a [u8],
 }
 
 /// What is known of a question.
@@ -100,16 +111,9 @@ struct Place {
 
 impl<'a> CacheKey<'a> {
     /// The key of a question.
-    pub fn new(forward: usize, query: &'a [u8], hasher: &impl BuildHasher) -> Self {
-        Self { hash: hasher.hash_one(Question { forward, query }), forward, query }
+    pub fn new(question: Question<'a>, hasher: &impl BuildHasher) -> Self {
+        Self { hash: hasher.hash_one(question), question }
     }
-}
-
-/// What is hashed.
-#[derive(Hash)]
-struct Question<'a> {
-    forward: usize,
-    query: &'a [u8],
 }
 
 impl Cache {
@@ -151,7 +155,7 @@ impl Cache {
         }
         match found {
             Found::Absent | Found::Waiting => {}
-            Found::Fresh | Found::Ending => write_fresh(entry, now, out),
+            Found::Fresh | Found::Ending => write_fresh(entry, &self.settings, now, out),
             Found::Stale | Found::StaleEnding => {
                 self.counts.stale += 1;
                 write_stale(entry, out);
@@ -167,7 +171,7 @@ impl Cache {
         let Some(place) = self.place(key) else { return false };
         let Some(entry) = self.stores[place.store].touch(place.slot) else { return false };
         if now < entry.ends {
-            write_fresh(entry, now, out);
+            write_fresh(entry, &self.settings, now, out);
             return true;
         }
         if !is_servable(entry, &self.settings, now) {
@@ -196,7 +200,7 @@ impl Cache {
         let hits = self.hits(key);
         let entry = match &received {
             Some(received) => Entry::of(received, &self.settings, moment),
-            None => Some(Entry::failure(key.query, self.settings.failure_seconds, moment)),
+            None => Some(Entry::failure(key.question.query, self.settings.failure_seconds, moment)),
         };
         let Some(mut entry) = entry else {
             self.counts.drops += u64::from(received.is_some_and(|reply| entry::is_off_topic(&reply)));
@@ -209,10 +213,12 @@ impl Cache {
         entry.take_hits(hits, moment);
         let is_reply = received.is_some() && entry.kind != Kind::Failure;
         if is_reply {
-            write_fresh(&entry, moment, out);
+            write_fresh(&entry, &self.settings, moment, out);
         }
-        if entry.ends > moment {
-            self.keep(key, entry, moment);
+        match is_kept(key.question.keep, entry.kind) {
+            true if entry.ends > moment => self.keep(key, entry, moment),
+            false if is_answer => self.forget(key),
+            _ => {}
         }
         is_reply
     }
@@ -238,7 +244,7 @@ impl Cache {
 
     fn keep(&mut self, key: &CacheKey<'_>, mut entry: Entry, now: u64) {
         self.forget(key);
-        entry.set_key(key.hash, key.forward, key.query);
+        entry.set_key(key);
         let (store, hash) = (entry.kind.store(), key.hash);
         let stale = u64::from(self.settings.stale_seconds) * 1000;
         let index = &mut self.index;
@@ -267,7 +273,7 @@ impl Cache {
 
 fn is_at(stores: &[Store; 2], place: &Place, key: &CacheKey<'_>) -> bool {
     let entry = stores[place.store].entry(place.slot);
-    place.hash == key.hash && entry.is_some_and(|entry| entry.is_of(key.forward, key.query))
+    place.hash == key.hash && entry.is_some_and(|entry| entry.is_of(&key.question))
 }
 
 /// What an entry is good for. Notes that it was looked for, and that somebody was told to ask anew.
@@ -298,8 +304,17 @@ fn is_servable(entry: &Entry, settings: &DnsCache, now: u64) -> bool {
     entry.kind != Kind::Failure && now < entry.ends + u64::from(settings.stale_seconds) * 1000
 }
 
-fn write_fresh(entry: &Entry, now: u64, out: &mut Vec<u8>) {
-    let seconds = u32::try_from(now.saturating_sub(entry.stored) / 1000).unwrap_or(u32::MAX);
+/// Whether a reply of this kind is kept.
+fn is_kept(keep: Keep, kind: Kind) -> bool {
+    match kind {
+        Kind::Success => keep.success,
+        Kind::Denial | Kind::Failure => keep.denial,
+    }
+}
+
+fn write_fresh(entry: &Entry, settings: &DnsCache, now: u64, out: &mut Vec<u8>) {
+    let age = if settings.keep_ttl { 0 } else { now.saturating_sub(entry.stored) / 1000 };
+    let seconds = u32::try_from(age).unwrap_or(u32::MAX);
     let error = (entry.kind == Kind::Failure).then_some(CACHED_ERROR);
     entry.write(|ttl| ttl.saturating_sub(seconds), error, out);
 }

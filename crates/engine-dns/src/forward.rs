@@ -8,7 +8,7 @@ use crate::message::{HEADER, QUESTION, Query, Rcode, parse_name, u16_at};
 use crate::received::Received;
 use crate::reply::{Reply, Section};
 use crate::steps::{self, Search, Undo};
-use crate::{Name, RecordType};
+use crate::{Keep, Name, RecordType};
 
 /// A question for upstream servers, and what its reply is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Ask {
     pub to: ForwardId,
     /// The query packet to send; who sends it chooses its ID. Equal questions have equal packets.
     pub query: Vec<u8>,
+    /// Which replies to it are kept; `None`: those kept have no say.
+    pub keep: Option<Keep>,
     then: Then,
 }
 
@@ -34,12 +36,23 @@ enum Then {
 }
 
 impl Ask {
-    pub(crate) fn whole(to: ForwardId, query: &Query<'_>) -> Self {
-        Self { to, query: upstream_query(query), then: Then::Respond }
+    pub(crate) fn whole(to: ForwardId, query: &Query<'_>, keep: Option<Keep>) -> Self {
+        Self { to, query: upstream_query(query), keep, then: Then::Respond }
     }
 
-    pub(crate) fn chase(to: ForwardId, target: &Name, kind: RecordType, begun: Vec<u8>) -> Self {
-        Self { to, query: own_query(target, kind), then: Then::Complete(begun) }
+    pub(crate) fn chase(
+        to: ForwardId,
+        (target, kind): (&Name, RecordType),
+        keep: Option<Keep>,
+        begun: Vec<u8>,
+    ) -> Self {
+        Self { to, query: own_query(target, kind), keep, then: Then::Complete(begun) }
+    }
+
+    /// The same question, of a client that asked for another name: it is that name which decides what is kept, as with CoreDNS,
+    /// unless the question is about the target of an alias or a name of the search path, which clients never ask for.
+    pub(crate) fn kept_as(self, keep: Option<Keep>) -> Self {
+        if self.then.is_of_client() { Self { keep, ..self } } else { self }
     }
 
     /// The same question, asked because of `packet`, a query in the place of the client's.
@@ -50,6 +63,17 @@ impl Ask {
     /// The same question, as a step of a search.
     pub(crate) fn searching(self, search: Search) -> Self {
         Self { then: Then::Search(Box::new((self.then, search))), ..self }
+    }
+}
+
+impl Then {
+    /// Whether the reply is about the name that the client asked for, or what rewrites made of it.
+    fn is_of_client(&self) -> bool {
+        match self {
+            Self::Respond => true,
+            Self::Undo { then, .. } => then.is_of_client(),
+            Self::Complete(_) | Self::Search(_) => false,
+        }
     }
 }
 

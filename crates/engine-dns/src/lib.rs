@@ -12,6 +12,7 @@ mod choice;
 mod decoded;
 mod extended_error;
 mod forward;
+mod keep;
 mod message;
 mod name;
 mod prepared;
@@ -33,9 +34,10 @@ pub use asking::{
     echoes_case, is_reply_to, is_truncated, is_without_edns, query_packet, with_case, with_id, without_edns,
 };
 pub use blocks::ForwardId;
-pub use cache::{Cache, CacheCounts, CacheKey, Found};
+pub use cache::{Cache, CacheCounts, CacheKey, Found, Question};
 pub use choice::{Choice, Turn, choose, patience, smooth};
 pub use forward::{Ask, resume};
+pub use keep::Keep;
 pub use message::Rcode;
 pub use name::{Name, NameError};
 pub use prepared::Prepared;

@@ -219,7 +219,10 @@ fn answer_inner(
     let inner_asked = Asked { query: &inner_query, limits: limits.without_bounds(), ..asked };
     match answer(inner_asked, &mut written) {
         Answer::Respond => undo::finish(&undo, &written, (query, limits), out),
-        Answer::Ask(ask) => Answer::Ask(ask.undone_by(inner, undo)),
+        Answer::Ask(ask) => {
+            let keep = asked.zone.keep_in(asked.block, query.name());
+            Answer::Ask(ask.kept_as(keep).undone_by(inner, undo))
+        }
         Answer::Drop => Answer::Drop,
     }
 }

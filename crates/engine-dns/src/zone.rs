@@ -19,7 +19,7 @@ use crate::name::{labels, suffix_start};
 use crate::query_log::Logs;
 use crate::reverse::{parse_reverse, reverse_zone_labels};
 use crate::steps::Steps;
-use crate::{Name, RecordData};
+use crate::{Keep, Name, RecordData};
 pub(crate) use builder::dashed;
 use builder::{Builder, address_data, below};
 use pointers::Pointers;
@@ -295,6 +295,11 @@ impl Zone {
     pub(crate) fn forward_in(&self, block: usize, wire: &[u8]) -> Option<ForwardId> {
         let id = self.blocks.forward_of(block, wire)?;
         self.has_servers(id).then_some(id)
+    }
+
+    /// Which replies of upstream servers are kept for clients that ask a block for a name in lower-case wire form.
+    pub(crate) fn keep_in(&self, block: usize, wire: &[u8]) -> Option<Keep> {
+        self.blocks.keep(block, wire)
     }
 
     /// Finds a name in lower-case wire form, as its own block has it.

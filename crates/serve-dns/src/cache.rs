@@ -4,7 +4,7 @@ use std::hash::RandomState;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use engine_dns::{Cache, CacheCounts, CacheKey, Found};
+use engine_dns::{Cache, CacheCounts, CacheKey, Found, Question};
 use plan::DnsCache;
 
 /// With more, threads hardly meet.
@@ -28,26 +28,24 @@ impl BlockCache {
     }
 
     /// See [`Cache::look_up`].
-    pub(crate) fn look_up(&self, forward: usize, query: &[u8], now: Duration, out: &mut Vec<u8>) -> Found {
-        self.with(forward, query, |cache, key| cache.look_up(key, now, out))
+    pub(crate) fn look_up(&self, question: Question<'_>, now: Duration, out: &mut Vec<u8>) -> Found {
+        self.with(question, |cache, key| cache.look_up(key, now, out))
     }
 
     /// See [`Cache::fall_back`].
-    pub(crate) fn fall_back(&self, forward: usize, query: &[u8], now: Duration, out: &mut Vec<u8>) -> bool {
-        self.with(forward, query, |cache, key| cache.fall_back(key, now, out))
+    pub(crate) fn fall_back(&self, question: Question<'_>, now: Duration, out: &mut Vec<u8>) -> bool {
+        self.with(question, |cache, key| cache.fall_back(key, now, out))
     }
 
     /// See [`Cache::settle`]; the reply that clients get.
     pub(crate) fn settle(
         &self,
-        forward: usize,
-        query: &[u8],
+        question: Question<'_>,
         reply: Option<Vec<u8>>,
         now: Duration,
     ) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        let is_written =
-            self.with(forward, query, |cache, key| cache.settle(key, reply.as_deref(), now, &mut out));
+        let is_written = self.with(question, |cache, key| cache.settle(key, reply.as_deref(), now, &mut out));
         if is_written { Some(out) } else { reply }
     }
 
@@ -55,8 +53,8 @@ impl BlockCache {
         self.shards.iter().map(|shard| lock(shard).counts()).collect()
     }
 
-    fn with<T>(&self, forward: usize, query: &[u8], act: impl FnOnce(&mut Cache, &CacheKey<'_>) -> T) -> T {
-        let key = CacheKey::new(forward, query, &self.hasher);
+    fn with<T>(&self, question: Question<'_>, act: impl FnOnce(&mut Cache, &CacheKey<'_>) -> T) -> T {
+        let key = CacheKey::new(question, &self.hasher);
         // The low bits choose the place within a shard.
         let shard = usize::try_from((key.hash >> 40) % self.shards.len() as u64).unwrap_or(0);
         act(&mut lock(&self.shards[shard]), &key)

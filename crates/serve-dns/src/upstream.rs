@@ -11,7 +11,7 @@ mod trust;
 
 use std::sync::Arc;
 
-use engine_dns::{Ask, ForwardId, Found, Zone};
+use engine_dns::{Ask, ForwardId, Found, Question, Zone};
 use plan::{DnsCache, DnsForward, DnsSettings};
 use tokio::time::sleep;
 use types::Shared;
@@ -76,8 +76,8 @@ impl Upstreams {
     /// are to be waited for.
     pub(crate) fn look_up(&self, ask: &Ask, out: &mut Vec<u8>) -> bool {
         let Some((block, forward)) = self.forward(ask.to) else { return false };
-        let Some(cache) = &block.cache else { return false };
-        match cache.look_up(ask.to.forward, &ask.query, forward.now(), out) {
+        let Some((cache, question)) = block.cache_of(ask) else { return false };
+        match cache.look_up(question, forward.now(), out) {
             Found::Absent | Found::Waiting => false,
             Found::Fresh | Found::Stale => true,
             Found::Ending | Found::StaleEnding => {
@@ -92,13 +92,13 @@ impl Upstreams {
     pub(crate) async fn ask(&self, ask: &Ask, client_id: Option<u16>) -> Option<Arc<[u8]>> {
         let mut outcome = self.start(ask, client_id)?;
         let (block, forward) = self.forward(ask.to)?;
-        if let Some(cache) = &block.cache {
+        if let Some((cache, question)) = block.cache_of(ask) {
             tokio::select! {
                 biased;
                 reply = outcome.reply() => return reply,
                 () = sleep(forward.config().stale_timer) => {
                     let mut out = Vec::new();
-                    if cache.fall_back(ask.to.forward, &ask.query, forward.now(), &mut out) {
+                    if cache.fall_back(question, forward.now(), &mut out) {
                         return Some(out.into());
                     }
                 }
@@ -110,9 +110,9 @@ impl Upstreams {
     /// Starts to ask, or joins those who wait for the same.
     fn start(&self, ask: &Ask, client_id: Option<u16>) -> Option<Outcome> {
         let (block, forward) = self.forward(ask.to)?;
-        let (cache, number) = (block.cache.clone(), ask.to.forward);
-        forward.ask(&ask.query, client_id, move |query, reply, now| match cache {
-            Some(cache) => cache.settle(number, query, reply, now),
+        let (kept, number) = (block.cache.clone().zip(ask.keep), ask.to.forward);
+        forward.ask(&ask.query, client_id, move |query, reply, now| match kept {
+            Some((cache, keep)) => cache.settle(Question { forward: number, keep, query }, reply, now),
             None => reply,
         })
     }
@@ -120,6 +120,14 @@ impl Upstreams {
     fn forward(&self, id: ForwardId) -> Option<(&Block, &Arc<Forward>)> {
         let block = self.blocks.get(id.block)?;
         Some((block, block.forwards.get(id.forward)?))
+    }
+}
+
+impl Block {
+    /// The cache that has a say about a question.
+    fn cache_of<'a>(&'a self, ask: &'a Ask) -> Option<(&'a BlockCache, Question<'a>)> {
+        let question = Question { forward: ask.to.forward, keep: ask.keep?, query: &ask.query };
+        Some((self.cache.as_deref()?, question))
     }
 }
 

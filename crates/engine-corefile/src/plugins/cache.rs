@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use plan::{CacheLimits, DnsCache, Prefetch};
 
-use super::kubernetes::are_cluster_zones;
-use super::{Context, number, only_argument, read_body, unknown};
+use super::{Context, no_argument, number, only_argument, read_body, unknown};
 use crate::duration::parse_seconds;
 use crate::parse::{Directive, Statement};
 use crate::report::{Report, Verdict};
@@ -29,6 +28,10 @@ pub(super) fn lower(directive: &Directive, context: &Context<'_>, report: &mut R
         min_ttl_seconds: SHORTEST_SECONDS,
     };
     let mut cache = DnsCache {
+        zones: BTreeSet::new(),
+        no_success: BTreeSet::new(),
+        no_denial: BTreeSet::new(),
+        keep_ttl: false,
         success: limits(SUCCESS_SECONDS),
         denial: limits(DENIAL_SECONDS),
         failure_seconds: FAILURE_SECONDS,
@@ -51,12 +54,8 @@ fn read_head(head: &Statement, context: &Context<'_>, cache: &mut DnsCache) -> R
         cache.denial.max_ttl_seconds = positive(seconds)?;
         arguments = rest;
     }
-    let zones = zones::of_arguments(arguments, context.zones)?;
-    let is_covered = |own: &String| zones.iter().any(|zone| zones::is_within(own, zone));
-    match context.zones.iter().all(is_covered) {
-        true => Ok(()),
-        false => Err(Verdict::changed("replies for all names of the server block are kept")),
-    }
+    cache.zones = zones::of_arguments(arguments, context.zones)?;
+    Ok(())
 }
 
 fn positive(seconds: i64) -> Result<u32, Verdict> {
@@ -83,7 +82,11 @@ fn read_line(line: &Statement, cache: &mut DnsCache) -> Result<(), Verdict> {
             Ok(())
         }
         "disable" => disable(line, cache),
-        "keepttl" => Err(Verdict::not_taken("a kept reply's time to live is what is left of it", "")),
+        "keepttl" => {
+            no_argument(line)?;
+            cache.keep_ttl = true;
+            Ok(())
+        }
         _ => Err(unknown(line)),
     }
 }
@@ -140,28 +143,16 @@ fn read_stale(line: &Statement, cache: &mut DnsCache) -> Result<(), Verdict> {
     Ok(())
 }
 
-/// `success|denial [ZONES...]`.
+/// `success|denial [ZONES...]`; of two such lines, the second counts.
 fn disable(line: &Statement, cache: &mut DnsCache) -> Result<(), Verdict> {
     let [what, zones @ ..] = line.arguments() else {
         return Err(Verdict::broken("what is not kept is missing: success or denial"));
     };
-    let limits = match what.as_str() {
-        "success" => &mut cache.success,
-        "denial" => &mut cache.denial,
+    let disabled = match what.as_str() {
+        "success" => &mut cache.no_success,
+        "denial" => &mut cache.no_denial,
         _ => return Err(Verdict::broken("cache type for disable must be \"success\" or \"denial\"")),
     };
-    let zones = zones::of_arguments(zones, &BTreeSet::from([String::new()]))?;
-    if zones.contains("") {
-        limits.capacity = 0;
-        return Ok(());
-    }
-    match are_cluster_zones(&zones) {
-        true => {
-            Err(Verdict::Needless { why: "answers about the cluster's objects are never kept".to_owned() })
-        }
-        false => Err(Verdict::not_taken(
-            "replies are kept for all zones of a server block or for none",
-            "give these zones a server block of their own",
-        )),
-    }
+    *disabled = zones::of_arguments(zones, &BTreeSet::from([String::new()]))?;
+    Ok(())
 }

@@ -1,7 +1,5 @@
 //! `kubernetes`: the cluster's names (CoreDNS, `plugin/kubernetes/setup.go`).
 
-use std::collections::BTreeSet;
-
 use plan::{DnsBlock, DnsKubernetes, PodNames, ReverseZones};
 
 use super::{Context, fallthrough, no_argument, number, only_argument, read_body, unknown};
@@ -113,14 +111,4 @@ pub(crate) fn tell_of_differences(blocks: &[DnsBlock], report: &mut Report) {
         let how = format!("`ttl` and `endpoint_pod_names` of {} hold for all", first.at);
         report.add(at, "kubernetes".to_owned(), Verdict::changed(how));
     }
-}
-
-/// Whether all these zones are the cluster's.
-pub(super) fn are_cluster_zones(zones: &BTreeSet<String>) -> bool {
-    let is_cluster = |zone: &String| {
-        zones::is_within(zone, "cluster.local")
-            || zones::is_within(zone, "in-addr.arpa")
-            || zones::is_within(zone, "ip6.arpa")
-    };
-    zones.iter().all(is_cluster)
 }

@@ -2,10 +2,11 @@
 
 use plan::{CacheLimits, DnsCache, Prefetch};
 
-use crate::RecordType;
+use super::{CacheKey, Question};
 use crate::asking::question_end;
 use crate::message::{FLAG_AA, FLAG_QR, FLAG_RA, HEADER, QUESTION, Rcode, parse_name, u16_at};
 use crate::received::{Received, RecordAt, error_option, push_opt, set_opt_length};
+use crate::{Keep, RecordType};
 
 /// What kind of reply it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) hash: u64,
     forward: usize,
+    keep: Keep,
     query: Box<[u8]>,
     /// The reply without its OPT record, its times to live as they were when it was stored.
     message: Box<[u8]>,
@@ -98,6 +100,7 @@ impl Entry {
             kind,
             hash: 0,
             forward: 0,
+            keep: Keep { success: true, denial: true },
             query: Box::default(),
             message: message.into(),
             ttls: Box::default(),
@@ -110,14 +113,15 @@ impl Entry {
         }
     }
 
-    pub(crate) fn set_key(&mut self, hash: u64, forward: usize, query: &[u8]) {
-        self.hash = hash;
-        self.forward = forward;
-        self.query = query.into();
+    pub(crate) fn set_key(&mut self, key: &CacheKey<'_>) {
+        let Question { forward, keep, query } = key.question;
+        self.hash = key.hash;
+        (self.forward, self.keep, self.query) = (forward, keep, query.into());
     }
 
-    pub(crate) fn is_of(&self, forward: usize, query: &[u8]) -> bool {
-        self.forward == forward && *self.query == *query
+    pub(crate) fn is_of(&self, question: &Question<'_>) -> bool {
+        let own = Question { forward: self.forward, keep: self.keep, query: &self.query };
+        own == *question
     }
 
     /// How much memory it takes, about.

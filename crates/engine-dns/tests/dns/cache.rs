@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::time::Duration;
 
-use engine_dns::{Cache, CacheKey, Found, Name, RecordType, query_packet};
+use engine_dns::{Cache, CacheKey, Found, Keep, Name, Question, RecordType, query_packet};
 use plan::{CacheLimits, DnsCache, Prefetch};
 use proptest::prelude::*;
 
@@ -18,13 +18,19 @@ struct Kept {
     cache: Cache,
     hasher: RandomState,
     now: Duration,
+    keep: Keep,
 }
 
 impl Kept {
     fn new(change: impl FnOnce(&mut DnsCache)) -> Self {
         let mut settings = DnsCache::default();
         change(&mut settings);
-        Self { cache: Cache::new(&settings, 1), hasher: RandomState::new(), now: Duration::from_secs(1000) }
+        let (cache, hasher, now) = (Cache::new(&settings, 1), RandomState::new(), Duration::from_secs(1000));
+        Self { cache, hasher, now, keep: Keep { success: true, denial: true } }
+    }
+
+    fn question<'q>(&self, query: &'q [u8]) -> Question<'q> {
+        Question { forward: 0, keep: self.keep, query }
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -33,13 +39,13 @@ impl Kept {
 
     fn settle(&mut self, name: &str, reply: Option<&[u8]>) -> Option<Response> {
         let (query, mut out) = (ask(name), Vec::new());
-        let key = CacheKey::new(0, &query, &self.hasher);
+        let key = CacheKey::new(self.question(&query), &self.hasher);
         self.cache.settle(&key, reply, self.now, &mut out).then(|| decode(&out))
     }
 
     fn look_up_bytes(&mut self, name: &str) -> (Found, Vec<u8>) {
         let (query, mut out) = (ask(name), Vec::new());
-        let key = CacheKey::new(0, &query, &self.hasher);
+        let key = CacheKey::new(self.question(&query), &self.hasher);
         (self.cache.look_up(&key, self.now, &mut out), out)
     }
 
@@ -54,7 +60,7 @@ impl Kept {
 
     fn fall_back(&mut self, name: &str) -> Option<Response> {
         let (query, mut out) = (ask(name), Vec::new());
-        let key = CacheKey::new(0, &query, &self.hasher);
+        let key = CacheKey::new(self.question(&query), &self.hasher);
         self.cache.fall_back(&key, self.now, &mut out).then(|| decode(&out))
     }
 }
@@ -112,6 +118,48 @@ fn times_to_live_count_down_within_their_limits() {
     assert_eq!(kept.found("b.example"), Found::Absent);
     kept.wait(1);
     assert_eq!(kept.found("a.example"), Found::Waiting, "the shortest counts");
+}
+
+#[test]
+fn a_time_to_live_may_be_given_whole_to_the_end() {
+    let mut kept = Kept::new(|settings| settings.keep_ttl = true);
+    kept.settle("a.example", Some(&found_reply("a.example", &[60])));
+    kept.wait(59);
+    let (found, response) = kept.look_up("a.example");
+    assert_eq!(
+        (found, response.answers.as_slice()),
+        (Found::Fresh, &["a.example. 60 A 192.0.2.1".to_owned()][..])
+    );
+    kept.wait(1);
+    assert_eq!(kept.found("a.example"), Found::Waiting, "it ends all the same");
+    assert_eq!(
+        kept.fall_back("a.example").unwrap().answers,
+        ["a.example. 30 A 192.0.2.1"],
+        "and is stale then"
+    );
+}
+
+#[test]
+fn only_the_wanted_kinds_are_kept() {
+    for (success, denial) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut kept = Kept::new(|settings| settings.success.max_ttl_seconds = 100);
+        kept.keep = Keep { success, denial };
+        let found = |is_kept: bool| if is_kept { Found::Fresh } else { Found::Absent };
+        let response = kept.settle("a.example", Some(&found_reply("a.example", &[7000]))).unwrap();
+        assert_eq!(response.answers, ["a.example. 100 A 192.0.2.1"], "cut, whether it is kept or not");
+        kept.settle("b.example", Some(&self::denial("b.example", NXDOMAIN, 60, 60)));
+        kept.settle("c.example", None);
+        assert_eq!(kept.found("a.example"), found(success));
+        assert_eq!(kept.found("b.example"), found(denial));
+        assert_eq!(kept.found("c.example"), found(denial), "failures are kept as denials are");
+        // What upstream servers say now takes the place of what they said, even if it is not kept.
+        kept.wait(1000);
+        kept.settle("a.example", Some(&self::denial("a.example", NXDOMAIN, 60, 60)));
+        assert_eq!(kept.found("a.example"), found(denial));
+        // Who asked for a name of another zone has nothing of it.
+        kept.keep = Keep { success: !success, denial };
+        assert_eq!(kept.found("b.example"), Found::Absent);
+    }
 }
 
 #[test]

@@ -137,6 +137,15 @@ pub enum ForwardTransport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsCache {
+    /// For names of these zones; a name that a client asks for, whatever rewrites make of it.
+    pub zones: BTreeSet<String>,
+    /// But replies with records are not kept for names of these (CoreDNS, plugin cache, `disable success`),
+    pub no_success: BTreeSet<String>,
+    /// and replies without are not for names of these (`disable denial`).
+    pub no_denial: BTreeSet<String>,
+    /// Whether a kept reply is given with its whole time to live, and not with what is left of it (CoreDNS, plugin cache,
+    /// `keepttl`).
+    pub keep_ttl: bool,
     /// Replies with records.
     pub success: CacheLimits,
     /// Replies that there are none: NXDOMAIN and NODATA (RFC 2308).
@@ -234,6 +243,10 @@ impl Default for DnsCache {
     /// and not 1 800, for people create names and wait for them; and stale replies are given while upstream servers fail.
     fn default() -> Self {
         Self {
+            zones: BTreeSet::from([String::new()]),
+            no_success: BTreeSet::new(),
+            no_denial: BTreeSet::new(),
+            keep_ttl: false,
             success: CacheLimits { capacity: 9984, max_ttl_seconds: 3600, min_ttl_seconds: 5 },
             denial: CacheLimits { capacity: 9984, max_ttl_seconds: 30, min_ttl_seconds: 5 },
             failure_seconds: 5,

@@ -1,6 +1,6 @@
 //! Questions and answers by Corefile.
 
-use engine_dns::{Answer, Limits, Zone, answer, query_record};
+use engine_dns::{Answer, Keep, Limits, Zone, answer, query_record};
 
 use super::{ask, plan};
 use crate::vectors::UDP;
@@ -455,4 +455,43 @@ fn one_query_in_so_many_is_written_and_says_so() {
         assert!(records.iter().all(|record| record.one_in.get() == one_in), "{name}");
         assert_eq!(record(u64::MAX).is_some(), one_in == 1, "{name}");
     }
+}
+
+#[test]
+fn what_is_kept_goes_by_the_name_that_a_client_asks_for() {
+    let corefile = ". {
+        cache example.com example.org {
+            disable denial old.example.com
+            disable success example.org
+        }
+        autopath @kubernetes
+        rewrite name www.example.org www.example.com
+        rewrite name printer.example www.example.com
+        kubernetes cluster.local
+        forward . 192.0.2.53
+    }";
+    let zone = Zone::build(&plan(corefile));
+    let keep = |success, denial| Some(Keep { success, denial });
+    let limits = Limits { client: Some(crate::vectors::address("10.244.1.5")), ..UDP };
+    for (name, expected) in [
+        ("www.example.com", keep(true, true)),
+        ("a.OLD.example.com", keep(true, false)),
+        ("www.example.net", None),
+        // Both are asked as www.example.com.
+        ("www.example.org", keep(false, true)),
+        ("printer.example", None),
+        // An alias of the cluster, and a step of a search path, lead to a name of their own.
+        ("out.shop.svc.cluster.local", keep(true, true)),
+        ("www.example.com.shop.svc.cluster.local", keep(true, true)),
+    ] {
+        let Answer::Ask(ask) = answer(&zone, &query(name, 1, None), limits, &mut Vec::new()) else {
+            panic!("{name} is answered here");
+        };
+        assert_eq!(ask.keep, expected, "{name}");
+    }
+    let zone = Zone::build(&plan(". {\n forward . 192.0.2.53\n}"));
+    let Answer::Ask(ask) = answer(&zone, &query("www.example.com", 1, None), UDP, &mut Vec::new()) else {
+        panic!("it is answered here");
+    };
+    assert_eq!(ask.keep, None, "without a cache");
 }
