@@ -157,7 +157,14 @@ fn forward_has_all_its_options() {
             except lab.corp.example
             policy sequential
             max_fails 3
-            health_check 1s500ms
+            health_check 1s500ms no_rec domain Health.Example.
+            expire 20s
+            max_connect_attempts 2
+            max_idle_conns 5
+            failfast_all_unhealthy_upstreams
+            next NXDOMAIN
+            next NOERROR Refused
+            next_on_nodata
             max_concurrent 100
             force_tcp
             tls
@@ -186,20 +193,54 @@ fn forward_has_all_its_options() {
     assert_eq!((forward.policy, forward.transport), (ForwardPolicy::Sequential, ForwardTransport::Tcp));
     assert_eq!((forward.max_fails, forward.health_check_millis, forward.max_concurrent), (3, 1500, 100));
     assert_eq!(forward.failover, [2, 5].into());
+    assert_eq!(
+        (forward.health_check_name.as_str(), forward.health_check_recursion),
+        ("health.example", false)
+    );
+    assert_eq!((forward.idle_millis, forward.max_attempts, forward.fails_fast), (Some(20_000), 2, true));
+    assert_eq!((&forward.next, forward.next_on_nodata), (&[0, 3, 5].into(), true));
     assert_eq!(block.forwards[1].policy, ForwardPolicy::RoundRobin);
+    assert_eq!(block.forwards[1].next, [].into());
     assert_eq!(
         notes(
-            ". {\n forward . nowhere\n forward . /run/dns.conf\n forward .\n forward . 192.0.2.1 {\n next NXDOMAIN\n what\n failover NOERROR\n }\n}"
+            ". {\n forward . nowhere\n forward . /run/dns.conf\n forward .\n forward . 192.0.2.1 {\n next\n what\n failover NOERROR\n health_check 1s domain\n expire long\n }\n}"
         ),
         [
             "2: cannot be read: `nowhere` is not an IP address or file",
             "3: not taken: the file /run/dns.conf is in no ConfigMap; name the servers, or /etc/resolv.conf for those of the node",
             "4: cannot be read: the servers are missing",
-            "6: not taken: a name is asked of one forward alone",
+            "6: cannot be read: the response codes are missing",
             "7: cannot be read: unknown property `what`",
             "8: cannot be read: NoError cannot be used in failover",
+            "9: cannot be read: the domain is missing",
+            "10: cannot be read: `long` is no duration",
         ]
     );
+}
+
+#[test]
+fn forward_has_its_files() {
+    let files = |line: &str| {
+        let read = mk(&format!(". {{\n forward . tls://192.0.2.1 {{\n {line}\n }}\n}}"));
+        let forward = read.settings.unwrap().blocks[0].forwards[0].clone();
+        let client = forward.tls_client.map(|client| format!("{} {}", client.certificate, client.key));
+        let told = read.lines.iter().find(|told| told.text == line).unwrap().verdict.to_string();
+        (client, forward.tls_ca_file, told)
+    };
+    let changed =
+        "taken with another meaning: the files are those of each node or Pod that this server runs on";
+    let (client, ca) = (|| Some("/c.pem /k.pem".to_owned()), || Some("/ca.pem".to_owned()));
+    assert_eq!(files("tls"), (None, None, "taken".to_owned()));
+    assert_eq!(files("tls /ca.pem"), (None, ca(), changed.to_owned()));
+    assert_eq!(files("tls /c.pem /k.pem"), (client(), None, changed.to_owned()));
+    assert_eq!(files("tls /c.pem /k.pem /ca.pem"), (client(), ca(), changed.to_owned()));
+    let told = |line: &str| {
+        let (client, ca, told) = files(line);
+        assert_eq!((client, ca), (None, None));
+        told
+    };
+    assert_eq!(told("tls ca.pem"), "not taken: it is not known below which directory; write whole paths");
+    assert_eq!(told("tls /a /b /c /d"), "cannot be read: `tls` has at most three arguments");
 }
 
 #[test]

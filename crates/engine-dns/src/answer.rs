@@ -205,7 +205,8 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
             {
                 reply.pause();
                 let keep = zone.keep_in(to.block, target.as_wire());
-                return Answer::Ask(Ask::chase(to, (target, query.kind), keep, std::mem::take(out)));
+                let ask = Ask::chase(to, (target, query.kind), keep, std::mem::take(out));
+                return Answer::Ask(ask.or_else(zone.next_of(to, target.as_wire())));
             }
         }
         End::Circle => {}
@@ -218,7 +219,10 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
 fn ask_others(asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
     let Asked { zone, block, query, limits } = asked;
     match zone.forward_in(block, query.name()) {
-        Some(to) => Answer::Ask(Ask::whole(to, query, zone.keep_in(block, query.name()))),
+        Some(to) => {
+            let ask = Ask::whole(to, query, zone.keep_in(block, query.name()));
+            Answer::Ask(ask.or_else(zone.next_of(to, query.name())))
+        }
         None => steps::fail(query, limits, &extended_error::NO_FORWARD, out),
     }
 }

@@ -2,7 +2,9 @@
 
 use plan::{DnsBlock, DnsForward, DnsKubernetes, DnsSettings, PodNames, ReverseZones};
 
+use crate::asking::is_truncated;
 use crate::keep::KeptZones;
+use crate::message::u16_at;
 use crate::name::suffix_start;
 use crate::query_log::Logs;
 use crate::steps::Steps;
@@ -45,6 +47,22 @@ pub(crate) struct ClusterNames {
 struct Forward {
     from: Option<Name>,
     except: Vec<Name>,
+    unwanted: Unwanted,
+}
+
+/// Replies of a forward that are not the last word, if another one can be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unwanted {
+    /// A bit for each response code of a header.
+    codes: u16,
+    nodata: bool,
+}
+
+/// A forward that is asked when the reply of the one before it is not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) unwanted: Unwanted,
+    pub(crate) to: ForwardId,
 }
 
 impl Blocks {
@@ -91,12 +109,54 @@ impl Blocks {
 
     /// The forward of a block that a name is asked of.
     pub(crate) fn forward_of(&self, block: usize, wire: &[u8]) -> Option<ForwardId> {
-        let is_asked = |forward: &Forward| {
-            forward.from.as_ref().is_some_and(|from| is_within(wire, from))
-                && !forward.except.iter().any(|zone| is_within(wire, zone))
-        };
-        let forward = self.0.get(block)?.forwards.iter().position(is_asked)?;
+        let forward = self.0.get(block)?.forwards.iter().position(|forward| forward.is_for(wire))?;
         Some(ForwardId { block, forward })
+    }
+
+    /// Those that may be asked about a name after one of them, in order.
+    pub(crate) fn next_of(
+        &self,
+        id: ForwardId,
+        wire: &[u8],
+        has_servers: impl Fn(ForwardId) -> bool,
+    ) -> Box<[Next]> {
+        let forwards = self.0.get(id.block).map(|block| block.forwards.as_slice()).unwrap_or_default();
+        let mut last = id;
+        let mut next = Vec::new();
+        while let Some(forward) = forwards.get(last.forward).filter(|forward| forward.unwanted.is_any()) {
+            let after = (last.forward + 1..forwards.len()).map(|forward| ForwardId { forward, ..id });
+            let mut fitting = after.filter(|id| forwards[id.forward].is_for(wire) && has_servers(*id));
+            let Some(to) = fitting.next() else { break };
+            next.push(Next { unwanted: forward.unwanted, to });
+            last = to;
+        }
+        next.into()
+    }
+}
+
+impl Forward {
+    fn is_for(&self, wire: &[u8]) -> bool {
+        self.from.as_ref().is_some_and(|from| is_within(wire, from))
+            && !self.except.iter().any(|zone| is_within(wire, zone))
+    }
+}
+
+impl Unwanted {
+    fn of(forward: &DnsForward) -> Self {
+        let codes =
+            forward.next.iter().fold(0, |codes, code| codes | 1_u16.checked_shl((*code).into()).unwrap_or(0));
+        Self { codes, nodata: forward.next_on_nodata }
+    }
+
+    fn is_any(self) -> bool {
+        self.codes != 0 || self.nodata
+    }
+
+    /// Whether a reply is one of these.
+    pub(crate) fn has(self, reply: &[u8]) -> bool {
+        let Some(rcode) = reply.get(3).map(|byte| byte & 0x0f) else { return false };
+        let is_nodata = rcode == 0 && u16_at(reply, 6) == Some(0) && !is_truncated(reply);
+        self.codes >> rcode & 1 == 1 || self.nodata && is_nodata
     }
 }
 
@@ -127,7 +187,8 @@ impl ClusterNames {
 
 fn forward(forward: &DnsForward) -> Forward {
     let except = forward.except.iter().filter_map(|zone| Name::parse(zone).ok());
-    Forward { from: Name::parse(&forward.from).ok(), except: except.collect() }
+    let unwanted = Unwanted::of(forward);
+    Forward { from: Name::parse(&forward.from).ok(), except: except.collect(), unwanted }
 }
 
 fn is_within(wire: &[u8], zone: &Name) -> bool {

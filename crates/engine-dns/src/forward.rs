@@ -2,7 +2,7 @@
 
 use crate::answer::{Answer, Limits};
 use crate::asking::{own_query, question_end, upstream_query};
-use crate::blocks::ForwardId;
+use crate::blocks::{ForwardId, Next};
 use crate::extended_error::NOBODY;
 use crate::message::{HEADER, QUESTION, Query, Rcode, parse_name, u16_at};
 use crate::received::Received;
@@ -19,6 +19,8 @@ pub struct Ask {
     pub query: Vec<u8>,
     /// Which replies to it are kept; `None`: those kept have no say.
     pub keep: Option<Keep>,
+    /// Who is asked the same if the reply is not wanted.
+    next: Box<[Next]>,
     then: Then,
 }
 
@@ -37,7 +39,7 @@ enum Then {
 
 impl Ask {
     pub(crate) fn whole(to: ForwardId, query: &Query<'_>, keep: Option<Keep>) -> Self {
-        Self { to, query: upstream_query(query), keep, then: Then::Respond }
+        Self { to, query: upstream_query(query), keep, next: Box::default(), then: Then::Respond }
     }
 
     pub(crate) fn chase(
@@ -46,13 +48,25 @@ impl Ask {
         keep: Option<Keep>,
         begun: Vec<u8>,
     ) -> Self {
-        Self { to, query: own_query(target, kind), keep, then: Then::Complete(begun) }
+        Self { to, query: own_query(target, kind), keep, next: Box::default(), then: Then::Complete(begun) }
     }
 
     /// The same question, of a client that asked for another name: it is that name which decides what is kept, as with CoreDNS,
     /// unless the question is about the target of an alias or a name of the search path, which clients never ask for.
     pub(crate) fn kept_as(self, keep: Option<Keep>) -> Self {
         if self.then.is_of_client() { Self { keep, ..self } } else { self }
+    }
+
+    /// The same question, of which others are asked when the reply is not wanted.
+    pub(crate) fn or_else(self, next: Box<[Next]>) -> Self {
+        Self { next, ..self }
+    }
+
+    /// Who is asked instead of taking this reply.
+    fn next_for(&self, reply: Option<&[u8]>) -> Option<Self> {
+        let (next, rest) = self.next.split_first()?;
+        let is_unwanted = reply.is_some_and(|reply| next.unwanted.has(reply));
+        is_unwanted.then(|| Self { to: next.to, next: rest.into(), ..self.clone() })
     }
 
     /// The same question, asked because of `packet`, a query in the place of the client's.
@@ -83,6 +97,9 @@ impl Then {
 /// The reply's ID does not matter, and its question's letters may be of any case.
 pub fn resume(packet: &[u8], ask: Ask, reply: Option<&[u8]>, limits: Limits, out: &mut Vec<u8>) -> Answer {
     let Ok(query) = Query::parse(packet) else { return Answer::Drop };
+    if let Some(next) = ask.next_for(reply) {
+        return Answer::Ask(next);
+    }
     match ask.then {
         Then::Respond => match reply.and_then(Received::parse).filter(|reply| is_passed_on(&query, reply)) {
             Some(reply) => reply.write(&query, limits, out),

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, DnsSettings, PodNames, Upstream};
 use types::{Prefix, ServiceName, Shared, SharedMap};
 
-use crate::blocks::{Blocks, ForwardId};
+use crate::blocks::{Blocks, ForwardId, Next};
 use crate::name::{labels, suffix_start};
 use crate::query_log::Logs;
 use crate::reverse::{parse_reverse, reverse_zone_labels};
@@ -295,6 +295,11 @@ impl Zone {
     pub(crate) fn forward_in(&self, block: usize, wire: &[u8]) -> Option<ForwardId> {
         let id = self.blocks.forward_of(block, wire)?;
         self.has_servers(id).then_some(id)
+    }
+
+    /// The forwards that a name may be asked of after one of them.
+    pub(crate) fn next_of(&self, id: ForwardId, wire: &[u8]) -> Box<[Next]> {
+        self.blocks.next_of(id, wire, |id| self.has_servers(id))
     }
 
     /// Which replies of upstream servers are kept for clients that ask a block for a name in lower-case wire form.

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 pub use settings::{
-    AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, DnsAccess, DnsBlock,
-    DnsBlocklist, DnsCache, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsRewrite, DnsSettings,
+    AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, ClientFiles, DnsAccess,
+    DnsBlock, DnsBlocklist, DnsCache, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsRewrite, DnsSettings,
     DnsTemplate, Fallthrough, ForwardPolicy, ForwardTransport, LogClass, NameMatcher, PodNames, Prefetch,
     ReverseZones, RewriteRule, RewriteThen, SearchPath, TemplatePart, TemplateText, Upstream,
 };

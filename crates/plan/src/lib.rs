@@ -16,9 +16,9 @@ pub mod services;
 
 pub use cluster::{ClusterPlan, ConditionChange, ConditionText, StatusWrite};
 pub use dns::{
-    AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, DnsAccess, DnsBlock,
-    DnsBlocklist, DnsCache, DnsEndpoint, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsPlan, DnsPort,
-    DnsRewrite, DnsService, DnsServiceKind, DnsSettings, DnsTemplate, Fallthrough, ForwardPolicy,
+    AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, ClientFiles, DnsAccess,
+    DnsBlock, DnsBlocklist, DnsCache, DnsEndpoint, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsPlan,
+    DnsPort, DnsRewrite, DnsService, DnsServiceKind, DnsSettings, DnsTemplate, Fallthrough, ForwardPolicy,
     ForwardTransport, LogClass, NameMatcher, PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen,
     SearchPath, TemplatePart, TemplateText, Upstream,
 };

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use plan::{DnsForward, ForwardPolicy, ForwardTransport, Upstream};
+use plan::{ClientFiles, DnsForward, ForwardPolicy, ForwardTransport, Upstream};
 
 use super::{no_argument, number, only_argument, read_body, unknown};
 use crate::duration::parse_millis;
@@ -96,14 +96,14 @@ fn read_line(
                 forward.except.extend(zones::parse(argument).map_err(Verdict::broken)?);
             }
         }
-        "max_fails" => forward.max_fails = number(only_argument(line)?)?,
         "max_concurrent" => forward.max_concurrent = number(only_argument(line)?)?,
-        "health_check" => return health_check(line, forward),
+        "max_connect_attempts" => forward.max_attempts = number(only_argument(line)?)?,
         "force_tcp" => {
             no_argument(line)?;
             forward.transport = ForwardTransport::Tcp;
         }
         "prefer_udp" => no_argument(line)?,
+        "expire" => forward.idle_millis = Some(millis(only_argument(line)?)?),
         "policy" => {
             forward.policy = match only_argument(line)? {
                 "random" => ForwardPolicy::Random,
@@ -113,47 +113,96 @@ fn read_line(
             }
         }
         "tls_servername" => *server_name = Some(only_argument(line)?.to_owned()),
-        "failover" => forward.failover.extend(failover_codes(line)?),
-        "tls" if line.arguments().is_empty() => {}
+        "tls" => return tls_files(line, forward),
+        _ => return read_failure_line(line, forward),
+    }
+    Ok(())
+}
+
+/// Lines about servers that do not answer, or not well.
+fn read_failure_line(line: &Statement, forward: &mut DnsForward) -> Result<(), Verdict> {
+    match line.name() {
+        "max_fails" => forward.max_fails = number(only_argument(line)?)?,
+        "health_check" => health_check(line, forward)?,
+        "failfast_all_unhealthy_upstreams" => {
+            no_argument(line)?;
+            forward.fails_fast = true;
+        }
+        "failover" => {
+            let codes = codes(line)?;
+            if codes.contains(&0) {
+                return Err(Verdict::broken("NoError cannot be used in failover"));
+            }
+            forward.failover.extend(codes);
+        }
+        "next" => forward.next.extend(codes(line)?),
+        "next_on_nodata" => {
+            no_argument(line)?;
+            forward.next_on_nodata = true;
+        }
         _ => return Err(of_other_line(line)),
     }
     Ok(())
 }
 
+fn millis(text: &str) -> Result<u32, Verdict> {
+    let millis = parse_millis(text).and_then(|millis| u32::try_from(millis).ok());
+    millis.ok_or_else(|| Verdict::broken(format!("`{text}` is no duration")))
+}
+
+/// `INTERVAL [no_rec] [domain NAME]`.
 fn health_check(line: &Statement, forward: &mut DnsForward) -> Result<(), Verdict> {
     let [interval, options @ ..] = line.arguments() else {
         return Err(Verdict::broken("the interval is missing"));
     };
-    let millis = parse_millis(interval).and_then(|millis| u32::try_from(millis).ok());
-    forward.health_check_millis =
-        millis.ok_or_else(|| Verdict::broken(format!("`{interval}` is no duration")))?;
-    match options {
-        [] => Ok(()),
-        _ => Err(Verdict::changed("health checks ask for the root's name servers, with recursion desired")),
+    forward.health_check_millis = millis(interval)?;
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match option.as_str() {
+            "no_rec" => forward.health_check_recursion = false,
+            "domain" => {
+                let name = options.next().ok_or_else(|| Verdict::broken("the domain is missing"))?;
+                forward.health_check_name = zones::name(name).map_err(Verdict::broken)?;
+            }
+            other => return Err(Verdict::broken(format!("health_check: unknown option {other}"))),
+        }
     }
+    Ok(())
 }
 
-fn failover_codes(line: &Statement) -> Result<Vec<u8>, Verdict> {
-    let codes = line.arguments().iter().map(|argument| match rcode(argument) {
-        None => Err(Verdict::broken(format!("{argument} is not a valid rcode"))),
-        Some(0) => Err(Verdict::broken("NoError cannot be used in failover")),
-        Some(code) => Ok(code),
-    });
-    let codes = codes.collect::<Result<Vec<_>, _>>()?;
+/// `[CERT KEY] [CA]`; CoreDNS's files are those of its Pods.
+fn tls_files(line: &Statement, forward: &mut DnsForward) -> Result<(), Verdict> {
+    let is_whole = |path: &String| path.starts_with('/');
+    if !line.arguments().iter().all(is_whole) {
+        return Err(Verdict::not_taken("it is not known below which directory", "write whole paths"));
+    }
+    let client = |certificate: &String, key: &String| {
+        Some(ClientFiles { certificate: certificate.clone(), key: key.clone() })
+    };
+    (forward.tls_client, forward.tls_ca_file) = match line.arguments() {
+        [] => return Ok(()),
+        [ca] => (None, Some(ca.clone())),
+        [certificate, key] => (client(certificate, key), None),
+        [certificate, key, ca] => (client(certificate, key), Some(ca.clone())),
+        _ => return Err(Verdict::broken("`tls` has at most three arguments")),
+    };
+    Err(Verdict::changed("the files are those of each node or Pod that this server runs on"))
+}
+
+fn codes(line: &Statement) -> Result<Vec<u8>, Verdict> {
+    let code =
+        |text: &String| rcode(text).ok_or_else(|| Verdict::broken(format!("{text} is not a valid rcode")));
+    let codes = line.arguments().iter().map(code).collect::<Result<Vec<_>, _>>()?;
     if codes.is_empty() { Err(Verdict::broken("the response codes are missing")) } else { Ok(codes) }
 }
 
 fn of_other_line(line: &Statement) -> Verdict {
     match line.name() {
-        "tls" => Verdict::changed(
-            "servers are checked against the node's own certificate authorities, and get no client certificate",
-        ),
-        "expire" => Verdict::changed("how long an idle connection is kept is the server's own"),
-        "max_connect_attempts" => Verdict::changed("how often a query is sent in all is the server's own"),
-        "next" => Verdict::not_taken("a name is asked of one forward alone", ""),
-        "failfast_all_unhealthy_upstreams" => {
-            Verdict::changed("when all servers seem to be down, one of them is asked all the same")
+        "max_idle_conns" => {
+            Verdict::Needless { why: "one connection to a server carries all queries".to_owned() }
         }
+        "doh_method" => Verdict::not_taken("upstream servers are asked over DNS and DNS over TLS", ""),
+        "resolver" => Verdict::not_taken("upstream servers are named by their addresses", ""),
         _ => unknown(line),
     }
 }

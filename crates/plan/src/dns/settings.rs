@@ -88,8 +88,36 @@ pub struct DnsForward {
     pub random_case: bool,
     /// Replies with one of these codes count only if no other server has a better one (CoreDNS, plugin forward, `failover`).
     pub failover: BTreeSet<u8>,
+    /// Replies with one of these codes are not the last word: the next forward of the block that is for the name is asked, if
+    /// there is one (CoreDNS, plugin forward, `next`).
+    pub next: BTreeSet<u8>,
+    /// Whether the same goes for replies that the name has no such record (`next_on_nodata`).
+    pub next_on_nodata: bool,
+    /// How often servers are asked in vain about one question; 0: as long as there is time (`max_connect_attempts`).
+    pub max_attempts: u32,
+    /// Whether queries fail at once while every server is down; else one is asked all the same
+    /// (`failfast_all_unhealthy_upstreams`).
+    pub fails_fast: bool,
+    /// How long a connection that nobody asks on is kept, in milliseconds; nothing said: as long as the server is configured to.
+    pub idle_millis: Option<u32>,
+    /// The name whose name servers health checks ask for, written as [`DnsBlock::zones`].
+    pub health_check_name: String,
+    /// Whether they ask for recursion.
+    pub health_check_recursion: bool,
     /// A PEM file with the certificates that those of servers over TLS are to be signed with; nothing said: the system's.
     pub tls_ca_file: Option<String>,
+    /// With what this server shows servers over TLS who it is, if it does.
+    pub tls_client: Option<ClientFiles>,
+}
+
+/// A certificate of ours, in PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientFiles {
+    /// The file with the certificate, and those that it is signed with.
+    pub certificate: String,
+    /// The file with its private key.
+    pub key: String,
 }
 
 /// An upstream server.
@@ -233,7 +261,15 @@ impl Default for DnsForward {
             max_concurrent: 0,
             random_case: false,
             failover: BTreeSet::new(),
+            next: BTreeSet::new(),
+            next_on_nodata: false,
+            max_attempts: 0,
+            fails_fast: false,
+            idle_millis: None,
+            health_check_name: String::new(),
+            health_check_recursion: true,
             tls_ca_file: None,
+            tls_client: None,
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Forward {
 
 impl Forward {
     pub(crate) fn new(settings: DnsForward, servers: Vec<Server>, asking: Arc<Asking>) -> Self {
-        let trust = Arc::new(Trust::new(settings.tls_ca_file.clone()));
+        let trust = Arc::new(Trust::new(settings.tls_ca_file.clone(), settings.tls_client.clone()));
         let servers = servers
             .into_iter()
             .map(|server| Arc::new(Upstream::new(server, Arc::clone(&trust), &settings)))
@@ -98,12 +98,18 @@ impl Forward {
         let order = self.order();
         let attempts = (order.len() * ROUNDS).min(MOST_ATTEMPTS);
         let mut next = order.iter().cycle().take(attempts).map(|server| &self.servers[*server]);
+        let mut in_vain = match self.settings.max_attempts {
+            0 => usize::MAX,
+            most => most as usize,
+        };
         let mut under_way = FuturesUnordered::new();
         let mut last = None;
         let mut second_best = None;
         loop {
-            let wait = match next.next() {
+            let server = if in_vain > 0 { next.next() } else { None };
+            let wait = match server {
                 Some(server) => {
+                    in_vain -= 1;
                     under_way.push(self.attempt(server, query, ids));
                     last = Some(server);
                     self.patience(server)
@@ -114,7 +120,11 @@ impl Forward {
             };
             tokio::select! {
                 Some(reply) = under_way.next() => match reply {
-                    Some(reply) if self.is_second_best(&reply) => { second_best.get_or_insert(reply); }
+                    Some(reply) if self.is_second_best(&reply) => {
+                        // It was not in vain.
+                        in_vain += 1;
+                        second_best.get_or_insert(reply);
+                    }
                     Some(reply) => return Some(reply),
                     None => {}
                 },
@@ -149,6 +159,9 @@ impl Forward {
         let choice = choose(self.settings.policy, asked.len(), turn, is_down);
         if choice.all_down {
             self.asking.broken_health_checks.fetch_add(1, Ordering::Relaxed);
+            if self.settings.fails_fast {
+                return Vec::new();
+            }
         }
         choice.order.into_iter().map(|place| asked[place]).collect()
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine_dns::{Name, RecordType, query_packet};
+use plan::DnsForward;
 use tokio::time::{sleep, timeout};
 
 use crate::upstream::forward::Forward;
@@ -21,8 +22,8 @@ pub(crate) fn check(server: &Arc<Upstream>, forward: &Forward) {
     let asking = Arc::clone(&forward.asking);
     let pause = Duration::from_millis(u64::from(forward.settings.health_check_millis).max(1));
     let server = Arc::downgrade(server);
+    let query = query(&forward.settings);
     forward.asking.runtime.spawn(async move {
-        let query = Name::parse(".").map(|root| query_packet(&root, RecordType::NS, 0)).unwrap_or_default();
         while let Some(server) = server.upgrade() {
             // Any reply will do.
             if let Ok(Ok(_)) = timeout(CHECK_LIMIT, server.exchange(&query, &asking, None)).await {
@@ -36,4 +37,15 @@ pub(crate) fn check(server: &Arc<Upstream>, forward: &Forward) {
             sleep(pause).await;
         }
     });
+}
+
+/// What is asked (CoreDNS, `plugin/pkg/proxy/health.go`). A name that is none, which nobody lets in here, is the root.
+fn query(settings: &DnsForward) -> Vec<u8> {
+    let name = Name::parse(&settings.health_check_name).or_else(|_| Name::parse("."));
+    let mut query = name.map(|name| query_packet(&name, RecordType::NS, 0)).unwrap_or_default();
+    if let Some(flags) = query.get_mut(2).filter(|_| !settings.health_check_recursion) {
+        // RD, "recursion desired" (RFC 1035 section 4.1.1).
+        *flags &= !1;
+    }
+    query
 }

@@ -39,6 +39,8 @@ pub(crate) struct Upstream {
     trust: Arc<Trust>,
     transport: ForwardTransport,
     random_case: bool,
+    /// How long a connection that nobody asks on is kept, if anything is said of it.
+    idle: Option<Duration>,
     line: tokio::sync::Mutex<Option<Line>>,
     average: Mutex<Option<Duration>>,
     /// Failed health checks in a row.
@@ -73,6 +75,7 @@ impl Upstream {
             trust,
             transport: settings.transport,
             random_case: settings.random_case,
+            idle: settings.idle_millis.map(|millis| Duration::from_millis(millis.into())),
             line: tokio::sync::Mutex::default(),
             average: Mutex::default(),
             fails: AtomicU32::new(0),
@@ -169,7 +172,8 @@ impl Upstream {
         }
         self.dialled.misses.fetch_add(1, Ordering::Relaxed);
         let limit = asking.config.upstream_timeout;
-        let opened = tokio::time::timeout(limit, stream::open(&self.server, &self.trust, asking)).await;
+        let idle = self.idle.unwrap_or(asking.config.upstream_idle);
+        let opened = tokio::time::timeout(limit, stream::open(&self.server, &self.trust, idle, asking)).await;
         let new = opened.map_err(|_| AskError::Timeout)??;
         *line = Some(new.clone());
         Ok((new, true))

@@ -47,10 +47,11 @@ impl Line {
     }
 }
 
-/// Connects to a server.
+/// Connects to a server. The connection ends when nobody has asked on it for so long.
 pub(crate) async fn open(
     server: &Server,
     trust: &Arc<Trust>,
+    idle: Duration,
     asking: &Arc<Asking>,
 ) -> Result<Line, AskError> {
     let stream = TcpStream::connect(server.address).await?;
@@ -59,29 +60,36 @@ pub(crate) async fn open(
     let (sender, calls) = mpsc::channel(MOST_UNDER_WAY);
     match &server.tls {
         None => {
-            asking.runtime.spawn(run(stream, calls, Arc::clone(asking)));
+            asking.runtime.spawn(run(stream, calls, idle, Arc::clone(asking)));
         }
         Some(name) => {
             let name = ServerName::try_from(name.clone()).map_err(|_| AskError::ServerName(name.clone()))?;
             let connector = TlsConnector::from(trust.client().await?);
             let stream = connector.connect(name, stream).await?;
-            asking.runtime.spawn(run(stream, calls, Arc::clone(asking)));
+            asking.runtime.spawn(run(stream, calls, idle, Arc::clone(asking)));
         }
     }
     Ok(Line(sender))
 }
 
 /// Carries queries and replies until either side stops or nobody has asked for a while.
-async fn run<S: AsyncRead + AsyncWrite>(stream: S, mut calls: mpsc::Receiver<Call>, asking: Arc<Asking>) {
+async fn run<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    mut calls: mpsc::Receiver<Call>,
+    idle: Duration,
+    asking: Arc<Asking>,
+) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut waiting: BTreeMap<u16, Call> = BTreeMap::new();
     let mut received = Vec::new();
-    let idle = asking.config.upstream_idle;
     let mut idle_from = Instant::now();
+    // Somebody has opened it to ask, and may come later than an end that is near.
+    let mut is_used = false;
     loop {
         tokio::select! {
             call = calls.recv(), if waiting.len() < MOST_UNDER_WAY => {
                 let Some(mut call) = call else { return };
+                is_used = true;
                 let id = free_id(&asking.draw, &waiting);
                 call.query = with_id(&call.query, id);
                 let sent = timeout(WRITE_LIMIT, write(&mut writer, &call.query)).await;
@@ -98,7 +106,7 @@ async fn run<S: AsyncRead + AsyncWrite>(stream: S, mut calls: mpsc::Receiver<Cal
                     deliver(message, &mut waiting);
                 }
             }
-            () = sleep_until(idle_from + idle), if waiting.is_empty() => return,
+            () = sleep_until(idle_from + idle), if is_used && waiting.is_empty() => return,
         }
         // Who has given up no longer holds the line.
         waiting.retain(|_, call| !call.reply.is_closed());

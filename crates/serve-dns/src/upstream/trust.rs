@@ -1,9 +1,11 @@
-//! Which certificates of upstream servers are believed: those that the system, or a file, says.
+//! Which certificates of upstream servers are believed: those that the system, or a file, says. And with which one of ours we
+//! show them who we are, if any.
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::CertificateDer;
+use plan::ClientFiles;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::upstream::server::AskError;
@@ -12,12 +14,13 @@ use crate::upstream::server::AskError;
 #[derive(Debug)]
 pub(crate) struct Trust {
     ca_file: Option<String>,
+    own: Option<ClientFiles>,
     client: OnceLock<Arc<ClientConfig>>,
 }
 
 impl Trust {
-    pub(crate) fn new(ca_file: Option<String>) -> Self {
-        Self { ca_file, client: OnceLock::new() }
+    pub(crate) fn new(ca_file: Option<String>, own: Option<ClientFiles>) -> Self {
+        Self { ca_file, own, client: OnceLock::new() }
     }
 
     /// How to connect over TLS. One for all servers of a forward, so that sessions are resumed.
@@ -26,21 +29,31 @@ impl Trust {
             return Ok(Arc::clone(client));
         }
         let trust = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || read(trust.ca_file.as_deref())).await;
+        let read = tokio::task::spawn_blocking(move || trust.read()).await;
         let client = read.map_err(|error| AskError::Trust(error.to_string()))?;
         let client = client.map_err(AskError::Trust)?;
         Ok(Arc::clone(self.client.get_or_init(|| client)))
     }
+
+    fn read(&self) -> Result<Arc<ClientConfig>, String> {
+        let roots = roots(self.ca_file.as_deref())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| error.to_string())?.with_root_certificates(roots);
+        let Some(ClientFiles { certificate, key: key_file }) = &self.own else {
+            return Ok(Arc::new(builder.with_no_client_auth()));
+        };
+        let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| format!("{key_file}: {error}"))?;
+        let client = builder.with_client_auth_cert(certificates(certificate)?, key);
+        client.map(Arc::new).map_err(|error| format!("{certificate}, {key_file}: {error}"))
+    }
 }
 
-fn read(ca_file: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+fn roots(ca_file: Option<&str>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(path) => {
-            let certificates =
-                CertificateDer::pem_file_iter(path).map_err(|error| format!("{path}: {error}"))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| format!("{path}: {error}"))?;
+            for certificate in certificates(path)? {
                 roots.add(certificate).map_err(|error| format!("{path}: {error}"))?;
             }
         }
@@ -48,11 +61,13 @@ fn read(ca_file: Option<&str>) -> Result<Arc<ClientConfig>, String> {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if roots.is_empty() {
-        return Err(format!("no certificates in {}", ca_file.unwrap_or("the system's store")));
+    match roots.is_empty() {
+        true => Err(format!("no certificates in {}", ca_file.unwrap_or("the system's store"))),
+        false => Ok(roots),
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_file_iter(path).and_then(|found| found.collect());
+    certificates.map_err(|error| format!("{path}: {error}"))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plan::{DnsCache, Prefetch};
 
-use crate::world::{Fake, NOERROR, Reply, World, failure, good, reply_to, with_rcode};
+use crate::world::{Fake, NOERROR, Reply, SERVFAIL, World, failure, good, reply_to, with_rcode};
 
 const NAME: &str = "www.Example.com";
 
@@ -37,6 +37,38 @@ async fn without_a_cache_every_question_is_asked() {
         world.ask(NAME).await;
     }
     assert_eq!(fake.asked(), 3);
+}
+
+#[tokio::test]
+async fn names_of_other_zones_have_nothing_to_do_with_the_cache() {
+    let fake = Fake::new(|query| Some(reply_to(query, 1))).await;
+    let world = World::new(&[fake.address], |wish| {
+        let zones = ["example.org".to_owned()].into();
+        wish.cache = Some(DnsCache { zones, ..DnsCache::default() });
+    })
+    .await;
+    for (name, asked) in [(NAME, 1), (NAME, 2), ("www.example.org", 3), ("www.example.org", 3)] {
+        assert_eq!(world.ask(name).await.records.len(), 1);
+        assert_eq!(fake.asked(), asked, "{name}");
+    }
+    assert_eq!(world.server.statistics().caches[0].1.requests, 2);
+}
+
+#[tokio::test]
+async fn what_forwards_replied_one_after_the_other_is_kept() {
+    let failing = Fake::new(|query| Some(with_rcode(query, SERVFAIL))).await;
+    let other = Fake::new(|query| Some(reply_to(query, 2))).await;
+    let world = World::new(&[failing.address], |wish| {
+        with_cache(wish);
+        wish.forward.next = [SERVFAIL].into();
+        let to = vec![plan::Upstream::Plain(other.address)];
+        wish.others = vec![plan::DnsForward { to, ..plan::DnsForward::default() }];
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(world.ask(NAME).await.records.len(), 2);
+    }
+    assert_eq!((failing.asked(), other.asked()), (1, 1));
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use engine_dns::without_edns;
 use plan::{DnsPlan, ForwardPolicy, ForwardTransport};
 use serve_dns::{Config, DnsServer};
 use tokio::net::UdpSocket;
 
 use crate::world::{
-    Fake, NOERROR, NXDOMAIN, World, cut, free_port, good, name_of, query, reply_to, serve_tcp, until,
-    with_rcode,
+    Fake, NOERROR, NXDOMAIN, SERVFAIL, World, cut, free_port, good, name_of, query, reply_to, serve_tcp,
+    until, with_rcode,
 };
 
 const NAME: &str = "www.example.com";
@@ -226,6 +227,88 @@ async fn idle_connections_are_closed() {
         }
     };
     tokio::time::timeout(crate::world::DEADLINE, again).await.expect("new connections");
+}
+
+#[tokio::test]
+async fn a_connection_may_end_with_its_first_reply() {
+    let address = ([127, 0, 0, 1], free_port().await).into();
+    serve_tcp(address, |query| Some(vec![reply_to(query, 1)])).await;
+    let world = World::new(&[address], |wish| {
+        wish.forward.transport = ForwardTransport::Tcp;
+        wish.forward.idle_millis = Some(0);
+    })
+    .await;
+    let again = async {
+        while world.upstream(0).line_misses < 10 {
+            assert_eq!(world.ask(NAME).await, good(1));
+        }
+    };
+    tokio::time::timeout(crate::world::DEADLINE, again).await.expect("new connections");
+}
+
+#[tokio::test]
+async fn no_more_servers_are_asked_in_vain_than_may_be() {
+    let dead = ([127, 0, 0, 1], free_port().await).into();
+    let other = Fake::new(|query| Some(reply_to(query, 2))).await;
+    let world = World::new(&[dead, other.address], |wish| {
+        wish.forward.max_attempts = 1;
+        wish.forward.max_fails = 0;
+    })
+    .await;
+    assert_eq!(world.ask(NAME).await.rcode, SERVFAIL);
+    assert_eq!(other.asked(), 0);
+    // A reply that is not wanted was not in vain.
+    let failing = Fake::new(|query| Some(with_rcode(query, SERVFAIL))).await;
+    let world = World::new(&[failing.address, other.address], |wish| {
+        wish.forward.max_attempts = 1;
+        wish.forward.failover = [SERVFAIL].into();
+    })
+    .await;
+    assert_eq!(world.ask(NAME).await, good(2));
+}
+
+#[tokio::test]
+async fn with_all_servers_down_queries_may_fail_at_once() {
+    let fake = Fake::silent().await;
+    let world = World::new(&[fake.address], |wish| {
+        wish.config.upstream_timeout = Duration::from_millis(1);
+        wish.config.query_timeout = Duration::from_millis(200);
+        wish.forward.max_fails = 1;
+        wish.forward.health_check_millis = u32::MAX;
+        wish.forward.fails_fast = true;
+    })
+    .await;
+    assert_eq!(world.ask(NAME).await.rcode, SERVFAIL);
+    world.until("it is down", |all| all.upstreams[0].is_down).await;
+    fake.now_answers(|query| Some(reply_to(query, 1)));
+    let before = fake.asked();
+    assert_eq!(world.ask(NAME).await.rcode, SERVFAIL);
+    assert_eq!(fake.asked(), before, "nobody is asked");
+}
+
+#[tokio::test]
+async fn health_checks_ask_what_they_are_told_to() {
+    let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let checks = Arc::clone(&seen);
+    let fake = Fake::new(move |query| {
+        // Type NS: neither a client's question nor one that looks for loops.
+        if without_edns(query).ends_with(&[0, 2, 0, 1]) {
+            checks.lock().unwrap().push(query.to_vec());
+        }
+        None
+    })
+    .await;
+    let world = World::new(&[fake.address], |wish| {
+        wish.config.upstream_timeout = Duration::from_millis(1);
+        wish.config.query_timeout = Duration::from_millis(200);
+        wish.forward.health_check_name = "health.example".to_owned();
+        wish.forward.health_check_recursion = false;
+    })
+    .await;
+    assert_eq!(world.ask(NAME).await.rcode, SERVFAIL);
+    until("its health is checked", || !seen.lock().unwrap().is_empty()).await;
+    let check = seen.lock().unwrap()[0].clone();
+    assert_eq!((name_of(&check).as_str(), check[2] & 1), ("health.example", 0));
 }
 
 #[tokio::test]

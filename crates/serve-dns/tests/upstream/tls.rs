@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plan::Upstream;
+use plan::{ClientFiles, Upstream};
 use rcgen::{Certificate, CertificateParams, CertifiedIssuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::world::{SERVFAIL, World, good, reply_to, serve_stream};
+use crate::world::{NOERROR, SERVFAIL, World, good, reply_to, serve_stream};
 
 /// A server over TLS, and a file with the certificate that its own is signed with.
 struct Secure {
@@ -46,12 +48,17 @@ pub(crate) fn sign() -> Signed {
 
 /// Its certificate is that of [`sign()`]. Every so many queries it closes the connection.
 async fn mk_secure(closes_after: usize) -> Secure {
+    mk_secure_for(closes_after, WebPkiClientVerifier::no_client_auth()).await
+}
+
+/// One that is for such clients alone.
+async fn mk_secure_for(closes_after: usize, clients: Arc<dyn ClientCertVerifier>) -> Secure {
     let Signed { ca, certificate, key } = sign();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(
             vec![certificate.der().clone()],
             PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
@@ -130,4 +137,39 @@ async fn a_secure_connection_that_was_closed_is_made_again() {
         assert_eq!(world.ask("www.example.com").await, good(1), "{round}");
     }
     assert!(secure.connections.load(Ordering::SeqCst) >= 3);
+}
+
+#[tokio::test]
+async fn servers_that_want_to_know_who_asks_are_shown_a_certificate() {
+    let Signed { ca, certificate, key } = sign();
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let secure = mk_secure_for(usize::MAX, clients).await;
+    let directory = secure.ca_file.with_extension("client");
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let files = ClientFiles {
+        certificate: file("certificate", certificate.pem()),
+        key: file("key", key.serialize_pem()),
+    };
+    let none = ClientFiles { key: file("no-key", String::new()), ..files.clone() };
+    for (own, is_known) in [(None, false), (Some(none), false), (Some(files), true)] {
+        let what = format!("{own:?}");
+        let world = World::new(&[], |wish| {
+            let server_name = Some("dns.example".to_owned());
+            wish.forward.to = vec![Upstream::Tls { address: secure.address, server_name }];
+            wish.forward.tls_ca_file = Some(secure.ca_file.to_str().unwrap().to_owned());
+            wish.forward.tls_client = own;
+        })
+        .await;
+        let reply = world.ask("www.example.com").await;
+        assert_eq!(reply.rcode, if is_known { NOERROR } else { SERVFAIL }, "{what}");
+    }
+    std::fs::remove_dir_all(&directory).ok();
 }

@@ -30,6 +30,8 @@ pub(crate) struct World {
 pub(crate) struct Wish {
     pub(crate) config: Config,
     pub(crate) forward: DnsForward,
+    /// Forwards after it.
+    pub(crate) others: Vec<DnsForward>,
     pub(crate) cache: Option<DnsCache>,
 }
 
@@ -59,9 +61,10 @@ impl World {
         let to = servers.iter().copied().map(Upstream::Plain).collect();
         let policy = ForwardPolicy::Sequential;
         let forward = DnsForward { to, policy, health_check_millis: 10, ..DnsForward::default() };
-        let mut wish = Wish { config, forward, cache: None };
+        let mut wish = Wish { config, forward, others: Vec::new(), cache: None };
         change(&mut wish);
-        let block = DnsBlock { forwards: vec![wish.forward], cache: wish.cache, ..DnsBlock::default() };
+        let forwards = [vec![wish.forward], wish.others].concat();
+        let block = DnsBlock { forwards, cache: wish.cache, ..DnsBlock::default() };
         let server = DnsServer::start(wish.config);
         let report = server.publish(
             &DnsPlan {

@@ -1,6 +1,6 @@
 //! Questions and answers by Corefile.
 
-use engine_dns::{Answer, Keep, Limits, Zone, answer, query_record};
+use engine_dns::{Answer, Keep, Limits, Zone, answer, query_record, resume, without_edns};
 
 use super::{ask, plan};
 use crate::vectors::UDP;
@@ -494,4 +494,62 @@ fn what_is_kept_goes_by_the_name_that_a_client_asks_for() {
         panic!("it is answered here");
     };
     assert_eq!(ask.keep, None, "without a cache");
+}
+
+#[test]
+fn the_next_forward_is_asked_when_a_reply_is_not_wanted() {
+    let corefile = ". {
+        forward example.com 192.0.2.1 {
+            next NXDOMAIN SERVFAIL
+        }
+        forward example.net 192.0.2.2 {
+            next NXDOMAIN
+        }
+        forward . 192.0.2.3 {
+            except a.example.com
+            next_on_nodata
+        }
+        forward . 192.0.2.4 {
+            next NXDOMAIN
+        }
+        rewrite name printer.example www.example.com
+        kubernetes cluster.local
+    }";
+    let zone = Zone::build(&plan(corefile));
+    // Replies that come in turn: a response code, and how many records; and which forwards are asked.
+    for (name, replies, asked) in [
+        ("www.example.com", &[(0, 1)][..], &[0][..]),
+        ("www.example.com", &[(3, 0), (0, 1)], &[0, 2]),
+        ("www.example.com", &[(2, 0), (3, 0)], &[0, 2]),
+        ("www.example.com", &[(5, 0)], &[0]),
+        ("www.example.com", &[(3, 0), (0, 0), (3, 0)], &[0, 2, 3]),
+        ("www.a.example.com", &[(3, 0), (3, 0)], &[0, 3]),
+        ("www.example.net", &[(0, 0)], &[1]),
+        ("www.example.net", &[(3, 0), (0, 0), (0, 0)], &[1, 2, 3]),
+        ("www.example.org", &[(0, 0), (0, 1)], &[2, 3]),
+        ("printer.example", &[(3, 0), (0, 1)], &[0, 2]),
+        ("out.shop.svc.cluster.local", &[(3, 0), (0, 1)], &[0, 2]),
+    ] {
+        let packet = query(name, 1, None);
+        let mut out = Vec::new();
+        let mut step = answer(&zone, &packet, UDP, &mut out);
+        let mut seen = Vec::new();
+        while let Answer::Ask(ask) = step {
+            let (rcode, records) = replies[seen.len()];
+            seen.push(ask.to.forward);
+            let mut reply = without_edns(&ask.query);
+            reply[2] |= 0x80;
+            (reply[3], reply[7]) = (rcode, records);
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1].repeat(records.into()));
+            step = resume(&packet, ask, Some(&reply), UDP, &mut out);
+        }
+        assert_eq!((step, seen.as_slice()), (Answer::Respond, asked), "{name} {replies:?}");
+        assert_eq!(out[3] & 15, replies.last().unwrap().0, "{name}: the last one's word");
+    }
+    // Without any reply nobody else is asked.
+    let packet = query("www.example.com", 1, None);
+    let mut out = Vec::new();
+    let Answer::Ask(ask) = answer(&zone, &packet, UDP, &mut out) else { panic!("it is answered here") };
+    assert_eq!(resume(&packet, ask, None, UDP, &mut out), Answer::Respond);
+    assert_eq!(out[3] & 15, 2);
 }
