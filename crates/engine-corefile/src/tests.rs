@@ -4,7 +4,8 @@
 
 use plan::{
     AccessAction, AnswerPart, BlockedAnswer, Fallthrough, ForwardPolicy, ForwardTransport, NameMatcher,
-    PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen, SearchPath, TemplatePart, Upstream,
+    OptionChange, OptionData, PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen, SearchPath,
+    TemplatePart, Upstream,
 };
 use proptest::prelude::*;
 
@@ -371,14 +372,47 @@ fn rewrites_are_rules_in_order() {
             "cannot be read: only exact, prefix, suffix, substring, and regex name matching, received: like",
         ),
         (
-            "rewrite edns0 local set 0xffee 0x61626364",
-            "not taken: EDNS options are passed to upstream servers as they come",
+            "rewrite edns0 local replace 0xffee x",
+            "not taken: EDNS options of clients go no further, so there is none to be replaced; write `set`",
         ),
+        ("rewrite edns0 nsid set", "not taken: clients do not see upstream servers' names for themselves"),
+        (
+            "rewrite edns0 local set 9 {server_ip}",
+            "not taken: {server_ip} is not known when a question is looked up; {qname}, {qtype}, {client_ip} and {protocol} are",
+        ),
+        ("rewrite edns0 local set 070 x", "cannot be read: `070` is no code of an option"),
+        ("rewrite edns0 local set 7 0x123", "cannot be read: `0x123` are no hexadecimal digits"),
+        ("rewrite edns0 subnet set 33 0", "cannot be read: invalid bit mask length 33"),
+        ("rewrite edns0 local drop 7", "cannot be read: invalid action: \"drop\""),
+        ("rewrite class CH IN", "not taken: only questions of class IN are answered"),
+        ("rewrite cname a b", "not taken: targets of aliases are not changed"),
         ("rewrite ttl example.com -", "cannot be read: invalid TTL '-' for a ttl rule"),
         ("rewrite answer name a b", "cannot be read: response rewrites must begin with a name rule"),
         ("rewrite", "cannot be read: no rule type specified for rewrite"),
     ] {
         assert_eq!(notes(&format!(". {{\n {line}\n}}")), [format!("2: {told}")]);
+    }
+}
+
+#[test]
+fn rewrites_of_options_are_rules_as_well() {
+    let rules = clean(
+        "rewrite edns0 local set 0xffee 0x61626364
+         rewrite continue edns0 local append 65518 {client_ip} revert
+         rewrite edns0 subnet set 24 0x38
+         rewrite EDNS0 nsid Unset",
+    );
+    let bytes = |text: &str| OptionData::Bytes(text.as_bytes().to_vec());
+    let expected = [
+        (0xffee, OptionChange::Set(bytes("abcd"))),
+        (65518, OptionChange::Append(OptionData::Client)),
+        (8, OptionChange::Set(OptionData::Subnet { ipv4: 24, ipv6: 56 })),
+        (3, OptionChange::Unset),
+    ];
+    let rules = rules.rewrites;
+    assert_eq!(rules.len(), expected.len());
+    for (rule, (code, change)) in rules.into_iter().zip(expected) {
+        assert_eq!(rule.rule, RewriteRule::Option { code, change }, "{}", rule.at);
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) query: &'a Query<'a>,
     /// What a response is limited to.
     pub(crate) limits: Limits,
+    /// EDNS options that others are asked with.
+    pub(crate) options: &'a [u8],
 }
 
 /// Where a question leads, through CNAME records of the zone.
@@ -99,7 +101,7 @@ pub fn answer(zone: &Zone, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> 
         Reply::start(&query, limits.size(&query), out).finish(Rcode::Refused);
         return Answer::Respond;
     };
-    let asked = Asked { zone, block, query: &query, limits };
+    let asked = Asked { zone, block, query: &query, limits, options: &[] };
     match zone.steps(block) {
         Some(steps) => steps.answer(asked, out),
         None => look_up(asked, out),
@@ -170,7 +172,7 @@ fn alias(node: &Node, kind: RecordType) -> Option<&Name> {
 }
 
 fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
-    let Asked { zone, query, limits, .. } = asked;
+    let Asked { zone, query, limits, options, .. } = asked;
     let mut reply = Reply::start(query, limits.size(query), out);
     reply.set_authoritative();
     let mut owner = query.name();
@@ -206,7 +208,7 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
                 reply.pause();
                 let keep = zone.keep_in(to.block, target.as_wire());
                 let ask = Ask::chase(to, (target, query.kind), keep, std::mem::take(out));
-                return Answer::Ask(ask.or_else(zone.next_of(to, target.as_wire())));
+                return Answer::Ask(ask.with_options(options).or_else(zone.next_of(to, target.as_wire())));
             }
         }
         End::Circle => {}
@@ -217,11 +219,11 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
 
 /// The query is for others to answer as it is.
 fn ask_others(asked: Asked<'_>, out: &mut Vec<u8>) -> Answer {
-    let Asked { zone, block, query, limits } = asked;
+    let Asked { zone, block, query, limits, options } = asked;
     match zone.forward_in(block, query.name()) {
         Some(to) => {
             let ask = Ask::whole(to, query, zone.keep_in(block, query.name()));
-            Answer::Ask(ask.or_else(zone.next_of(to, query.name())))
+            Answer::Ask(ask.with_options(options).or_else(zone.next_of(to, query.name())))
         }
         None => steps::fail(query, limits, &extended_error::NO_FORWARD, out),
     }

@@ -1,6 +1,6 @@
 //! The packets sent to upstream servers, and which packets are their replies.
 //!
-//! A question has one form, whoever asks it: lower-case, with EDNS of our own and without options. So equal questions are
+//! A question has one form, whoever asks it: lower-case, with EDNS of our own and without options but those of rewrites. So equal questions are
 //! equal bytes, and nothing of a client travels on that is meant for its next hop alone: cookies (RFC 7873), keepalive
 //! (RFC 7828), padding (RFC 7830), or its subnet, with which a reply kept for all would be wrong (RFC 7871 section 7.1.2).
 
@@ -36,6 +36,15 @@ fn write_query(name: &[u8], kind: RecordType, class: &[u8], flags: [u8; 2], dnss
     packet.extend_from_slice(&OUR_PAYLOAD.to_be_bytes());
     packet.extend_from_slice(&[0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
     packet
+}
+
+/// A query of ours with EDNS options: its OPT record is the last one, and has none yet.
+pub(crate) fn with_options(mut query: Vec<u8>, options: &[u8]) -> Vec<u8> {
+    if let (Some(at), Ok(length)) = (query.len().checked_sub(2), u16::try_from(options.len())) {
+        query[at..].copy_from_slice(&length.to_be_bytes());
+        query.extend_from_slice(options);
+    }
+    query
 }
 
 /// A query for a name, without EDNS.

@@ -1,7 +1,7 @@
 //! What upstream servers are asked, and what is made of their replies.
 
 use crate::answer::{Answer, Limits};
-use crate::asking::{own_query, question_end, upstream_query};
+use crate::asking::{own_query, question_end, upstream_query, with_options};
 use crate::blocks::{ForwardId, Next};
 use crate::extended_error::NOBODY;
 use crate::message::{HEADER, QUESTION, Query, Rcode, parse_name, u16_at};
@@ -55,6 +55,11 @@ impl Ask {
     /// unless the question is about the target of an alias or a name of the search path, which clients never ask for.
     pub(crate) fn kept_as(self, keep: Option<Keep>) -> Self {
         if self.then.is_of_client() { Self { keep, ..self } } else { self }
+    }
+
+    /// The same question, with these EDNS options.
+    pub(crate) fn with_options(self, options: &[u8]) -> Self {
+        Self { query: with_options(self.query, options), ..self }
     }
 
     /// The same question, of which others are asked when the reply is not wanted.

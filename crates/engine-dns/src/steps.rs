@@ -6,6 +6,7 @@
 mod access;
 mod alias;
 mod hosts;
+mod options;
 mod record_text;
 mod rewrite;
 mod search_path;
@@ -77,10 +78,16 @@ impl Steps {
                 return Answer::Respond;
             }
         }
-        match rewrite::apply(&self.rewrites, query.name(), query.kind) {
+        let client = options::Client { address: limits.client, transport: limits.transport };
+        match rewrite::apply(&self.rewrites, (query.name(), query.kind), client) {
             rewrite::Rewritten::Same => self.search(asked, out),
             rewrite::Rewritten::Broken => fail(query, limits, &extended_error::NO_NAME, out),
-            rewrite::Rewritten::Changed { name, kind, undo, used: _ } => {
+            rewrite::Rewritten::Changed { name, kind, undo, options, used: _ } => {
+                let asked = Asked { options: &options, ..asked };
+                let is_same = (name.as_wire(), kind) == (query.name(), query.kind);
+                if is_same && undo.is_empty() {
+                    return self.search(asked, out);
+                }
                 let inner = query.asking(name.as_wire(), kind);
                 answer_inner(inner, undo, asked, out, |asked, out| self.search(asked, out))
             }
@@ -177,15 +184,17 @@ pub(crate) fn of_question(
         }
     }
     let mut asked = (name.clone(), kind);
-    match rewrite::apply(&steps.rewrites, name.as_wire(), kind) {
+    let by = options::Client { address: client, transport: Transport::Udp };
+    match rewrite::apply(&steps.rewrites, (name.as_wire(), kind), by) {
         rewrite::Rewritten::Same => {}
         rewrite::Rewritten::Broken => {
             let text = "a rewrite makes a name that cannot be".to_owned();
             told.push(Step { at: String::new(), text, then: Then::Ends });
             return told;
         }
-        rewrite::Rewritten::Changed { name, kind, used, .. } => {
+        rewrite::Rewritten::Changed { name, kind, used, undo, .. } => {
             let text = match (&name, kind) == (&asked.0, asked.1) {
+                true if undo.is_empty() => "a rewrite adds to what upstream servers are asked".to_owned(),
                 true => "a rewrite changes the answer".to_owned(),
                 false => format!("rewritten to {name} {kind}"),
             };

@@ -1,5 +1,7 @@
 //! `rewrite`: changes of questions and answers (CoreDNS, `plugin/rewrite`).
 
+mod edns0;
+
 use plan::{AnswerPart, AnswerRewrite, DnsRewrite, NameMatcher, RewriteRule, RewriteThen};
 use regex::{Regex, RegexBuilder};
 
@@ -41,9 +43,7 @@ fn rule(words: &[&str]) -> Result<(RewriteThen, RewriteRule), Verdict> {
         "ttl" => ttl_rule(arguments)?,
         "rcode" => rcode_rule(arguments)?,
         "class" => return Err(Verdict::not_taken("only questions of class IN are answered", "")),
-        "edns0" => {
-            return Err(Verdict::not_taken("EDNS options are passed to upstream servers as they come", ""));
-        }
+        "edns0" => edns0::rule(arguments)?,
         "cname" => return Err(Verdict::not_taken("targets of aliases are not changed", "")),
         "answer" => return Err(Verdict::broken("response rewrites must begin with a name rule")),
         other => return Err(Verdict::broken(format!("invalid rule type `{other}`"))),

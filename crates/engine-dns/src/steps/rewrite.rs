@@ -2,6 +2,7 @@
 
 use plan::{DnsRewrite, NameMatcher, RewriteRule, RewriteThen};
 
+use super::options::{Client, Options};
 use super::undo::Pattern;
 use super::{Undo, dotted};
 use crate::{Name, RecordType};
@@ -27,6 +28,8 @@ pub(super) enum Rewritten {
         name: Name,
         kind: RecordType,
         undo: Vec<Undo>,
+        /// EDNS options that upstream servers are asked with.
+        options: Vec<u8>,
         /// The lines that say so.
         used: Vec<String>,
     },
@@ -39,7 +42,7 @@ impl Rule {
             RewriteRule::Name { matcher, .. }
             | RewriteRule::Ttl { matcher, .. }
             | RewriteRule::Rcode { matcher, .. } => Some(matcher),
-            RewriteRule::Type { .. } => None,
+            RewriteRule::Type { .. } | RewriteRule::Option { .. } => None,
         };
         let pattern = match matcher {
             Some(NameMatcher::Regex(text)) => Some(Pattern::of(text)?),
@@ -97,18 +100,19 @@ fn undo_of(rule: &RewriteRule) -> Option<Vec<Undo>> {
         }
         RewriteRule::Ttl { min, max, .. } => Some(vec![Undo::Ttl { min: *min, max: *max }]),
         RewriteRule::Rcode { from, to, .. } => Some(vec![Undo::Rcode { from: *from, to: *to }]),
-        RewriteRule::Type { .. } => Some(Vec::new()),
+        RewriteRule::Type { .. } | RewriteRule::Option { .. } => Some(Vec::new()),
     }
 }
 
 /// Applies rules in order, each to what those before it made of the question.
-pub(super) fn apply(rules: &[Rule], name: &[u8], kind: RecordType) -> Rewritten {
+pub(super) fn apply(rules: &[Rule], (name, kind): (&[u8], RecordType), client: Client) -> Rewritten {
     if rules.is_empty() {
         return Rewritten::Same;
     }
     let original = dotted(name);
     let (mut text, mut kind) = (original.clone(), kind);
     let mut undo = Vec::new();
+    let mut options = Options::default();
     let mut used_lines = Vec::new();
     for rule in rules {
         let used = match &rule.rule {
@@ -129,6 +133,7 @@ pub(super) fn apply(rules: &[Rule], name: &[u8], kind: RecordType) -> Rewritten 
                 true
             }
             RewriteRule::Type { .. } => false,
+            RewriteRule::Option { code, change } => options.change((*code, change), (&text, kind), client),
             RewriteRule::Ttl { matcher, .. } | RewriteRule::Rcode { matcher, .. } => {
                 rule.matches(matcher, &text)
             }
@@ -148,6 +153,7 @@ pub(super) fn apply(rules: &[Rule], name: &[u8], kind: RecordType) -> Rewritten 
         name,
         kind,
         undo,
+        options: options.to_bytes(),
         used: used_lines,
     })
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 pub use guards::{AccessAction, AccessRule, BlockedAnswer, DnsAccess, DnsBlocklist, DnsLog, LogClass};
 pub use local::{
     AnswerPart, AnswerRewrite, DnsHosts, DnsKubernetes, DnsRewrite, DnsTemplate, Fallthrough, NameMatcher,
-    PodNames, ReverseZones, RewriteRule, RewriteThen, TemplatePart, TemplateText,
+    OptionChange, OptionData, PodNames, ReverseZones, RewriteRule, RewriteThen, TemplatePart, TemplateText,
 };
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 use engine_dns::{Answer, Keep, Limits, Zone, answer, query_record, resume, without_edns};
 
 use super::{ask, plan};
-use crate::vectors::UDP;
+use crate::vectors::{TCP, UDP};
 use crate::wire::{decode, query};
 
 const SOA: &str = "SOA ns.dns.cluster.local. hostmaster.cluster.local. min=5";
@@ -552,4 +552,61 @@ fn the_next_forward_is_asked_when_a_reply_is_not_wanted() {
     let Answer::Ask(ask) = answer(&zone, &packet, UDP, &mut out) else { panic!("it is answered here") };
     assert_eq!(resume(&packet, ask, None, UDP, &mut out), Answer::Respond);
     assert_eq!(out[3] & 15, 2);
+}
+
+#[test]
+fn rewrites_add_options_to_what_upstream_servers_are_asked() {
+    // The options of the question that a name leads to, as bytes in hexadecimal digits.
+    let options = |rules: &str, name: &str, limits: Limits| {
+        let zone = Zone::build(&plan(&format!(
+            ". {{\n {rules}\n kubernetes cluster.local\n forward . 192.0.2.53\n}}"
+        )));
+        // A client's own option, a cookie, goes no further.
+        let mut packet = query(name, 1, Some(1232));
+        let length = packet.len();
+        packet[length - 1] = 12;
+        packet.extend([0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let Answer::Ask(ask) = answer(&zone, &packet, limits, &mut Vec::new()) else {
+            panic!("{name} is answered here");
+        };
+        let opt = ask.query.windows(5).rposition(|bytes| bytes == [0, 0, 41, 4, 208]).unwrap();
+        let tail = &ask.query[opt + 9..];
+        let length = usize::from(u16::from_be_bytes([tail[0], tail[1]]));
+        assert_eq!(tail.len(), length + 2, "the OPT record is whole, and the end");
+        tail[2..].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let from = |text: &str| Limits { client: Some(crate::vectors::address(text)), ..UDP };
+    let (four, six) = (from("10.244.131.5"), from("2001:db8:1234:5678::9"));
+    let name = "www.example.com";
+    for (rules, limits, expected) in [
+        ("rewrite name a.example b.example", four, ""),
+        ("rewrite edns0 local set 0xffee 0x61626364", four, "ffee000461626364"),
+        ("rewrite edns0 local set 65001 ab", four, "fde900026162"),
+        ("rewrite edns0 local set 65001 {client_ip}", four, "fde900040af48305"),
+        ("rewrite edns0 local set 65001 {client_ip}", six, "fde9001020010db8123456780000000000000009"),
+        ("rewrite edns0 local set 65001 {client_ip}", UDP, ""),
+        ("rewrite edns0 local set 65001 {qtype}", four, "fde900020001"),
+        ("rewrite edns0 local set 65001 {protocol}", TCP, "fde90003746370"),
+        ("rewrite edns0 subnet set 20 52", four, "0008000700011400 0af480"),
+        ("rewrite edns0 subnet set 24 52", six, "0008000b0002340020010db8123450"),
+        ("rewrite edns0 subnet set 0 0", four, "0008000400010000"),
+        // The first rule that is for the question is the last one looked at, unless it says otherwise.
+        ("rewrite edns0 local set 7 a\n rewrite edns0 local set 8 b", four, "0007000161"),
+        ("rewrite edns0 local set 7 {client_ip}\n rewrite edns0 local set 8 b", UDP, "0008000162"),
+        ("rewrite continue edns0 local set 7 a\n rewrite edns0 local set 7 b", four, "0007000162"),
+        (
+            "rewrite continue edns0 local set 7 a\n rewrite edns0 local append 7 b",
+            four,
+            "00070001610007000162",
+        ),
+        ("rewrite continue edns0 local set 7 a\n rewrite edns0 local append 7 {qtype}", four, "0007000161"),
+        ("rewrite continue edns0 local set 7 a\n rewrite edns0 local unset 7", four, ""),
+    ] {
+        let expected = expected.replace(' ', "");
+        assert_eq!(options(rules, name, limits), expected, "{rules}");
+        // What an alias leads to is asked with them, too.
+        assert_eq!(options(rules, "out.shop.svc.cluster.local", limits), expected, "{rules}");
+    }
+    let renamed = "rewrite continue name www.example.com b.example\n rewrite edns0 local set 7 {qname}";
+    assert_eq!(options(renamed, name, four), "0007000a622e6578616d706c652e");
 }

@@ -192,6 +192,48 @@ pub enum RewriteRule {
         /// ...becomes this.
         to: u8,
     },
+    /// An EDNS option of what upstream servers are asked.
+    Option {
+        /// Its code (IANA, "DNS EDNS0 Option Codes").
+        code: u16,
+        /// What becomes of it.
+        change: OptionChange,
+    },
+}
+
+/// What becomes of an EDNS option.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OptionChange {
+    /// It has this, whether it was there or not.
+    Set(OptionData),
+    /// There is one more with this; data of the question is added only where there is no such option yet.
+    Append(OptionData),
+    /// It is not there.
+    Unset,
+}
+
+/// What an EDNS option says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OptionData {
+    /// Literally this.
+    Bytes(Vec<u8>),
+    /// `{qname}`, with final dot.
+    Name,
+    /// `{qtype}`, its number.
+    Type,
+    /// `{client_ip}`, four bytes or sixteen.
+    Client,
+    /// `{protocol}`, `udp` or `tcp`.
+    Protocol,
+    /// The client's network, so long in bits (RFC 7871).
+    Subnet {
+        /// Of a client with an IPv4 address.
+        ipv4: u8,
+        /// Of one with an IPv6 address.
+        ipv6: u8,
+    },
 }
 
 /// Which names a rule is for.
