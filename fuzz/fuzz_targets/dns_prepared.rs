@@ -87,7 +87,9 @@ fuzz_target!(|data: &[u8]| {
     let (mut expected, mut given) = (Vec::new(), Vec::new());
     while let Some((packet, limits)) = take(&mut data) {
         let done = answer(zone, &packet, limits, &mut expected);
-        if prepared.respond(&packet, limits, &mut given) {
+        let lookup = prepared.read(&packet, limits);
+        prepared.fetch(&[lookup]);
+        if lookup.is_some_and(|lookup| prepared.respond(&lookup, &packet, limits.draw, &mut given)) {
             assert_eq!((Answer::Respond, &given), (done, &expected));
         } else if done == Answer::Respond {
             prepared.learn(&packet, limits, &expected);

@@ -40,7 +40,7 @@ pub use forward::{Ask, resume};
 pub use keep::Keep;
 pub use message::Rcode;
 pub use name::{Name, NameError};
-pub use prepared::Prepared;
+pub use prepared::{Lookup, Prepared};
 pub use query_log::{QueryRecord, query_record};
 pub use reading::Response;
 pub use record::{Record, RecordData, RecordType};

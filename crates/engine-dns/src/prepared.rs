@@ -4,6 +4,7 @@
 //! shapes: addresses of the name that was asked, or that there are none. Whoever keeps such a table begins it anew when
 //! another zone is published. It grows to a limit and is then begun anew, so that invented names cost no more than that.
 
+mod lookup;
 mod shape;
 mod table;
 
@@ -11,16 +12,14 @@ use plan::SearchPath;
 
 use crate::Zone;
 use crate::answer::Limits;
-use crate::message::{CLASS_IN, FLAG_AA, FLAG_CD, FLAG_QR, FLAG_RA, FLAG_RD, HEADER, QUESTION, u16_at};
-use crate::name::{MAX_LABEL, MAX_NAME};
-use crate::reply::OPT_LENGTH;
+use crate::message::{FLAG_AA, FLAG_CD, FLAG_QR, FLAG_RA, FLAG_RD, QUESTION};
+pub use lookup::Lookup;
+use lookup::OPT_DO;
 use shape::{Shape, shape};
 use table::Table;
 
 /// Where the flags stand in an OPT record without options, counted from its start (RFC 6891 section 6.1.2).
 const OPT_FLAGS: usize = 7;
-/// DNSSEC OK, in the first byte of these.
-const OPT_DO: u8 = 0x80;
 
 /// A table of answers.
 #[derive(Debug)]
@@ -38,22 +37,6 @@ enum Scope {
     /// That there is no such name here is the end for some clients, and for others only of the first step of their search path.
     Addresses,
     None,
-}
-
-/// A query of the shape that nearly all have: one question of class IN, and at most an OPT record without options.
-struct Plain<'p> {
-    packet: &'p [u8],
-    question_end: usize,
-    /// The payload that the client takes, when it speaks EDNS.
-    payload: Option<u16>,
-    dnssec_ok: bool,
-}
-
-/// What an answer depends on, as bytes: the name in lower case, the type, the size that a response may have, and whether
-/// there is EDNS.
-struct Key {
-    bytes: [u8; MAX_NAME + 5],
-    length: usize,
 }
 
 /// An answer in the table: what follows the question in its response.
@@ -79,24 +62,35 @@ impl Prepared {
         self.highest_logged_draw = zone.and_then(Zone::highest_logged_draw);
     }
 
-    /// Writes the response to a query if it is known; it is the one that [`crate::answer()`] would write. Not for a query that
-    /// the log may want: [`crate::query_record()`] tells.
+    /// Reads a query; `None` for one whose response is never in a table.
     #[must_use]
-    pub fn respond(&self, packet: &[u8], limits: Limits, out: &mut Vec<u8>) -> bool {
-        if self.highest_logged_draw.is_some_and(|highest| limits.draw <= highest) {
+    pub fn read(&self, packet: &[u8], limits: Limits) -> Option<Lookup> {
+        Lookup::read(packet, limits, self.table.seed())
+    }
+
+    /// Brings the answers to several queries near, so that the ways to memory are gone side by side and not one after the other.
+    pub fn fetch(&self, lookups: &[Option<Lookup>]) {
+        self.table.fetch(lookups.iter().flatten().map(|lookup| lookup.hash));
+    }
+
+    /// Writes the response to a query if it is known; it is the one that [`crate::answer()`] would write. The lookup is what
+    /// [`Self::read`] made of this packet, with limits that differ at most in the draw. Not for a query that the log may want:
+    /// [`crate::query_record()`] tells.
+    #[must_use]
+    pub fn respond(&self, lookup: &Lookup, packet: &[u8], draw: u64, out: &mut Vec<u8>) -> bool {
+        if self.highest_logged_draw.is_some_and(|highest| draw <= highest) {
             return false;
         }
-        let Some(query) = Plain::read(packet) else { return false };
-        let key = query.key(limits);
-        let Some(entry) = self.table.get(key.as_bytes()).and_then(Entry::read) else { return false };
-        entry.write(&query, limits.draw, out);
+        let found = self.table.get(lookup.hash, lookup.key(packet));
+        let Some(entry) = found.and_then(Entry::read) else { return false };
+        entry.write(lookup, packet, draw, out);
         true
     }
 
     /// Takes note of the response that [`crate::answer()`] wrote to a query with these limits, if it has a plain shape.
     pub fn learn(&mut self, packet: &[u8], limits: Limits, response: &[u8]) {
-        let Some(query) = Plain::read(packet) else { return };
-        let Some(shape) = shape(response, query.question_end, query.payload.is_some()) else { return };
+        let Some(query) = self.read(packet, limits) else { return };
+        let Some(shape) = shape(response, query.question_end, query.has_edns) else { return };
         if self.scope == Scope::None || self.scope == Scope::Addresses && shape.records() == 0 {
             return;
         }
@@ -107,7 +101,7 @@ impl Prepared {
         if let Some(opt) = shape.opt(&tail).filter(|_| query.dnssec_ok) {
             tail[opt + OPT_FLAGS] &= !OPT_DO;
         }
-        self.table.insert(query.key(limits).as_bytes(), &[&head, &tail]);
+        self.table.insert(query.hash, query.key(packet), &[&head, &tail]);
     }
 }
 
@@ -122,66 +116,6 @@ fn scope(zone: &Zone) -> Scope {
     }
 }
 
-impl<'p> Plain<'p> {
-    fn read(packet: &'p [u8]) -> Option<Self> {
-        let header = packet.get(..HEADER)?;
-        // Neither a response nor another operation than QUERY; one question, and nothing in the next two sections.
-        if header[2] & 0xf8 != 0 || header[4..10] != [0, 1, 0, 0, 0, 0] || header[10] != 0 {
-            return None;
-        }
-        let mut at = QUESTION;
-        loop {
-            let label = usize::from(*packet.get(at)?);
-            if label > MAX_LABEL {
-                return None;
-            }
-            at += label + 1;
-            if label == 0 {
-                break;
-            }
-        }
-        let question_end = at + 4;
-        if at - QUESTION > MAX_NAME || u16_at(packet, at + 2)? != CLASS_IN {
-            return None;
-        }
-        let mut query = Self { packet, question_end, payload: None, dnssec_ok: false };
-        match header[11] {
-            0 => (packet.len() == question_end).then_some(query),
-            1 => {
-                let opt: &[u8; OPT_LENGTH] = packet.get(question_end..)?.try_into().ok()?;
-                // Owned by the root, version 0, no options.
-                if opt[..3] != [0, 0, 41] || opt[6] != 0 || opt[9..] != [0, 0] {
-                    return None;
-                }
-                query.payload = Some(u16::from_be_bytes([opt[3], opt[4]]));
-                query.dnssec_ok = opt[OPT_FLAGS] & OPT_DO != 0;
-                Some(query)
-            }
-            _ => None,
-        }
-    }
-
-    fn key(&self, limits: Limits) -> Key {
-        let mut bytes = [0; MAX_NAME + 5];
-        // Without the class.
-        let question = &self.packet[QUESTION..self.question_end - 2];
-        let length = question.len() + 3;
-        bytes[..question.len()].copy_from_slice(question);
-        // The lengths of labels are no letters.
-        bytes[..question.len() - 2].make_ascii_lowercase();
-        let size = u16::try_from(limits.size_for(self.payload)).unwrap_or(u16::MAX);
-        bytes[question.len()..length - 1].copy_from_slice(&size.to_be_bytes());
-        bytes[length - 1] = u8::from(self.payload.is_some());
-        Key { bytes, length }
-    }
-}
-
-impl Key {
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
 impl<'t> Entry<'t> {
     fn read(bytes: &'t [u8]) -> Option<Self> {
         let (shape, rest) = bytes.split_first_chunk()?;
@@ -189,8 +123,7 @@ impl<'t> Entry<'t> {
         Some(Self { shape: Shape::of_bytes(*shape), flags: *flags, tail })
     }
 
-    fn write(&self, query: &Plain<'_>, draw: u64, out: &mut Vec<u8>) {
-        let packet = query.packet;
+    fn write(&self, query: &Lookup, packet: &[u8], draw: u64, out: &mut Vec<u8>) {
         let (answers, authorities, additionals) = self.shape.counts();
         let [third, fourth] = self.flags;
         out.clear();

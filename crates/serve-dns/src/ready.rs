@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use engine_dns::{Limits, Prepared, Zone};
+use engine_dns::{Limits, Lookup, Prepared, Zone};
 
 use crate::shared::Shared;
 
@@ -38,9 +38,19 @@ impl Ready {
         self.zone.ptr_eq(zone)
     }
 
+    /// See [`Prepared::read`].
+    pub(crate) fn read(&self, query: &[u8], limits: Limits) -> Option<Lookup> {
+        self.prepared.read(query, limits)
+    }
+
+    /// See [`Prepared::fetch`].
+    pub(crate) fn fetch(&self, lookups: &[Option<Lookup>]) {
+        self.prepared.fetch(lookups);
+    }
+
     /// See [`Prepared::respond`].
-    pub(crate) fn respond(&self, query: &[u8], limits: Limits, reply: &mut Vec<u8>) -> bool {
-        self.prepared.respond(query, limits, reply)
+    pub(crate) fn respond(&self, lookup: &Lookup, query: &[u8], draw: u64, reply: &mut Vec<u8>) -> bool {
+        self.prepared.respond(lookup, query, draw, reply)
     }
 
     /// See [`Prepared::learn`].

@@ -118,7 +118,8 @@ impl Shared {
         let lock = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ready = lock();
         ready.mind_publication(self);
-        if ready.respond(packet, limits, out) {
+        let lookup = ready.read(packet, limits);
+        if lookup.is_some_and(|lookup| ready.respond(&lookup, packet, limits.draw, out)) {
             return Served::FromZone;
         }
         let zone = ready.zone();

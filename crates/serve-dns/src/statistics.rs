@@ -72,6 +72,13 @@ pub(crate) enum Source {
     Upstream,
 }
 
+/// Queries of one transport and address family that the zone answered, before they are counted with all others.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    types: [u32; TYPES.len() + 1],
+    rcodes: [u32; RCODES.len()],
+}
+
 /// Counts of queries, in shards: every thread counts in its own.
 #[derive(Debug, Default)]
 pub(crate) struct Counters([Shard; SHARDS]);
@@ -151,11 +158,22 @@ impl Counters {
         let shard = self.shard();
         let transport = usize::from(limits.transport == Transport::Tcp);
         let family = usize::from(matches!(limits.client, Some(IpAddr::V6(_))));
-        let kind = question_type(response);
-        let kind = TYPES.iter().position(|(number, _)| Some(*number) == kind).unwrap_or(TYPES.len());
-        let rcode = usize::from(response.get(3).map_or(0, |byte| byte & 0x0f));
-        add(&shard.requests[transport][family][kind], 1);
-        add(&shard.responses[source as usize][rcode], 1);
+        add(&shard.requests[transport][family][type_index(response)], 1);
+        add(&shard.responses[source as usize][rcode_index(response)], 1);
+    }
+
+    /// Counts what came over this transport, to an address of this family, and begins the tally anew.
+    pub(crate) fn take(&self, tally: &mut Tally, transport: Transport, address: Option<IpAddr>) {
+        let shard = self.shard();
+        let transport = usize::from(transport == Transport::Tcp);
+        let family = usize::from(matches!(address, Some(IpAddr::V6(_))));
+        let counters =
+            shard.requests[transport][family].iter().chain(&shard.responses[Source::Zone as usize]);
+        for (counter, number) in counters.zip(tally.types.iter_mut().chain(&mut tally.rcodes)) {
+            if *number > 0 {
+                add(counter, std::mem::take(number).into());
+            }
+        }
     }
 
     /// Counts how long so many queries took together.
@@ -172,6 +190,14 @@ impl Counters {
             static OWN: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
         }
         &self.0[OWN.get()]
+    }
+}
+
+impl Tally {
+    /// Counts a query by its response.
+    pub(crate) fn count(&mut self, response: &[u8]) {
+        self.types[type_index(response)] += 1;
+        self.rcodes[rcode_index(response)] += 1;
     }
 }
 
@@ -271,6 +297,17 @@ fn sum(one: CacheCounts, other: CacheCounts) -> CacheCounts {
         success_entries: one.success_entries + other.success_entries,
         denial_entries: one.denial_entries + other.denial_entries,
     }
+}
+
+/// Where the type of a response's question is counted.
+fn type_index(response: &[u8]) -> usize {
+    let kind = question_type(response);
+    TYPES.iter().position(|(number, _)| Some(*number) == kind).unwrap_or(TYPES.len())
+}
+
+/// Where a response's code is counted.
+fn rcode_index(response: &[u8]) -> usize {
+    usize::from(response.get(3).map_or(0, |byte| byte & 0x0f))
 }
 
 /// The type that a response's question asks for. Its name is not compressed: there is nothing before it.

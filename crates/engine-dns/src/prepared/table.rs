@@ -1,13 +1,16 @@
 //! A hash table of byte strings that is quick to clear, bounded, and indifferent to invented collisions.
 
 use std::fmt;
+use std::hint::black_box;
+
+use super::lookup::Key;
 
 /// How far from its place an entry is looked for; one that finds all these taken takes the last.
 const REACH: usize = 8;
 /// Slots of the first table.
 const FIRST_SLOTS: usize = 1 << 10;
-/// Odd numbers without pattern, as wyhash multiplies with.
-const FACTORS: [u64; 2] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db];
+/// How many entries are fetched side by side.
+const SIDE_BY_SIDE: usize = 64;
 
 /// Values by keys. Both lie one after the other in one buffer.
 pub(super) struct Table {
@@ -41,8 +44,25 @@ impl Table {
         }
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let hash = self.hash(key);
+    /// What keys are hashed with.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Reads what [`Self::get`] will, for many keys: first all slots, then all entries, none of which waits for another.
+    pub(super) fn fetch(&self, hashes: impl Iterator<Item = u64>) {
+        let mut places = [0; SIDE_BY_SIDE];
+        let mut number = 0;
+        for (place, hash) in places.iter_mut().zip(hashes) {
+            *place = self.reach(hash).next().map_or(0, |index| self.slots[index].at);
+            number += 1;
+        }
+        let places = places[..number].iter().filter_map(|at| usize::try_from(*at).ok()?.checked_sub(1));
+        let first_bytes = places.filter_map(|at| self.bytes.get(at)).map(|byte| u64::from(*byte));
+        black_box(first_bytes.sum::<u64>());
+    }
+
+    pub(super) fn get(&self, hash: u64, key: Key<'_>) -> Option<&[u8]> {
         for index in self.reach(hash) {
             let slot = self.slots[index];
             if slot.at == 0 {
@@ -50,7 +70,7 @@ impl Table {
             }
             if slot.tag == tag(hash)
                 && let Some((found, value)) = self.entry(slot)
-                && found == key
+                && Key::of_bytes(found).is_some_and(|found| found.is(key))
             {
                 return Some(value);
             }
@@ -59,7 +79,8 @@ impl Table {
     }
 
     /// Sets the value of a key, written in parts; too long ones are not taken.
-    pub(super) fn insert(&mut self, key: &[u8], value: &[&[u8]]) {
+    pub(super) fn insert(&mut self, hash: u64, key: Key<'_>, value: &[&[u8]]) {
+        let key = key.to_bytes();
         let value_length: usize = value.iter().map(|part| part.len()).sum();
         let lengths = (u16::try_from(key.len()), u16::try_from(value_length));
         let (Ok(key_length), Ok(value_length)) = lengths else { return };
@@ -76,11 +97,10 @@ impl Table {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&key_length.to_le_bytes());
         self.bytes.extend_from_slice(&value_length.to_le_bytes());
-        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(&key);
         value.iter().for_each(|part| self.bytes.extend_from_slice(part));
         // Bounded by the largest number of bytes.
         let at = u32::try_from(at + 1).unwrap_or(u32::MAX);
-        let hash = self.hash(key);
         self.place(hash, Slot { tag: tag(hash), at });
     }
 
@@ -98,8 +118,9 @@ impl Table {
         let old = std::mem::replace(&mut self.slots, wider);
         self.used = 0;
         for slot in old {
-            if let Some((key, _)) = self.entry(slot) {
-                self.place(self.hash(key), slot);
+            let key = self.entry(slot).and_then(|(key, _)| Key::of_bytes(key));
+            if let Some(hash) = key.map(|key| key.hash(self.seed)) {
+                self.place(hash, slot);
             }
         }
     }
@@ -121,23 +142,6 @@ impl Table {
         let (key, rest) = rest.split_at_checked(key)?;
         Some((key, rest.get(..value)?))
     }
-
-    /// A hash that somebody who does not know the seed cannot foresee well; if they could, they would only displace entries.
-    fn hash(&self, key: &[u8]) -> u64 {
-        let mut hash = self.seed ^ key.len() as u64;
-        let (words, rest) = key.as_chunks::<8>();
-        for word in words {
-            hash = fold(hash ^ u64::from_le_bytes(*word), FACTORS[0]);
-        }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        fold(hash ^ u64::from_le_bytes(last), FACTORS[1])
-    }
-}
-
-fn fold(number: u64, factor: u64) -> u64 {
-    let product = u128::from(number) * u128::from(factor);
-    (product >> 64) as u64 ^ product as u64
 }
 
 fn tag(hash: u64) -> u32 {
@@ -155,42 +159,59 @@ impl fmt::Debug for Table {
 mod tests {
     use super::*;
 
+    fn key(name: &[u8]) -> Key<'_> {
+        Key { name, suffix: [0, 1, 2, 3, 4] }
+    }
+
+    fn get<'t>(table: &'t Table, name: &[u8]) -> Option<&'t [u8]> {
+        let hash = key(name).hash(table.seed());
+        table.fetch([hash].into_iter());
+        table.get(hash, key(name))
+    }
+
+    fn insert(table: &mut Table, name: &[u8], value: &[&[u8]]) {
+        table.insert(key(name).hash(table.seed()), key(name), value);
+    }
+
     #[test]
     fn what_is_put_in_is_found_until_it_is_full() {
         let mut table = Table::new(1 << 20, 7);
-        assert_eq!(table.get(b"a"), None);
-        for number in 0..5000_u32 {
-            table.insert(&number.to_be_bytes(), &[b"value ", &number.to_le_bytes()]);
+        let name = |number: u32| format!("name-{number}").into_bytes();
+        assert_eq!(get(&table, b"a"), None);
+        for number in 0..5000 {
+            insert(&mut table, &name(number), &[b"value ", &number.to_le_bytes()]);
         }
-        let found = (0..5000_u32).filter(|number| table.get(&number.to_be_bytes()).is_some()).count();
+        let found = (0..5000).filter(|number| get(&table, &name(*number)).is_some()).count();
         assert!(found > 4900, "few are displaced: {found}");
-        let value = table.get(&4999_u32.to_be_bytes()).unwrap();
-        assert_eq!(value, [&b"value "[..], &4999_u32.to_le_bytes()].concat());
+        let value = [&b"value "[..], &4999_u32.to_le_bytes()].concat();
+        assert_eq!(get(&table, &name(4999)).unwrap(), value);
+        assert_eq!(get(&table, b"NAME-4999").unwrap(), value);
         table.clear();
-        assert_eq!(table.get(&4999_u32.to_be_bytes()), None);
+        assert_eq!(get(&table, &name(4999)), None);
     }
 
     #[test]
     fn it_is_begun_anew_when_full() {
         let mut table = Table::new(1000, 7);
-        for number in 0..1000_u32 {
-            table.insert(&number.to_be_bytes(), &[&[0; 92]]);
+        for number in 0..1000 {
+            let name = format!("{number:04}");
+            insert(&mut table, name.as_bytes(), &[&[0; 87]]);
             assert!(table.bytes.len() <= 1000);
-            assert!(table.get(&number.to_be_bytes()).is_some());
+            assert!(get(&table, name.as_bytes()).is_some());
         }
-        table.insert(b"long", &[&[0; 997]]);
-        assert_eq!(table.get(b"long"), None);
+        insert(&mut table, b"long", &[&[0; 997]]);
+        assert_eq!(get(&table, b"long"), None);
     }
 
     #[test]
     fn keys_of_one_hash_displace_each_other_and_no_more() {
         let mut table = Table::new(1 << 20, 7);
-        table.insert(b"other", &[b"1"]);
-        let hash = table.hash(b"x");
+        insert(&mut table, b"other", &[b"1"]);
+        let hash = key(b"x").hash(table.seed());
         for at in 0..100 {
             table.place(hash, Slot { tag: tag(hash), at: at + 1_000_000 });
         }
-        assert_eq!(table.get(b"x"), None);
-        assert_eq!(table.get(b"other"), Some(&b"1"[..]));
+        assert_eq!(get(&table, b"x"), None);
+        assert_eq!(get(&table, b"other"), Some(&b"1"[..]));
     }
 }

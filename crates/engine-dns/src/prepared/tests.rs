@@ -75,7 +75,9 @@ fn query(name: &str, kind: u16, edns: Option<(u16, bool)>, flags: [u8; 2], id: u
 /// table knew.
 fn serve(table: &mut Prepared, zone: &Zone, packet: &[u8], limits: Limits) -> (Answer, Vec<u8>, bool) {
     let mut out = vec![0xaa; 3];
-    if table.respond(packet, limits, &mut out) {
+    let lookup = table.read(packet, limits);
+    table.fetch(&[lookup, None]);
+    if lookup.is_some_and(|lookup| table.respond(&lookup, packet, limits.draw, &mut out)) {
         return (Answer::Respond, out, true);
     }
     let done = answer(zone, packet, limits, &mut out);
@@ -83,6 +85,12 @@ fn serve(table: &mut Prepared, zone: &Zone, packet: &[u8], limits: Limits) -> (A
         table.learn(packet, limits, &out);
     }
     (done, out, false)
+}
+
+fn respond(table: &Prepared, packet: &[u8]) {
+    if let Some(lookup) = table.read(packet, udp(5)) {
+        let _ = table.respond(&lookup, packet, 5, &mut Vec::new());
+    }
 }
 
 fn udp(draw: u64) -> Limits {
@@ -137,14 +145,14 @@ proptest! {
         let good = self::query(NAMES[0], 1, Some((1232, true)), [1, 0], 1);
         for packet in [&query, &good] {
             table.learn(packet, udp(7), &response);
-            let _ = table.respond(packet, udp(5), &mut Vec::new());
+            respond(&table, packet);
         }
         // Bytes that begin as a response to the question.
         let mut long = good[..good.len() - 11].to_vec();
         long[2] |= FLAG_QR | FLAG_AA;
         long.extend(&response);
         table.learn(&good, udp(7), &long);
-        let _ = table.respond(&good, udp(5), &mut Vec::new());
+        respond(&table, &good);
     }
 }
 

@@ -7,18 +7,26 @@ use std::time::{Duration, Instant};
 
 use netns::Netns;
 
-use crate::cluster::{Change, Service, Size};
+use crate::cluster::{Change, MEASURED, SERVERS, Service, Size};
 use crate::{iptables, nftables};
 
 /// The rule without which nothing is tracked (`bench podnet` has the same).
 const TRACKING: &str = "table inet bench { chain forward { type filter hook forward priority 0; \
                         ct state established,related accept; }; }";
 
+/// What it costs that destinations are translated at all, without a choice: the measured Service's first endpoint stands for it.
+const TRANSLATION: &str = "table inet bench { chain forward { type filter hook forward priority 0; \
+                           ct state established,related accept; }; \
+                           chain prerouting { type nat hook prerouting priority dstnat; \
+                           ip daddr MEASURED dnat ip to SERVER; }; }";
+
 /// Whose form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Connection tracking and no Services at all.
     Tracked,
+    /// The same, and one rule that translates the one address that is measured.
+    Translated,
     /// kube-proxy's nftables mode.
     Nft,
     /// kube-proxy's iptables mode, with the iptables of old kernels' interface.
@@ -28,15 +36,21 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    pub(crate) const ALL: [Self; 4] = [Self::Tracked, Self::Nft, Self::IptablesLegacy, Self::IptablesNft];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Tracked, Self::Translated, Self::Nft, Self::IptablesLegacy, Self::IptablesNft];
 
     /// The program that loads it.
     pub(crate) fn program(self) -> &'static str {
         match self {
-            Self::Tracked | Self::Nft => "nft",
+            Self::Tracked | Self::Translated | Self::Nft => "nft",
             Self::IptablesLegacy => "iptables-legacy-restore",
             Self::IptablesNft => "iptables-nft-restore",
         }
+    }
+
+    /// Whether there are Services at all.
+    pub(crate) fn has_services(self) -> bool {
+        !matches!(self, Self::Tracked | Self::Translated)
     }
 
     /// Whether the program is here.
@@ -49,6 +63,7 @@ impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tracked => "conntrack only",
+            Self::Translated => "one DNAT rule",
             Self::Nft => "nftables form",
             Self::IptablesLegacy => "iptables form",
             Self::IptablesNft => "iptables-nft form",
@@ -73,6 +88,10 @@ impl<'a> Rules<'a> {
     pub(crate) fn load(&self) -> Result<Duration, String> {
         match self.form {
             Form::Tracked => self.run("nft", &["-f", "-"], TRACKING),
+            Form::Translated => {
+                let rule = TRANSLATION.replace("MEASURED", &MEASURED.to_string());
+                self.run("nft", &["-f", "-"], &rule.replace("SERVER", &SERVERS[0].to_string()))
+            }
             Form::Nft => self.run("nft", &["-f", "-"], &nftables::full(&self.services)),
             Form::IptablesLegacy | Form::IptablesNft => self.restore(&iptables::full(&self.services)),
         }
@@ -80,7 +99,7 @@ impl<'a> Rules<'a> {
 
     pub(crate) fn unload(&self) -> Result<Duration, String> {
         match self.form {
-            Form::Tracked => Ok(Duration::ZERO),
+            Form::Tracked | Form::Translated => Ok(Duration::ZERO),
             Form::Nft => self.run("nft", &["delete", "table", "ip", "kube-proxy"], ""),
             Form::IptablesLegacy | Form::IptablesNft => {
                 self.run(self.form.program(), &["-w", "5"], "*filter\nCOMMIT\n*nat\nCOMMIT\n")
@@ -91,7 +110,7 @@ impl<'a> Rules<'a> {
     /// One change as kube-proxy does it, with what it asks the kernel first.
     pub(crate) fn change(&mut self, change: &Change) -> Result<Duration, String> {
         match self.form {
-            Form::Tracked => Ok(Duration::ZERO),
+            Form::Tracked | Form::Translated => Ok(Duration::ZERO),
             Form::Nft => {
                 // `ListAll` of sigs.k8s.io/knftables.
                 let list = ["--json", "--terse", "list", "table", "ip", "kube-proxy"];

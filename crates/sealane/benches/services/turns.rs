@@ -179,7 +179,7 @@ impl<'a> Turn<'a> {
         if !turn.is_base() {
             figures.add(&turn.name(), row_of_load(size), turn.load_took.as_secs_f64() * 1e3);
         }
-        assert!(space.answers(turn.is_base()), "{} does not forward", turn.name());
+        assert!(space.answers(turn.is_direct()), "{} does not forward", turn.name());
         Ok(turn)
     }
 
@@ -193,6 +193,11 @@ impl<'a> Turn<'a> {
 
     /// Whether there are no Services at all.
     fn is_base(&self) -> bool {
+        matches!(&self.subject, Subject::Form(rules) if !rules.form.has_services())
+    }
+
+    /// Whether traffic goes straight to an endpoint.
+    fn is_direct(&self) -> bool {
         matches!(&self.subject, Subject::Form(Rules { form: Form::Tracked, .. }))
     }
 
@@ -221,7 +226,7 @@ impl<'a> Turn<'a> {
     fn measure(&self, load: Load, options: &Options, figures: &mut Figures) {
         let row = row_of_traffic(self.size, load);
         if wants(options, &row) {
-            figures.add(&self.name(), row, self.space.run(load, self.is_base(), options.seconds));
+            figures.add(&self.name(), row, self.space.run(load, self.is_direct(), options.seconds));
         }
     }
 }

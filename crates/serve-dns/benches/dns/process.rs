@@ -1,6 +1,6 @@
 //! Servers as processes on one processor, and what the kernel says they cost.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,13 @@ pub(crate) fn pin(processor: usize) {
     sched_setaffinity(Pid::from_raw(0), &set).unwrap();
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, for datagrams and for connections.
 pub(crate) fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let free = |_| {
+        let port = UdpSocket::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    };
+    (0..1000).find_map(free).expect("some port is free")
 }
 
 impl Server {

@@ -8,7 +8,7 @@ use std::ptr;
 use socket2::{SockAddr, SockAddrStorage, socklen_t};
 
 /// How many datagrams are taken at once.
-const SLOTS: usize = 64;
+pub(crate) const SLOTS: usize = 64;
 /// Longer queries are cut, and refused for it: it is more than we tell clients we take. An odd number of cache lines, so that
 /// the buffers do not displace each other.
 const LONGEST_QUERY: usize = 21 * 64;

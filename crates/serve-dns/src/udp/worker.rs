@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use engine_dns::{Limits, Transport};
+use engine_dns::{Limits, Lookup, Transport};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::runtime::Handle;
 
-use super::batch::Batch;
+use super::batch::{Batch, SLOTS};
 use crate::draw::Quick;
 use crate::ready::Ready;
 use crate::shared::{Pending, Served, Shared};
-use crate::statistics::Source;
+use crate::statistics::{Source, Tally};
 
 /// What a thread is told from outside.
 #[derive(Debug, Default)]
@@ -38,20 +38,28 @@ pub(super) struct Worker {
     batch: Batch,
     ready: Ready,
     draw: Quick,
+    /// What the answers to the batch's queries are looked up by.
+    lookups: [Option<Lookup>; SLOTS],
+    tally: Tally,
 }
+
+/// A socket, and the address that is asked there: who is counted is of its family.
+struct Own(Arc<UdpSocket>, Option<IpAddr>);
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, wake: UnixStream, runtime: Handle) -> Self {
         let draw = Quick::new(shared.draw.next());
         let ready = Ready::new(shared.config.prepared_bytes, shared.draw.next());
         let batch = Batch::new(usize::from(shared.config.udp_payload));
-        Self { shared, mailbox, wake, runtime, batch, ready, draw }
+        let (lookups, tally) = ([None; SLOTS], Tally::default());
+        Self { shared, mailbox, wake, runtime, batch, ready, draw, lookups, tally }
     }
 
     /// Answers until the mailbox says that it is over.
     pub(super) fn run(&mut self) {
         loop {
             let sockets = self.mailbox.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let sockets: Vec<Own> = sockets.into_iter().map(Own::of).collect();
             if self.mailbox.is_ending.load(Ordering::Acquire) {
                 return sockets.iter().for_each(|socket| self.drain(socket));
             }
@@ -62,11 +70,11 @@ impl Worker {
         }
     }
 
-    fn serve_until_woken(&mut self, sockets: &[Arc<UdpSocket>]) -> io::Result<()> {
+    fn serve_until_woken(&mut self, sockets: &[Own]) -> io::Result<()> {
         // A second descriptor, as the first is read while this is waited on.
         let wake = self.wake.try_clone()?;
         let mut waiting = vec![PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
-        waiting.extend(sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        waiting.extend(sockets.iter().map(|own| PollFd::new(own.0.as_fd(), PollFlags::POLLIN)));
         loop {
             match poll(&mut waiting, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
@@ -85,7 +93,7 @@ impl Worker {
     }
 
     /// Answers all that waits in a socket that is about to be closed.
-    fn drain(&mut self, socket: &Arc<UdpSocket>) {
+    fn drain(&mut self, socket: &Own) {
         self.serve(socket);
         while self.batch.is_full() {
             self.serve(socket);
@@ -93,15 +101,15 @@ impl Worker {
     }
 
     /// Answers one batch of queries.
-    fn serve(&mut self, socket: &Arc<UdpSocket>) {
+    fn serve(&mut self, Own(socket, address): &Own) {
         match self.batch.receive(socket) {
             Ok(taken) => {
                 self.ready.mind_publication(&self.shared);
                 let start = Instant::now();
-                // Who is counted is of the family of the address that was asked.
-                let own = socket.local_addr().ok().map(|address| address.ip());
-                let served = (0..taken).filter(|index| self.serve_one(*index, socket, own)).count();
+                self.look_up(taken);
+                let served = (0..taken).filter(|index| self.serve_one(*index, socket)).count();
                 self.shared.counters.observe(start.elapsed(), served);
+                self.shared.counters.take(&mut self.tally, Transport::Udp, *address);
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
             // An error belongs to an earlier datagram (its ICMP error), never to the socket.
@@ -113,17 +121,29 @@ impl Worker {
         }
     }
 
-    /// Answers a query, if that can be done at once.
-    fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>, own: Option<IpAddr>) -> bool {
+    /// Reads the batch's queries and brings near what they ask for.
+    fn look_up(&mut self, taken: usize) {
         let udp_payload = self.shared.config.udp_payload;
-        let limits = Limits { transport: Transport::Udp, client: None, udp_payload, draw: self.draw.next() };
+        let limits = Limits { transport: Transport::Udp, client: None, udp_payload, draw: 0 };
+        let lookups = &mut self.lookups[..taken];
+        for (index, lookup) in lookups.iter_mut().enumerate() {
+            *lookup = self.ready.read(self.batch.query(index).0, limits);
+        }
+        self.ready.fetch(lookups);
+    }
+
+    /// Answers a query, if that can be done at once.
+    fn serve_one(&mut self, index: usize, socket: &Arc<UdpSocket>) -> bool {
+        let draw = self.draw.next();
         let (query, reply) = self.batch.query(index);
-        if self.ready.respond(query, limits, reply) {
-            self.shared.counters.count(Limits { client: own, ..limits }, Source::Zone, reply);
+        if let Some(lookup) = &self.lookups[index]
+            && self.ready.respond(lookup, query, draw, reply)
+        {
+            self.tally.count(reply);
             return true;
         }
         let Some(client) = self.batch.client(index) else { return false };
-        let limits = self.shared.limits((Transport::Udp, client.ip()), limits.draw);
+        let limits = self.shared.limits((Transport::Udp, client.ip()), draw);
         let (query, reply) = self.batch.query(index);
         let source = match self.shared.serve(query, limits, reply) {
             Served::FromZone => {
@@ -145,6 +165,13 @@ impl Worker {
         };
         self.shared.counters.count(limits, source, reply);
         true
+    }
+}
+
+impl Own {
+    fn of(socket: Arc<UdpSocket>) -> Self {
+        let address = socket.local_addr().ok().map(|address| address.ip());
+        Self(socket, address)
     }
 }
 
