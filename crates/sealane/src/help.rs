@@ -43,7 +43,8 @@ Examples:
   sealane dns query web.shop.svc.cluster.local
   sealane dns query web --from shop/client  each name of the Pod's search path
   sealane dns query _http._tcp.web.shop.svc.cluster.local --type SRV
-  sealane dns query www.example.com --output json | jq '.[-1].asked'";
+  sealane dns query www.example.com --output json | jq '.[-1].asked'
+  sealane dns query --file names.txt --output json | jq '.[] | select(.isAnswered | not) | .name'";
 
 pub(crate) const DNS_IMPORT: &str = "\
 Examples:

@@ -23,7 +23,7 @@ enum DnsCommand {
     /// What a name resolves to, and why: each step with the object or the line of the Corefile that decides.
     ///
     /// Nothing is sent: the answer is computed from the API's objects, by the code that answers queries on the nodes. The exit
-    /// status is 0 when there is an answer, or when upstream servers are asked, else 1.
+    /// status is 0 when there is an answer, or when upstream servers are asked, else 1; with a file, for each of its names.
     #[command(after_help = help::DNS_QUERY)]
     Query(Box<query::QueryArgs>),
     /// What is taken over of a Corefile, line by line.

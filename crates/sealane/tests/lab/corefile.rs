@@ -66,6 +66,16 @@ fn dns_follows_the_corefile_of_the_cluster() {
     assert!(query.contains("rewritten to web.corefile.svc.cluster.local A [Corefile:3]"), "{query}");
     assert!(query.contains(&address), "{query}");
 
+    let questions = cluster.bed.state_dir().with_extension("questions");
+    std::fs::write(&questions, "shop.example\nnothing.corefile.svc.cluster.local A # not there\n").unwrap();
+    let query = ["dns", "query", "--file", questions.to_str().unwrap(), "--output", "json"];
+    let query = cluster.bed.run(&query);
+    std::fs::remove_file(&questions).unwrap();
+    assert_eq!(query.status.code(), Some(1), "one has no answer: {query:?}");
+    let rows: Value = serde_json::from_slice(&query.stdout).unwrap();
+    let answered = rows.as_array().unwrap().iter().map(|row| row["isAnswered"].as_bool().unwrap());
+    assert_eq!(answered.collect::<Vec<_>>(), [true, false], "{rows}");
+
     cluster.delete(&format!("{maps}/coredns"));
     cluster.wait("the Corefile is gone", || (!asked("shop.example").contains(&address)).then_some(()));
     answers("web.corefile.svc.cluster.local", &address);

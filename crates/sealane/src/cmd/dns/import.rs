@@ -56,7 +56,8 @@ pub(crate) fn run(args: &ImportArgs) -> Result<i32> {
     Ok(i32::from(corefile.lines.iter().any(is_missing)))
 }
 
-fn text_of(path: &Path) -> Result<String> {
+/// The text of a file; `-` is standard input.
+pub(super) fn text_of(path: &Path) -> Result<String> {
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
