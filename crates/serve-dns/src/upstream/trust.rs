@@ -1,6 +1,7 @@
 //! Which certificates of upstream servers are believed: those that the system, or a file, says. And with which one of ours we
 //! show them who we are, if any.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use plan::ClientFiles;
@@ -16,11 +17,13 @@ pub(crate) struct Trust {
     ca_file: Option<String>,
     own: Option<ClientFiles>,
     client: OnceLock<Arc<ClientConfig>>,
+    /// Whether the log tells already that they cannot be read.
+    is_told: AtomicBool,
 }
 
 impl Trust {
     pub(crate) fn new(ca_file: Option<String>, own: Option<ClientFiles>) -> Self {
-        Self { ca_file, own, client: OnceLock::new() }
+        Self { ca_file, own, client: OnceLock::new(), is_told: AtomicBool::new(false) }
     }
 
     /// How to connect over TLS. One for all servers of a forward, so that sessions are resumed.
@@ -31,7 +34,12 @@ impl Trust {
         let trust = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || trust.read()).await;
         let client = read.map_err(|error| AskError::Trust(error.to_string()))?;
-        let client = client.map_err(AskError::Trust)?;
+        let client = client.map_err(|error| {
+            if !self.is_told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, "certificates for upstream DNS servers over TLS cannot be read; trying again with each query");
+            }
+            AskError::Trust(error)
+        })?;
         Ok(Arc::clone(self.client.get_or_init(|| client)))
     }
 

@@ -607,6 +607,16 @@ fn rewrites_add_options_to_what_upstream_servers_are_asked() {
         // What an alias leads to is asked with them, too.
         assert_eq!(options(rules, "out.shop.svc.cluster.local", limits), expected, "{rules}");
     }
+    // All of it at once, as CoreDNS 1.14.0 was seen to ask.
+    let all = "rewrite continue edns0 local set 0xffee 0x61626364
+        rewrite continue edns0 local append 0xffee x
+        rewrite continue edns0 local set 65001 {client_ip}
+        rewrite continue edns0 local append 65001 {qtype}
+        rewrite continue edns0 local set 65002 {protocol}
+        rewrite edns0 subnet set 20 52
+        rewrite edns0 local set 65003 never";
+    let seen = "ffee000461626364ffee000178fde900047f000001fdea000375647000080007000114007f0000";
+    assert_eq!(options(all, name, from("127.0.0.1")), seen);
     let renamed = "rewrite continue name www.example.com b.example\n rewrite edns0 local set 7 {qname}";
     assert_eq!(options(renamed, name, four), "0007000a622e6578616d706c652e");
 }
