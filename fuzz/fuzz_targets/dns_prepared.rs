@@ -10,13 +10,15 @@ use libfuzzer_sys::fuzz_target;
 use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind};
 use types::ServiceName;
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 9] = [
     "web.shop.svc.cluster.local",
     "WEB.Shop.svc.cluster.local",
     "few.shop.svc.cluster.local",
     "many.shop.svc.cluster.local",
     "p-1.few.shop.svc.cluster.local",
     "none.shop.svc.cluster.local",
+    "a.pin._zone.few.shop.svc.cluster.local",
+    "b.prefer._zone.few.shop.svc.cluster.local",
     "www.a.example",
 ];
 
@@ -28,7 +30,9 @@ static ZONES: LazyLock<[Zone; 2]> = LazyLock::new(|| {
             answer \"{{ .Name }} 60 IN A 192.0.2.1\"
         }
         autopath @kubernetes
-        kubernetes cluster.local in-addr.arpa
+        kubernetes cluster.local in-addr.arpa {
+            zonal
+        }
         forward . 192.0.2.1
     }";
     let settings = read(&Sources { corefile: corefile.to_owned(), ..Sources::default() }).settings;
@@ -47,8 +51,8 @@ fn cluster() -> DnsPlan {
     let addresses = BTreeSet::from([[10, 96, 0, 1].into()]);
     for (name, kind, endpoints) in [
         ("web", DnsServiceKind::ClusterIp { addresses, ports: Vec::new() }, 0),
-        ("few", DnsServiceKind::Headless, 5),
-        ("many", DnsServiceKind::Headless, 60),
+        ("few", DnsServiceKind::Headless { zones: [("a".to_owned(), [[10, 244, 0, 1].into()].into())].into() }, 5),
+        ("many", DnsServiceKind::headless(), 60),
     ] {
         let endpoints = (0..endpoints).map(endpoint).collect();
         plan.services.insert(ServiceName::new("shop", name), DnsService { kind, endpoints });

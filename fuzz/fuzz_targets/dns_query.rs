@@ -1,6 +1,7 @@
 //! Query packets to the cluster's DNS, by itself and with steps before and after its look-ups.
 #![no_main]
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use engine_corefile::{Sources, read};
@@ -28,6 +29,7 @@ const COREFILE: &str = ". {
     }
     kubernetes cluster.local h in-addr.arpa {
         pods insecure
+        zonal
     }
     forward . 192.0.2.1
 }";
@@ -35,7 +37,12 @@ const COREFILE: &str = ". {
 /// Made once: that takes a thousand times as long as an answer.
 static ZONES: LazyLock<[Zone; 2]> = LazyLock::new(|| {
     let settings = read(&Sources { corefile: COREFILE.to_owned(), ..Sources::default() }).settings;
-    let plan = plan::DnsPlan { cluster_domain: "cluster.local".to_owned(), ..Default::default() };
+    let mut plan = plan::DnsPlan { cluster_domain: "cluster.local".to_owned(), ..Default::default() };
+    let address = IpAddr::from([10, 244, 0, 1]);
+    let zones = [("a.b".to_owned(), [address].into())].into();
+    let endpoint = plan::DnsEndpoint { hostname: "a".to_owned(), address, ports: Vec::new() };
+    let service = plan::DnsService { kind: plan::DnsServiceKind::Headless { zones }, endpoints: vec![endpoint] };
+    plan.services.insert(types::ServiceName::new("a", "a"), service);
     let with_steps = plan::DnsPlan { settings: settings.unwrap_or_default().into(), ..plan.clone() };
     [Zone::build(&plan), Zone::build(&with_steps)]
 });

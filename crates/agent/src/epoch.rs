@@ -3,6 +3,9 @@
 //! New rules go in before the names that lead to them, and names that go away do so before their rules. Between two
 //! plans the DNS server therefore answers with [`common_names`]: what holds under both.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use plan::{DnsPlan, DnsService, DnsServiceKind};
 
 /// The names of `old` that `new` has too, each with the addresses that both give it; everything else as in `old`.
@@ -32,6 +35,13 @@ fn common_service(old: &DnsService, new: &DnsService) -> Option<DnsService> {
             addresses: old.intersection(new).copied().collect(),
             ports: ports.iter().filter(|port| new_ports.contains(port)).cloned().collect(),
         },
+        (DnsServiceKind::Headless { zones: old }, DnsServiceKind::Headless { zones: new }) => {
+            let in_both = |(zone, addresses): (&String, &BTreeSet<IpAddr>)| {
+                let both: BTreeSet<_> = new.get(zone)?.intersection(addresses).copied().collect();
+                (!both.is_empty()).then(|| (zone.clone(), both))
+            };
+            DnsServiceKind::Headless { zones: old.iter().filter_map(in_both).collect() }
+        }
         (old, new) if old == new => old.clone(),
         _ => return None,
     };
@@ -44,8 +54,6 @@ fn common_service(old: &DnsService, new: &DnsService) -> Option<DnsService> {
 mod tests {
     use super::*;
     use plan::DnsEndpoint;
-    use std::collections::BTreeSet;
-    use std::net::IpAddr;
     use types::ServiceName;
 
     fn mk_address(last: u8) -> IpAddr {
@@ -66,7 +74,7 @@ mod tests {
                 ports: Vec::new(),
             })
             .collect();
-        DnsService { kind: DnsServiceKind::Headless, endpoints }
+        DnsService { kind: DnsServiceKind::headless(), endpoints }
     }
 
     fn mk_plan(services: &[(&str, DnsService)]) -> DnsPlan {
@@ -93,6 +101,19 @@ mod tests {
         let old = mk_plan(&[("kept", mk_cluster_ip(2))]);
         let new = mk_plan(&[("kept", mk_cluster_ip(2)), ("new", mk_cluster_ip(9))]);
         assert_eq!(common_names(&old, &new), old);
+    }
+
+    #[test]
+    fn an_endpoint_that_changes_its_zone_is_in_none_in_between() {
+        let in_zones = |zones: &[(&str, &[u8])]| {
+            let mut service = mk_headless(&[3, 4]);
+            let addresses = |last: &[u8]| last.iter().map(|last| mk_address(*last)).collect();
+            let zones = zones.iter().map(|(zone, last)| ((*zone).to_owned(), addresses(last))).collect();
+            service.kind = DnsServiceKind::Headless { zones };
+            mk_plan(&[("pods", service)])
+        };
+        let (old, new) = (in_zones(&[("a", &[3, 4])]), in_zones(&[("a", &[3]), ("b", &[4])]));
+        assert_eq!(common_names(&old, &new), in_zones(&[("a", &[3])]));
     }
 
     #[test]

@@ -17,10 +17,10 @@ const TTL_SECONDS: u32 = 5;
 
 pub(crate) fn compile(snapshot: &Snapshot, context: &NamesContext) -> DnsPlan {
     let settings = corefile::settings(snapshot);
-    let names = EndpointNames::of(&settings);
+    let naming = Naming::of(&settings);
     let services = services_with_slices(snapshot);
-    let services =
-        services.filter_map(|(object, slices)| Some((object.name.clone(), service(object, &slices, names)?)));
+    let services = services
+        .filter_map(|(object, slices)| Some((object.name.clone(), service(object, &slices, &naming)?)));
     let plan = DnsPlan {
         namespaces: namespaces(snapshot),
         services: services.collect(),
@@ -31,20 +31,31 @@ pub(crate) fn compile(snapshot: &Snapshot, context: &NamesContext) -> DnsPlan {
     with_settings(plan, settings, context)
 }
 
+/// What settings say of the names of all Services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Naming {
+    /// How endpoints without a hostname are called.
+    endpoints: EndpointNames,
+    /// Whether any server block answers names of topology zones.
+    zonal: bool,
+}
+
 /// How endpoints without a hostname are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndpointNames {
+enum EndpointNames {
     /// By their address.
     Addresses,
     /// By their Pod.
     Pods,
 }
 
-impl EndpointNames {
+impl Naming {
     pub(crate) fn of(settings: &DnsSettings) -> Self {
-        match settings.kubernetes().is_some_and(|kubernetes| kubernetes.endpoint_pod_names) {
-            true => Self::Pods,
-            false => Self::Addresses,
+        let has_pod_names = settings.kubernetes().is_some_and(|kubernetes| kubernetes.endpoint_pod_names);
+        let mut sections = settings.blocks.iter().filter_map(|block| block.kubernetes.as_ref());
+        Self {
+            endpoints: if has_pod_names { EndpointNames::Pods } else { EndpointNames::Addresses },
+            zonal: sections.any(|kubernetes| kubernetes.zonal),
         }
     }
 }
@@ -83,17 +94,30 @@ fn without_final_dot(name: &str) -> String {
 }
 
 /// What DNS knows of a Service; nothing where it has no name yet.
-pub(crate) fn service(
-    service: &Service,
-    slices: &[&EndpointSlice],
-    names: EndpointNames,
-) -> Option<DnsService> {
-    let kind = kind_of(service)?;
-    let endpoints = match kind {
+pub(crate) fn service(service: &Service, slices: &[&EndpointSlice], naming: &Naming) -> Option<DnsService> {
+    let mut kind = kind_of(service)?;
+    let endpoints = match &mut kind {
         DnsServiceKind::ExternalName { .. } => Vec::new(),
-        DnsServiceKind::ClusterIp { .. } | DnsServiceKind::Headless => endpoints(slices, names),
+        DnsServiceKind::ClusterIp { .. } => endpoints(slices, naming.endpoints),
+        DnsServiceKind::Headless { zones } => {
+            if naming.zonal {
+                *zones = topology_zones(slices);
+            }
+            endpoints(slices, naming.endpoints)
+        }
     };
     Some(DnsService { kind, endpoints })
+}
+
+/// Where ready endpoints are; those that no slice places are nowhere. Names are asked for in lower case, as CoreDNS has it.
+fn topology_zones(slices: &[&EndpointSlice]) -> BTreeMap<String, BTreeSet<IpAddr>> {
+    let mut zones: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+    for endpoint in slices.iter().flat_map(|slice| &slice.endpoints).filter(|endpoint| endpoint.ready) {
+        if let Some(zone) = &endpoint.zone {
+            zones.entry(zone.to_ascii_lowercase()).or_default().insert(endpoint.address);
+        }
+    }
+    zones
 }
 
 /// What the name answers; nothing yet for a Service that still waits for its address.
@@ -103,7 +127,7 @@ fn kind_of(service: &Service) -> Option<DnsServiceKind> {
         return Some(DnsServiceKind::ExternalName { target });
     }
     if service.headless {
-        return Some(DnsServiceKind::Headless);
+        return Some(DnsServiceKind::headless());
     }
     if service.cluster_ips.is_empty() {
         return None;

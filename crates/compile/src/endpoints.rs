@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{EndpointSlice, Service, Snapshot};
+use model::{EndpointSlice, Hints, Service, Snapshot};
 use plan::{Backend, BackendState, Candidate, Exclusion};
 use types::{IpFamily, NamespacedName, NodeName, PodName, Protocol, ServiceName};
 
@@ -94,8 +94,7 @@ pub(crate) struct PortEndpoint<'a> {
     pub(crate) state: BackendState,
     pub(crate) node: Option<&'a NodeName>,
     pub(crate) pod: Option<&'a PodName>,
-    hint_zones: &'a BTreeSet<String>,
-    hint_nodes: &'a BTreeSet<NodeName>,
+    hints: Option<&'a Hints>,
 }
 
 /// Name and protocol of a Service port, as slices name it.
@@ -128,8 +127,7 @@ pub(crate) fn of_port<'a>(
             },
             node: endpoint.node.as_ref(),
             pod: endpoint.pod.as_ref(),
-            hint_zones: &endpoint.hint_zones,
-            hint_nodes: &endpoint.hint_nodes,
+            hints: endpoint.hints.as_deref(),
         }));
     }
     let goodness = |endpoint: &PortEndpoint<'_>| (endpoint.state.ready, endpoint.state.serving);
@@ -175,6 +173,14 @@ impl PortEndpoint<'_> {
     /// Whether any traffic at all may go here.
     pub(crate) fn is_usable(&self) -> bool {
         self.state.ready || self.is_last_resort()
+    }
+
+    fn is_meant_for_node(&self, place: Place<'_>) -> bool {
+        self.hints.is_some_and(|hints| hints.nodes.contains(place.node))
+    }
+
+    fn is_meant_for_zone(&self, place: Place<'_>) -> bool {
+        self.hints.zip(place.zone).is_some_and(|(hints, zone)| hints.zones.contains(zone))
     }
 
     /// Why an endpoint's conditions rule it out, given whether terminating ones have their turn.
@@ -237,23 +243,21 @@ impl Nearness {
         if ready().next().is_none() {
             return Self::Everywhere;
         }
-        let node_hinted = ready().all(|endpoint| !endpoint.hint_nodes.is_empty());
-        if node_hinted && ready().any(|endpoint| endpoint.hint_nodes.contains(place.node)) {
+        let node_hinted = ready().all(|endpoint| endpoint.hints.is_some_and(|hints| !hints.nodes.is_empty()));
+        if node_hinted && ready().any(|endpoint| endpoint.is_meant_for_node(place)) {
             return Self::SameNode;
         }
-        let zone_hinted = ready().all(|endpoint| !endpoint.hint_zones.is_empty());
-        match place.zone {
-            Some(zone) if zone_hinted && ready().any(|endpoint| endpoint.hint_zones.contains(zone)) => {
-                Self::SameZone
-            }
-            _ => Self::Everywhere,
+        let zone_hinted = ready().all(|endpoint| endpoint.hints.is_some_and(|hints| !hints.zones.is_empty()));
+        match zone_hinted && ready().any(|endpoint| endpoint.is_meant_for_zone(place)) {
+            true => Self::SameZone,
+            false => Self::Everywhere,
         }
     }
 
     fn includes(self, endpoint: &PortEndpoint<'_>, place: Place<'_>) -> bool {
         match self {
-            Self::SameNode => endpoint.hint_nodes.contains(place.node),
-            Self::SameZone => place.zone.is_some_and(|zone| endpoint.hint_zones.contains(zone)),
+            Self::SameNode => endpoint.is_meant_for_node(place),
+            Self::SameZone => endpoint.is_meant_for_zone(place),
             Self::Everywhere => true,
         }
     }

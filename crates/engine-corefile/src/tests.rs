@@ -82,6 +82,22 @@ fn what_kubeadm_writes_is_taken_whole() {
 }
 
 #[test]
+fn names_of_topology_zones_are_asked_for() {
+    assert!(clean("kubernetes cluster.local {\n zonal\n}").kubernetes.unwrap().zonal);
+    assert!(!clean("kubernetes cluster.local").kubernetes.unwrap().zonal);
+    assert_eq!(
+        notes(". {\n kubernetes cluster.local {\n zonal always\n }\n}"),
+        ["3: cannot be read: `zonal` has no argument"]
+    );
+    let both = ". {\n kubernetes cluster.local {\n zonal\n noendpoints\n }\n}";
+    assert!(
+        notes(both)
+            .contains(&"3: cannot be read: zonal requires the endpoint cache; remove noendpoints".to_owned())
+    );
+    assert!(!mk(both).settings.unwrap().blocks[0].kubernetes.as_ref().unwrap().zonal);
+}
+
+#[test]
 fn imports_take_keys_of_both_config_maps_and_snippets() {
     let corefile = "(shared) {\n errors\n forward . 192.0.2.1\n}\n.:53 {\n import shared\n import custom/*.override\n \
                     hosts /etc/coredns/NodeHosts {\n ttl 60\n fallthrough\n }\n}\nimport custom/*.server\n";

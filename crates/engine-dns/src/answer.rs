@@ -9,7 +9,7 @@ use crate::message::{Query, Rcode, Unanswerable};
 use crate::reply::{Reply, Section, bare};
 use crate::resolve::why_missing;
 use crate::steps;
-use crate::zone::{Node, Place};
+use crate::zone::{Node, Place, Source};
 use crate::{Name, RecordData, RecordType, Zone};
 
 /// How many names of ExternalName Services may lead to each other; more is a circle.
@@ -191,6 +191,9 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
             if !add_records(zone, &mut reply, owner, (node, query.kind), limits.draw) {
                 let zone_labels = zone.zone_labels(query.name());
                 reply.add_soa(Section::Authority, zone_labels, zone);
+                if matches!(node.source, Source::NoneInZone { .. }) {
+                    error = query.edns.map(|_| ExtendedError::other(node.source.to_string()));
+                }
             }
         }
         End::Missing { zone_labels } => {
@@ -249,13 +252,20 @@ fn add_records(
             return true;
         }
     }
-    add_glue(zone, reply, wanted());
+    // The names that a zone's records point to may have addresses in other zones.
+    let within = matches!(node.source, Source::InZone { .. }).then_some(&*node.records);
+    add_glue(zone, reply, wanted(), within);
     true
 }
 
 /// Adds the addresses of the names that records point to, as far as they fit; without them nothing is truncated
-/// (RFC 2181 section 9).
-fn add_glue<'z>(zone: &'z Zone, reply: &mut Reply<'_>, records: impl Iterator<Item = &'z RecordData>) {
+/// (RFC 2181 section 9). Where only some addresses, in order, are meant, those.
+fn add_glue<'z>(
+    zone: &'z Zone,
+    reply: &mut Reply<'_>,
+    records: impl Iterator<Item = &'z RecordData>,
+    within: Option<&[RecordData]>,
+) {
     let mut last = None;
     for record in records {
         let (RecordData::Srv { target, .. } | RecordData::Ns(target)) = record else { continue };
@@ -267,7 +277,8 @@ fn add_glue<'z>(zone: &'z Zone, reply: &mut Reply<'_>, records: impl Iterator<It
         let Place::Here(node) = zone.place(target.as_wire()) else { continue };
         for data in &node.records {
             let is_address = matches!(data, RecordData::A(_) | RecordData::Aaaa(_));
-            if is_address && !reply.add(Section::Additional, target.as_wire(), data, zone) {
+            let is_meant = within.is_none_or(|within| within.binary_search(data).is_ok());
+            if is_address && is_meant && !reply.add(Section::Additional, target.as_wire(), data, zone) {
                 return;
             }
         }

@@ -40,6 +40,8 @@ pub(crate) struct ClusterNames {
     /// Reverse zones in which nobody else answers; `None`: the cluster's ranges.
     pub(crate) reverse: Option<Zones>,
     pub(crate) pods: PodNames,
+    /// Whether there are names of topology zones.
+    pub(crate) zonal: bool,
     pub(crate) through: Through,
 }
 
@@ -180,6 +182,7 @@ impl ClusterNames {
                 ReverseZones::Zones(zones) => Some(Zones::of(zones)),
             },
             pods: kubernetes.pods,
+            zonal: kubernetes.zonal,
             through: Through::of(&kubernetes.fallthrough),
         }
     }

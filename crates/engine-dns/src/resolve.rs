@@ -58,6 +58,10 @@ pub enum Reason {
     },
     /// A headless Service without ready endpoint has no name.
     NoReadyEndpoint(ServiceName),
+    /// Names of topology zones are those of headless Services.
+    NotHeadless(ServiceName),
+    /// Names of topology zones are not asked for.
+    ZonesNotAnswered,
     /// The Service's `externalName` is an address or no name at all.
     UnusableExternalName {
         /// The Service.
@@ -130,7 +134,7 @@ pub(crate) fn resolve_in(zone: &Zone, block: usize, name: Name, kind: RecordType
             let wanted = node.records.iter().filter(|data| data.record_type() == kind);
             let before = records.len();
             records.extend(wanted.map(|data| record(&owner, data)));
-            reasons.push(Reason::Exists(node.source.clone()));
+            reasons.push(Reason::Exists(zone.source(&owner, &node)));
             if records.len() > before { Outcome::Found } else { Outcome::NoData }
         }
         End::Missing { .. } => {
@@ -169,6 +173,9 @@ pub(crate) fn why_missing(zone: &Zone, name: &Name) -> Reason {
         [address, namespace, "pod"] => {
             Reason::NoPod { namespace: (*namespace).to_owned(), address: (*address).to_owned() }
         }
+        [_, .., "pin" | "prefer", "_zone", service, namespace, "svc"] => {
+            why_no_zone(zone, ServiceName::new(*namespace, *service))
+        }
         [rest @ .., service, namespace, "svc"] if rest.len() <= 2 => {
             why_no_service_name(zone, ServiceName::new(*namespace, *service), rest)
         }
@@ -176,14 +183,27 @@ pub(crate) fn why_missing(zone: &Zone, name: &Name) -> Reason {
     }
 }
 
+/// Why there is no name of a topology zone.
+fn why_no_zone(zone: &Zone, service: ServiceName) -> Reason {
+    match zone.plan.services.get(&service).map(|entry| &entry.kind) {
+        None => no_service(zone, service),
+        Some(DnsServiceKind::Headless { .. }) => Reason::ZonesNotAnswered,
+        Some(_) => Reason::NotHeadless(service),
+    }
+}
+
+fn no_service(zone: &Zone, service: ServiceName) -> Reason {
+    let same_name = zone.plan.services.keys().filter(|other| other.name == service.name);
+    let elsewhere = same_name.map(|other| other.namespace.clone()).collect();
+    Reason::NoService { service, elsewhere }
+}
+
 fn why_no_service_name(zone: &Zone, service: ServiceName, rest: &[&str]) -> Reason {
-    let Some(entry) = zone.plan.services.get(&service) else {
-        let same_name = zone.plan.services.keys().filter(|other| other.name == service.name);
-        let elsewhere = same_name.map(|other| other.namespace.clone()).collect();
-        return Reason::NoService { service, elsewhere };
-    };
+    let Some(entry) = zone.plan.services.get(&service) else { return no_service(zone, service) };
     match (&entry.kind, rest) {
-        (DnsServiceKind::Headless, _) if entry.endpoints.is_empty() => Reason::NoReadyEndpoint(service),
+        (DnsServiceKind::Headless { .. }, _) if entry.endpoints.is_empty() => {
+            Reason::NoReadyEndpoint(service)
+        }
         (DnsServiceKind::ExternalName { target }, []) => {
             Reason::UnusableExternalName { service, target: target.clone() }
         }
@@ -220,10 +240,15 @@ impl Reason {
             }
             Self::NoService { service: name, .. }
             | Self::NoReadyEndpoint(name)
+            | Self::NotHeadless(name)
             | Self::UnusableExternalName { service: name, .. }
             | Self::NoPort { service: name, .. }
             | Self::NoEndpoint { service: name, .. } => service(name),
-            Self::UnusedAddress(_) | Self::NotOfThisForm | Self::OutsideZone { .. } | Self::Circle => None,
+            Self::UnusedAddress(_)
+            | Self::ZonesNotAnswered
+            | Self::NotOfThisForm
+            | Self::OutsideZone { .. }
+            | Self::Circle => None,
         }
     }
 
@@ -234,7 +259,9 @@ impl Reason {
             Self::Exists(Source::ClusterIp(_) | Source::ReverseService(_)) => "spec.clusterIPs",
             Self::Exists(Source::ExternalName(_)) | Self::UnusableExternalName { .. } => "spec.externalName",
             Self::Exists(Source::Port { .. }) | Self::NoPort { .. } => "spec.ports",
-            Self::Exists(Source::Headless(_)) | Self::NoReadyEndpoint(_) => "spec.clusterIP",
+            Self::Exists(Source::Headless(_)) | Self::NoReadyEndpoint(_) | Self::NotHeadless(_) => {
+                "spec.clusterIP"
+            }
             _ => "",
         }
     }
@@ -247,6 +274,9 @@ impl Source {
         match self {
             Self::ClusterIp(name)
             | Self::Headless(name)
+            | Self::InZone { service: name, .. }
+            | Self::NoneInZone { service: name, .. }
+            | Self::OutOfZone { service: name, .. }
             | Self::ExternalName(name)
             | Self::Port { service: name, .. }
             | Self::Endpoint(name)
@@ -280,6 +310,12 @@ impl fmt::Display for Reason {
                     "Service {service} is headless and has no ready endpoint, so its name does not exist"
                 )
             }
+            Self::NotHeadless(service) => {
+                write!(f, "Service {service} is not headless, and only headless Services have names of a zone")
+            }
+            Self::ZonesNotAnswered => f.write_str(
+                "names of a zone are not answered: the section kubernetes of the Corefile does not say `zonal`",
+            ),
             Self::UnusableExternalName { service, target } => {
                 write!(f, "Service {service} spec.externalName `{target}` is an address, not a name")
             }

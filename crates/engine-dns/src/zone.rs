@@ -4,6 +4,7 @@ mod builder;
 mod pointers;
 #[cfg(test)]
 mod whole;
+mod zonal;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use std::sync::OnceLock;
 use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, DnsSettings, PodNames, Upstream};
 use types::{Prefix, ServiceName, Shared, SharedMap};
 
-use crate::blocks::{Blocks, ForwardId, Next};
+use crate::blocks::{Blocks, ClusterNames, ForwardId, Next};
 use crate::name::{labels, suffix_start};
 use crate::query_log::Logs;
 use crate::reverse::{parse_reverse, reverse_zone_labels};
@@ -93,6 +94,29 @@ pub enum Source {
     ClusterIp(ServiceName),
     /// A headless Service with ready endpoints.
     Headless(ServiceName),
+    /// A headless Service with ready endpoints in this topology zone.
+    InZone {
+        /// The Service.
+        service: ServiceName,
+        /// The zone.
+        zone: String,
+    },
+    /// A headless Service without ready endpoint in this topology zone.
+    NoneInZone {
+        /// The Service.
+        service: ServiceName,
+        /// The zone.
+        zone: String,
+        /// Zones that have some.
+        others: Vec<String>,
+    },
+    /// A headless Service with ready endpoints, none of them in the topology zone that was preferred.
+    OutOfZone {
+        /// The Service.
+        service: ServiceName,
+        /// The zone.
+        zone: String,
+    },
     /// A Service of type ExternalName.
     ExternalName(ServiceName),
     /// A named port of a Service.
@@ -320,7 +344,7 @@ impl Zone {
             false => Place::Missing { zone_labels },
         };
         if let Some(end) = suffix_start(wire, self.origin.as_wire()) {
-            return match self.find_in(names.pods, wire, end) {
+            return match self.find_in(names, wire, end) {
                 Some(node) => Place::Here(node),
                 None => missing(self.origin.labels().count()),
             };
@@ -346,7 +370,8 @@ impl Zone {
     }
 
     /// Finds a name of the cluster domain, of which `end` bytes stand before that.
-    fn find_in(&self, pods: PodNames, wire: &[u8], end: usize) -> Option<Cow<'_, Node>> {
+    fn find_in(&self, names: &ClusterNames, wire: &[u8], end: usize) -> Option<Cow<'_, Node>> {
+        let pods = names.pods;
         if pods != PodNames::Verified && labels(&wire[..end]).last() == Some(b"pod") {
             return match (pods, labels(&wire[..end]).collect::<Vec<_>>().as_slice()) {
                 (PodNames::Insecure, [address, namespace, _]) => {
@@ -358,23 +383,26 @@ impl Zone {
         }
         match self.fixed.get(wire) {
             Some(node) => Some(Cow::Borrowed(node)),
-            None => self.find(wire, end),
+            None => self.find(names, wire, end),
         }
     }
 
     /// Finds a name of a Service or a Pod, of which `end` bytes stand before the zone's own name.
-    fn find(&self, wire: &[u8], end: usize) -> Option<Cow<'_, Node>> {
-        // Where the last three labels begin, the last one last.
-        let (mut starts, mut count, mut at) = ([0; 3], 0, 0);
+    fn find(&self, names: &ClusterNames, wire: &[u8], end: usize) -> Option<Cow<'_, Node>> {
+        // Where the last four labels begin, the last one last.
+        let (mut starts, mut count, mut at) = ([0; 4], 0, 0);
         while at < end {
-            starts = [starts[1], starts[2], at];
+            starts = [starts[1], starts[2], starts[3], at];
             count += 1;
             at += 1 + usize::from(wire[at]);
         }
         let label = |start: usize| &wire[start + 1..start + 1 + usize::from(wire[start])];
-        let [first, namespace, kind] = starts;
+        let [before, first, namespace, kind] = starts;
         match (label(kind), count) {
             (b"svc", 2) => self.has_services(label(namespace)).then(|| Cow::Borrowed(&*self.structure)),
+            (b"svc", 4..) if label(before) == zonal::ANCHOR.as_bytes() => {
+                names.zonal.then(|| self.find_zonal(wire, first)).flatten()
+            }
             (b"svc", 3..) => {
                 let names = self.services.get(&wire[first..])?;
                 names.find(wire, &self.plan, &self.origin)
@@ -473,7 +501,7 @@ fn are_few(service: &DnsService) -> bool {
 fn gives_names(service: &DnsService) -> bool {
     match &service.kind {
         DnsServiceKind::ClusterIp { .. } => true,
-        DnsServiceKind::Headless => !service.endpoints.is_empty(),
+        DnsServiceKind::Headless { .. } => !service.endpoints.is_empty(),
         DnsServiceKind::ExternalName { target } => is_target(target),
     }
 }
@@ -495,6 +523,22 @@ impl fmt::Display for Source {
             Self::ClusterIp(service) => write!(f, "Service {service} spec.clusterIPs"),
             Self::Headless(service) => {
                 write!(f, "Service {service} is headless: the addresses of its ready endpoints")
+            }
+            Self::InZone { service, zone } => {
+                write!(
+                    f,
+                    "Service {service} is headless: the addresses of its ready endpoints in zone {zone}"
+                )
+            }
+            Self::NoneInZone { service, zone, others } => {
+                write!(f, "no ready endpoint of Service {service} is in zone {zone}")?;
+                match others.is_empty() {
+                    true => f.write_str(", nor in any other"),
+                    false => write!(f, "; there are some in {}", others.join(", ")),
+                }
+            }
+            Self::OutOfZone { service, zone } => {
+                write!(f, "no ready endpoint of Service {service} is in zone {zone}: the addresses of all")
             }
             Self::ExternalName(service) => write!(f, "Service {service} spec.externalName"),
             Self::Port { service, port } => write!(f, "Service {service} port {port}"),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1;
-use types::{IpFamily, NamespacedName, NodeName, ObjectRef, PodName, Port, Protocol, ServiceName};
+use types::{
+    IpFamily, NamespacedName, NodeName, ObjectRef, PodName, Port, Protocol, ServiceName, TopologyZone,
+};
 
 use crate::field::{FieldError, Read, namespaced_name_of, read_address, read_port, read_protocol};
 use crate::services::HEADLESS_LABEL;
@@ -56,12 +58,21 @@ pub struct Endpoint {
     pub hostname: Option<String>,
     /// `nodeName`.
     pub node: Option<NodeName>,
+    /// `zone`.
+    pub zone: Option<TopologyZone>,
     /// `targetRef`, when it is a Pod.
     pub pod: Option<PodName>,
-    /// `hints.forZones`.
-    pub hint_zones: BTreeSet<String>,
-    /// `hints.forNodes`.
-    pub hint_nodes: BTreeSet<NodeName>,
+    /// `hints`; none where they are empty. They are apart, as few endpoints have any.
+    pub hints: Option<Box<Hints>>,
+}
+
+/// `hints` of an endpoint: which clients it is meant for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `forZones`.
+    pub zones: BTreeSet<String>,
+    /// `forNodes`.
+    pub nodes: BTreeSet<NodeName>,
 }
 
 impl Lower for v1::EndpointSlice {
@@ -124,7 +135,7 @@ fn read_endpoints(slice: &v1::EndpointSlice, family: IpFamily) -> Read<Vec<Endpo
 fn lower_endpoint(slice: &v1::EndpointSlice, endpoint: &v1::Endpoint, address: IpAddr) -> Endpoint {
     let conditions = endpoint.conditions.as_ref();
     let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
-    let hints = endpoint.hints.as_ref();
+    let zone = endpoint.zone.as_deref().filter(|zone| !zone.is_empty());
     let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
     Endpoint {
         address,
@@ -133,19 +144,18 @@ fn lower_endpoint(slice: &v1::EndpointSlice, endpoint: &v1::Endpoint, address: I
         terminating: conditions.and_then(|conditions| conditions.terminating).unwrap_or(false),
         hostname: endpoint.hostname.clone().filter(|name| !name.is_empty()),
         node: endpoint.node_name.clone().filter(|name| !name.is_empty()).map(NodeName::from),
+        zone: zone.map(TopologyZone::from),
         pod: target.and_then(|target| {
             let namespace = target.namespace.clone().or_else(|| slice.metadata.namespace.clone())?;
             Some(PodName::new(namespace, target.name.clone()?))
         }),
-        hint_zones: hints
-            .iter()
-            .flat_map(|hints| hints.for_zones.iter().flatten())
-            .map(|zone| zone.name.clone())
-            .collect(),
-        hint_nodes: hints
-            .iter()
-            .flat_map(|hints| hints.for_nodes.iter().flatten())
-            .map(|node| NodeName::from(node.name.clone()))
-            .collect(),
+        hints: endpoint.hints.as_ref().and_then(lower_hints),
     }
+}
+
+fn lower_hints(hints: &v1::EndpointHints) -> Option<Box<Hints>> {
+    let zones = hints.for_zones.iter().flatten().map(|zone| zone.name.clone());
+    let nodes = hints.for_nodes.iter().flatten().map(|node| NodeName::from(node.name.clone()));
+    let hints = Hints { zones: zones.collect(), nodes: nodes.collect() };
+    (hints != Hints::default()).then(|| hints.into())
 }

@@ -24,7 +24,7 @@ mod snapshot;
 pub use change::{Change, Kind, Lower, Object};
 pub use conditions::{Condition, Conditions};
 pub use config_maps::{COREFILE_CONFIG_MAPS, COREFILE_NAMESPACE, ConfigMap};
-pub use endpoint_slices::{Endpoint, EndpointPort, EndpointSlice, SERVICE_NAME_LABEL};
+pub use endpoint_slices::{Endpoint, EndpointPort, EndpointSlice, Hints, SERVICE_NAME_LABEL};
 pub use ingress_classes::IngressClass;
 pub use ingresses::{
     Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, PathType, ServicePortRef,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1;
-use types::{NETWORK_ANNOTATION, NodeFacts, NodeName, ObjectRef, Prefix};
+use types::{NETWORK_ANNOTATION, NodeFacts, NodeName, ObjectRef, Prefix, TopologyZone};
 
 use crate::conditions::lower_node_conditions;
 use crate::field::{Read, name_of, read_address, read_prefix};
@@ -27,7 +27,7 @@ pub struct Node {
     /// `spec.podCIDRs`, or `spec.podCIDR` where only that is set.
     pub pod_cidrs: Vec<Prefix>,
     /// Label `topology.kubernetes.io/zone`.
-    pub zone: Option<String>,
+    pub zone: Option<TopologyZone>,
     /// Condition Ready is True.
     pub ready: bool,
     /// Conditions of ours in `status.conditions`.
@@ -92,12 +92,13 @@ impl Lower for v1::Node {
 
 fn read_node(node: &v1::Node) -> Read<Node> {
     let labels = node.metadata.labels.as_ref();
+    let zone = labels.and_then(|labels| labels.get(ZONE_LABEL));
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     Ok(Node {
         name: NodeName::from(name_of(&node.metadata)),
         addresses: read_addresses(node)?,
         pod_cidrs: read_pod_cidrs(node)?,
-        zone: labels.and_then(|labels| labels.get(ZONE_LABEL)).filter(|zone| !zone.is_empty()).cloned(),
+        zone: zone.filter(|zone| !zone.is_empty()).map(|zone| TopologyZone::from(zone.as_str())),
         ready: conditions
             .into_iter()
             .any(|condition| condition.type_ == "Ready" && condition.status == "True"),

@@ -95,6 +95,12 @@ impl Snapshot {
 
     fn put_slice(&mut self, mut slice: EndpointSlice) -> bool {
         for endpoint in &mut slice.endpoints {
+            let node = endpoint.node.as_ref().and_then(|node| self.nodes.get(node));
+            if let (Some(zone), Some(node)) = (&mut endpoint.zone, node)
+                && let Some(own) = node.zone.as_ref().filter(|own| *own == zone)
+            {
+                zone.clone_from(own);
+            }
             endpoint.node.iter_mut().for_each(|node| self.share_node(node));
         }
         put(&mut self.endpoint_slices, slice.name.clone(), slice)

@@ -2,7 +2,7 @@
 
 mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -66,7 +66,12 @@ pub enum DnsServiceKind {
         ports: Vec<DnsPort>,
     },
     /// Its endpoints' addresses; with no endpoint the name does not exist (CoreDNS).
-    Headless,
+    Headless {
+        /// Which of them are in each topology zone, by its name in lower case; nothing unless a server block answers names
+        /// of zones ([`DnsKubernetes::zonal`]).
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        zones: BTreeMap<String, BTreeSet<IpAddr>>,
+    },
     /// A CNAME to this name, without trailing dot.
     ExternalName {
         /// `spec.externalName`.
@@ -97,4 +102,23 @@ pub struct DnsPort {
     pub protocol: Protocol,
     /// Port number.
     pub port: Port,
+}
+
+impl DnsServiceKind {
+    /// Of a headless Service, with nothing about zones.
+    #[must_use]
+    pub fn headless() -> Self {
+        Self::Headless { zones: BTreeMap::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_cost_nothing_where_they_are_not_asked_for() {
+        let largest = size_of::<(BTreeSet<IpAddr>, Vec<DnsPort>)>();
+        assert_eq!(size_of::<DnsServiceKind>(), largest, "no more than the kind that most Services are of");
+    }
 }

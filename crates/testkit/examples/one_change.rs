@@ -208,8 +208,8 @@ fn slice(number: u32, each: u32, readiness: Readiness) -> EndpointSlice {
             hostname: None,
             node: Some(node),
             pod: Some(pod_name(number, slot)),
-            hint_zones: BTreeSet::new(),
-            hint_nodes: BTreeSet::new(),
+            zone: None,
+            hints: None,
         }
     };
     let service = name(number);

@@ -139,7 +139,7 @@ fn change(kind: Kind, index: usize, seed: u32) -> Change {
             put::<IngressClass>(&name, json!({"spec": {"controller": controller}}))
         }
         Kind::Corefile => {
-            let lines = ["ttl 30", "endpoint_pod_names", "pods insecure", "unheard_of", "}"];
+            let lines = ["ttl 30", "endpoint_pod_names", "pods insecure", "zonal", "unheard_of", "}"];
             let domain = draw.of(&["cluster.local", "cluster.example"]);
             let corefile =
                 format!(". {{\n kubernetes {domain} {{\n {}\n }}\n import *.override\n}}", draw.of(&lines));
@@ -275,6 +275,9 @@ fn slice(name: &str, draw: &mut Draw) -> Change {
         let terminating = draw.one_in(4);
         let serving = ready || draw.one_in(2);
         endpoint["conditions"] = json!({"ready": ready, "serving": serving, "terminating": terminating});
+        if draw.one_in(2) {
+            endpoint["zone"] = json!(draw.of(&["a", "B.c"]));
+        }
         if draw.one_in(4) {
             endpoint["hints"] = json!({"forZones": [{"name": draw.of(&["a", "b"])}]});
         }

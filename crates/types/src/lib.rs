@@ -23,7 +23,9 @@ pub use attachment::{
 };
 pub use causes::with_causes;
 pub use hash::{fnv_hash, mixed_hash};
-pub use name::{Labels, LinkName, NameParts, NamespacedName, NodeName, ObjectRef, PodName, ServiceName};
+pub use name::{
+    Labels, LinkName, NameParts, NamespacedName, NodeName, ObjectRef, PodName, ServiceName, TopologyZone,
+};
 pub use node_facts::{
     FailingPath, MOST_FAILING_PATHS, Masquerading, NETWORK_ANNOTATION, NodeFacts, PathFacts, PoolFacts,
     SubnetAddress, SubnetAddressError, TunnelMode, UnderlayFacts,

@@ -49,6 +49,39 @@ impl From<NodeName> for String {
     }
 }
 
+/// A topology zone's name, such as `eu-west-1a`; copies are one and the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
+pub struct TopologyZone(Arc<str>);
+
+impl TopologyZone {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for TopologyZone {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<TopologyZone> for String {
+    fn from(zone: TopologyZone) -> Self {
+        zone.as_str().to_owned()
+    }
+}
+
+impl Deref for TopologyZone {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A network device's name, at most 15 bytes (`IFNAMSIZ` - 1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

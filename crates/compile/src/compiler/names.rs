@@ -6,7 +6,7 @@ use types::Difference;
 use super::State;
 use super::changes::Changes;
 use crate::corefile;
-use crate::dns::{self, EndpointNames};
+use crate::dns::{self, Naming};
 use crate::endpoints::SlicesByService;
 
 impl State {
@@ -21,10 +21,10 @@ impl State {
             names.extend(snapshot.services.keys().cloned());
         }
         let slices = SlicesByService::new(snapshot, &self.slices);
-        let endpoint_names = EndpointNames::of(&self.plan.dns.settings);
+        let naming = Naming::of(&self.plan.dns.settings);
         for name in names {
             let service = snapshot.services.get(&name);
-            let new = service.and_then(|service| dns::service(service, &slices.of(&name), endpoint_names));
+            let new = service.and_then(|service| dns::service(service, &slices.of(&name), &naming));
             let services = &mut self.plan.dns.services;
             match new {
                 None => drop(services.remove(&name)),
@@ -40,14 +40,14 @@ impl State {
         }
     }
 
-    /// The Corefile; whether endpoints are called otherwise than before.
+    /// The Corefile; whether Services have other names than before.
     fn follow_corefile(&mut self, snapshot: &Snapshot) -> bool {
-        let before = EndpointNames::of(&self.plan.dns.settings);
+        let before = Naming::of(&self.plan.dns.settings);
         let settings = corefile::settings(snapshot);
-        let names = EndpointNames::of(&settings);
+        let naming = Naming::of(&settings);
         self.plan.dns =
             dns::with_settings(std::mem::take(&mut self.plan.dns), settings, &self.context.names());
-        names != before
+        naming != before
     }
 
     fn follow_pod(&mut self, snapshot: &Snapshot, pod: &Difference<'_, types::PodName, Pod>) {

@@ -22,7 +22,13 @@ pub(super) fn lower(
     };
     let outcome = set_zones(&directive.head, context, &mut kubernetes);
     let is_taken = report.settle(&directive.head, outcome);
-    read_body(&directive.body, report, |line| read_line(line, &mut kubernetes));
+    let has_no_endpoints = directive.body.iter().any(|line| line.name() == "noendpoints");
+    read_body(&directive.body, report, |line| match line.name() {
+        "zonal" if has_no_endpoints => {
+            Err(Verdict::broken("zonal requires the endpoint cache; remove noendpoints"))
+        }
+        _ => read_line(line, &mut kubernetes),
+    });
     is_taken.then_some(kubernetes)
 }
 
@@ -71,6 +77,10 @@ fn read_line(line: &Statement, kubernetes: &mut DnsKubernetes) -> Result<(), Ver
         "endpoint_pod_names" => {
             no_argument(line)?;
             kubernetes.endpoint_pod_names = true;
+        }
+        "zonal" => {
+            no_argument(line)?;
+            kubernetes.zonal = true;
         }
         _ => return Err(of_other_line(line)),
     }

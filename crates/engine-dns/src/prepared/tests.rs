@@ -33,13 +33,22 @@ fn zone(first: u8) -> Zone {
     };
     add("web", cluster_ip(&[&format!("10.96.0.{first}")]), 0);
     add("dual", cluster_ip(&["10.96.1.1", "fd00::1"]), 2);
-    add("few", DnsServiceKind::Headless, 5);
-    add("many", DnsServiceKind::Headless, 60);
+    let zoned = |numbers: &[(&str, u8)]| {
+        let place = |(zone, number): &(&str, u8)| {
+            ((*zone).to_owned(), (0..*number).map(|number| [10, 244, first, number].into()).collect())
+        };
+        DnsServiceKind::Headless { zones: numbers.iter().map(place).collect() }
+    };
+    add("few", zoned(&[("a", 2), ("corp.example", 1)]), 5);
+    add("many", zoned(&[("a", 40)]), 60);
     add("out", DnsServiceKind::ExternalName { target: "web.shop.svc.cluster.local".to_owned() }, 0);
+    let kubernetes = plan::DnsKubernetes { zonal: true, ..plan::DnsKubernetes::default() };
+    let block = plan::DnsBlock { kubernetes: Some(kubernetes), ..plan::DnsBlock::default() };
+    plan.settings = plan::DnsSettings { blocks: vec![block] }.into();
     Zone::build(&plan)
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 17] = [
     "web.shop.svc.cluster.local",
     "WEB.shop.svc.Cluster.local",
     "dual.shop.svc.cluster.local",
@@ -50,6 +59,13 @@ const NAMES: [&str; 10] = [
     "none.shop.svc.cluster.local",
     "9.9.244.10.in-addr.arpa",
     "cluster.local",
+    "a.pin._zone.few.shop.svc.cluster.local",
+    "A.Prefer._zone.few.shop.svc.cluster.local",
+    "corp.example.pin._zone.few.shop.svc.cluster.local",
+    "b.pin._zone.few.shop.svc.cluster.local",
+    "b.prefer._zone.few.shop.svc.cluster.local",
+    "a.pin._zone.many.shop.svc.cluster.local",
+    "b.prefer._zone.many.shop.svc.cluster.local",
 ];
 
 fn query(name: &str, kind: u16, edns: Option<(u16, bool)>, flags: [u8; 2], id: u16) -> Vec<u8> {
@@ -168,6 +184,11 @@ fn plain_shapes_are_known_the_second_time() {
         (NAMES[7], 1, true),
         (NAMES[8], 12, true),
         (NAMES[3], 1, true),
+        // Names of topology zones, with endpoints and without.
+        (NAMES[10], 1, true),
+        (NAMES[11], 1, true),
+        (NAMES[13], 1, true),
+        (NAMES[14], 1, true),
         // Truncated; behind an alias; other types.
         (NAMES[4], 1, false),
         (NAMES[6], 1, false),

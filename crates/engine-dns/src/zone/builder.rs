@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind};
 use types::{Protocol, ServiceName};
 
-use super::{Node, Source, is_target};
+use super::{Node, Source, is_target, zonal};
 use crate::{Name, RecordData};
 
 /// Version of the Kubernetes DNS specification that is served (its section 2.2).
@@ -147,7 +147,7 @@ impl Builder {
                 self.add_ports(name, ports.iter().map(|port| (port, None)));
                 self.add_endpoints(name, &service.endpoints);
             }
-            DnsServiceKind::Headless => {
+            DnsServiceKind::Headless { zones } => {
                 for endpoint in &service.endpoints {
                     let source = Source::Headless(name.clone());
                     self.add(&labels, source, address_data(endpoint.address));
@@ -157,6 +157,10 @@ impl Builder {
                 });
                 self.add_ports(name, ports);
                 self.add_endpoints(name, &service.endpoints);
+                for (zone, addresses) in zones {
+                    let is_in = |endpoint: &&DnsEndpoint| addresses.contains(&endpoint.address);
+                    self.add_zone(name, zone, service.endpoints.iter().filter(is_in));
+                }
             }
             DnsServiceKind::ExternalName { target } => {
                 if is_target(target)
@@ -176,6 +180,35 @@ impl Builder {
                 Source::Endpoint(service.clone()),
                 address_data(endpoint.address),
             );
+        }
+    }
+
+    /// The endpoints in a topology zone. The names above this one are decided elsewhere ([`super::zonal`]).
+    fn add_zone<'p>(
+        &mut self,
+        service: &ServiceName,
+        zone: &str,
+        endpoints: impl Iterator<Item = &'p DnsEndpoint>,
+    ) {
+        let own = [zonal::PIN, zonal::ANCHOR, &service.name, &service.namespace, "svc"];
+        let labels: Vec<&str> = zone.split('.').chain(own).collect();
+        if !self.wants(&labels) {
+            return;
+        }
+        let (Some(name), Some(base)) = (below(&self.origin, &labels), below(&self.origin, &own[2..])) else {
+            return;
+        };
+        let (mut records, mut targets) = (Vec::new(), BTreeSet::new());
+        for endpoint in endpoints {
+            records.push(address_data(endpoint.address));
+            let target = base.child(&endpoint.hostname);
+            targets
+                .extend(endpoint.ports.iter().filter_map(|port| Some((port.port.number(), target.clone()?))));
+        }
+        records.extend(srv_data(targets));
+        if !records.is_empty() {
+            let source = Source::InZone { service: service.clone(), zone: zone.to_owned() };
+            self.nodes.insert(name, Node { source, records });
         }
     }
 

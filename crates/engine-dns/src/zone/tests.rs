@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use plan::{DnsEndpoint, DnsPort};
+use plan::{DnsEndpoint, DnsKubernetes, DnsPort};
 use proptest::prelude::*;
 use types::Protocol;
 
 use super::*;
 
+const ZONES: [&str; 3] = ["a", "b", "x.a"];
 const NAMESPACES: [&str; 3] = ["shop", "ops", "gone"];
 
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -32,12 +33,20 @@ fn service() -> impl Strategy<Value = DnsService> {
             ports,
         },
     );
+    let places = prop::collection::vec((prop::sample::select(ZONES.to_vec()), address()), 0..4);
+    let headless = places.prop_map(|places| {
+        let mut zones: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (zone, address) in places {
+            zones.entry(zone.to_owned()).or_default().insert(address);
+        }
+        DnsServiceKind::Headless { zones }
+    });
     let targets =
         prop::sample::select(vec!["example.org", "web.shop.svc.cluster.local", "192.0.2.1", "a..b"]);
     let kind = prop_oneof![
         3 => (prop::collection::btree_set(address(), 1..3), ports())
             .prop_map(|(addresses, ports)| DnsServiceKind::ClusterIp { addresses, ports }),
-        2 => Just(DnsServiceKind::Headless),
+        3 => headless,
         1 => targets.prop_map(|target| DnsServiceKind::ExternalName { target: target.to_owned() }),
     ];
     // Few, and more than are looked through for each question.
@@ -45,6 +54,10 @@ fn service() -> impl Strategy<Value = DnsService> {
     (kind, prop::collection::vec(endpoint, 0..3), repeated).prop_map(|(kind, endpoints, repeated)| {
         DnsService { kind, endpoints: vec![endpoints; repeated].concat() }
     })
+}
+
+fn block(zonal: bool) -> DnsBlock {
+    DnsBlock { kubernetes: Some(DnsKubernetes { zonal, ..DnsKubernetes::default() }), ..DnsBlock::default() }
 }
 
 fn plan() -> impl Strategy<Value = DnsPlan> {
@@ -56,8 +69,9 @@ fn plan() -> impl Strategy<Value = DnsPlan> {
         prop::collection::btree_map(name(), service(), 0..5),
         prop::collection::btree_map(address(), prop::sample::select(NAMESPACES.to_vec()), 0..4),
         prop::collection::btree_set(address(), 0..2),
+        any::<bool>(),
     )
-        .prop_map(|(namespaces, services, pods, addresses)| DnsPlan {
+        .prop_map(|(namespaces, services, pods, addresses, zonal)| DnsPlan {
             cluster_domain: "cluster.local".to_owned(),
             addresses,
             namespaces: namespaces.into_iter().map(str::to_owned).collect::<BTreeSet<_>>().into(),
@@ -65,6 +79,7 @@ fn plan() -> impl Strategy<Value = DnsPlan> {
             pods: pods.into_iter().map(|(address, namespace)| (address, namespace.to_owned())).collect(),
             reverse_ranges: ["10.244.0.0/16".parse().unwrap()].into(),
             ttl_seconds: 5,
+            settings: DnsSettings { blocks: vec![block(zonal)] }.into(),
             ..DnsPlan::default()
         })
 }
@@ -75,7 +90,23 @@ fn candidates(zones: &[BTreeMap<Name, Node>]) -> BTreeSet<Name> {
     let others = others.map(|text| Name::parse(text).unwrap());
     let below = |name: &Name| name.child("x");
     let all = zones.iter().flat_map(BTreeMap::keys);
-    all.clone().cloned().chain(all.filter_map(below)).chain(others).collect()
+    all.clone().cloned().chain(all.filter_map(below)).chain(others).chain(zonal_candidates()).collect()
+}
+
+/// Names of topology zones, and such as look like them.
+fn zonal_candidates() -> Vec<Name> {
+    let mut names = Vec::new();
+    for first in ["", "a.", "b.", "x.a.", "c.", "a.x."] {
+        for directive in ["pin.", "prefer.", "none.", ""] {
+            for service in ["web", "api"] {
+                for kind in ["shop.svc", "gone.svc", "shop.pod"] {
+                    let text = format!("{first}{directive}_zone.{service}.{kind}.cluster.local");
+                    names.push(Name::parse(&text).unwrap());
+                }
+            }
+        }
+    }
+    names
 }
 
 proptest! {
@@ -96,6 +127,14 @@ proptest! {
             let whole = whole::names(&next.origin, &plan);
             seen.push(whole.clone());
             for name in candidates(&seen) {
+                if let Some(expected) = whole::of_zones(&plan, &name) {
+                    let found = match next.place(name.as_wire()) {
+                        Place::Here(node) => Some(node.records.iter().cloned().collect()),
+                        Place::Missing { .. } | Place::Elsewhere => None,
+                    };
+                    prop_assert_eq!(found, expected, "{}", name);
+                    continue;
+                }
                 let found = match next.place(name.as_wire()) {
                     Place::Here(node) => Some((node.source.clone(), node.records.clone())),
                     Place::Missing { .. } | Place::Elsewhere => None,

@@ -1,8 +1,9 @@
 //! The simple version: an index of every name, made at once. What [`super::Zone`] answers is compared with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use plan::{DnsEndpoint, DnsPlan, DnsServiceKind};
+use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind};
 use types::ServiceName;
 
 use super::builder::{Builder, address_data, below, dashed};
@@ -59,4 +60,49 @@ fn add_reverse_endpoint(
         services.push(service.clone());
         node.records.push(RecordData::Ptr(target));
     }
+}
+
+/// What a name has that looks like one of a topology zone, read as CoreDNS does (plugin kubernetes, `parseRequest` and
+/// `findServices`); `None` for all other names.
+pub(super) fn of_zones(plan: &DnsPlan, name: &Name) -> Option<Option<BTreeSet<RecordData>>> {
+    let labels = name.labels().map(|label| std::str::from_utf8(label).unwrap()).collect::<Vec<_>>();
+    let [before @ .., "_zone", service, namespace, "svc", "cluster", "local"] = labels.as_slice() else {
+        return None;
+    };
+    let is_on = plan.settings.blocks.iter().any(|block| block.kubernetes.as_ref().unwrap().zonal);
+    let service_name = service;
+    let service = plan.services.get(&ServiceName::new(*namespace, *service)).filter(|_| is_on);
+    let Some(DnsService { kind: DnsServiceKind::Headless { zones }, endpoints }) = service else {
+        return Some(None);
+    };
+    let (zone, wide) = match before {
+        [] | ["pin" | "prefer"] => return Some(Some(BTreeSet::new())),
+        [zone @ .., "pin"] => (zone.join("."), false),
+        [zone @ .., "prefer"] => (zone.join("."), true),
+        _ => return Some(None),
+    };
+    let is_in = |endpoint: &&DnsEndpoint| zones.get(&zone).is_some_and(|own| own.contains(&endpoint.address));
+    let mut meant = endpoints.iter().filter(is_in).collect::<Vec<_>>();
+    if meant.is_empty() && wide {
+        meant = endpoints.iter().collect();
+    }
+    let targets = meant.iter().flat_map(|endpoint| {
+        let base = Name::parse(&format!("{namespace}.svc.cluster.local")).unwrap();
+        let target = base.child(service_name).unwrap().child(&endpoint.hostname).unwrap();
+        endpoint.ports.iter().map(move |port| (port.port.number(), target.clone()))
+    });
+    let targets = targets.collect::<BTreeSet<_>>();
+    let weight = (100 / targets.len().max(1)) as u16;
+    let addresses = meant.iter().map(|endpoint| match endpoint.address {
+        IpAddr::V4(address) => RecordData::A(address),
+        IpAddr::V6(address) => RecordData::Aaaa(address),
+    });
+    let mut records = addresses.collect::<BTreeSet<_>>();
+    records.extend(targets.into_iter().map(|(port, target)| RecordData::Srv {
+        priority: 0,
+        weight,
+        port,
+        target,
+    }));
+    Some(Some(records))
 }

@@ -21,7 +21,7 @@ fn crowd() -> Zone {
         })
         .collect();
     let mut plan = cluster();
-    let service = DnsService { kind: DnsServiceKind::Headless, endpoints };
+    let service = DnsService { kind: DnsServiceKind::headless(), endpoints };
     plan.services.insert(ServiceName::new("shop", "crowd"), service);
     Zone::build(&plan)
 }

@@ -1,6 +1,6 @@
 //! Questions and answers, one line each, by the IDs of the semantics sheet (DN1 to DN15).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use engine_dns::{Answer, ForwardId, Limits, Server, Transport, Zone, answer};
@@ -31,7 +31,16 @@ fn cluster_ip(addresses: &[&str], ports: &[DnsPort], endpoints: &[DnsEndpoint]) 
 }
 
 fn headless(endpoints: &[DnsEndpoint]) -> DnsService {
-    DnsService { kind: DnsServiceKind::Headless, endpoints: endpoints.to_vec() }
+    DnsService { kind: DnsServiceKind::headless(), endpoints: endpoints.to_vec() }
+}
+
+/// A headless Service whose endpoints have places.
+fn zoned(endpoints: &[DnsEndpoint], zones: &[(&str, &str)]) -> DnsService {
+    let mut by_zone: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (zone, ip) in zones {
+        by_zone.entry((*zone).to_owned()).or_default().insert(address(ip));
+    }
+    DnsService { kind: DnsServiceKind::Headless { zones: by_zone }, endpoints: endpoints.to_vec() }
 }
 
 fn external(target: &str) -> DnsService {
@@ -72,8 +81,22 @@ pub(crate) fn cluster() -> DnsPlan {
         endpoint("r-0", "10.244.1.9", std::slice::from_ref(&unnamed)),
         endpoint("r-1", "10.244.2.9", std::slice::from_ref(&unnamed)),
     ];
+    let shard = [
+        endpoint("s", "10.244.1.10", std::slice::from_ref(&unnamed)),
+        endpoint("s", "10.244.2.10", std::slice::from_ref(&unnamed)),
+        endpoint("t", "10.244.2.11", std::slice::from_ref(&unnamed)),
+        endpoint("u", "10.244.3.10", &[]),
+        endpoint("v", "fd00:10:244::a", &[]),
+    ];
+    let places = [
+        ("us-west-2a", "10.244.1.10"),
+        ("us-west-2b", "10.244.2.10"),
+        ("us-west-2b", "10.244.2.11"),
+        ("corp.example.com", "fd00:10:244::a"),
+    ];
     for (namespace, name, service) in [
         ("shop", "web", web),
+        ("shop", "shard", zoned(&shard, &places)),
         ("shop", "db", db),
         ("shop", "twins", headless(&twins)),
         ("shop", "ring", headless(&ring)),

@@ -195,8 +195,8 @@ fn slice(service: &Service) -> model::EndpointSlice {
         hostname: None,
         node: Some(NodeName::from(if service.is_local { "node-a" } else { "node-b" })),
         pod: Some(NamespacedName::new(NAMESPACE, format!("{}-{index}", service.name))),
-        hint_zones: BTreeSet::new(),
-        hint_nodes: BTreeSet::new(),
+        zone: None,
+        hints: None,
     };
     let port = |port: &crate::cluster::Port| model::EndpointPort {
         name: port.name.to_owned(),

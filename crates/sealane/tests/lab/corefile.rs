@@ -80,3 +80,60 @@ fn dns_follows_the_corefile_of_the_cluster() {
     cluster.wait("the Corefile is gone", || (!asked("shop.example").contains(&address)).then_some(()));
     answers("web.corefile.svc.cluster.local", &address);
 }
+
+const ZONED: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: default}
+spec: {clusterIP: None, selector: {app: db}, ports: [{name: sql, port: 5432}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: default}
+spec: {nodeName: node-a, containers: [{name: main, image: client}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db-a, namespace: default, labels: {app: db}}
+spec: {nodeName: node-a, containers: [{name: main, image: db}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db-b, namespace: default, labels: {app: db}}
+spec: {nodeName: node-b, containers: [{name: main, image: db}]}
+";
+
+/// The nodes of a lab are in zones, and so are the endpoints on them.
+#[test]
+fn a_pod_asks_for_the_endpoints_of_one_zone() {
+    let test = "a_pod_asks_for_the_endpoints_of_one_zone";
+    let Some(cluster) = Cluster::open(test, "zonal", &["--nodes", "2"]) else { return };
+    let corefile = ". {\n kubernetes cluster.local {\n zonal\n }\n}\n";
+    let map = json!({"metadata": {"name": "coredns"}, "data": {"Corefile": corefile}});
+    cluster.post("/api/v1/namespaces/kube-system/configmaps", &map);
+    cluster.create(ZONED);
+    let [_, in_a, in_b] = ["client", "db-a", "db-b"].map(|name| cluster.ready_pod("default", name));
+    let asked = |name: &str| {
+        let name = format!("{name}.db.default.svc.cluster.local");
+        let output = cluster.bed.run(&["lab", "exec", "client", "--", "sealane", "probe", "dns", &name]);
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    for (name, expected) in [
+        ("a.pin._zone", vec![&in_a]),
+        ("b.pin._zone", vec![&in_b]),
+        ("b.prefer._zone", vec![&in_b]),
+        ("c.prefer._zone", vec![&in_a, &in_b]),
+    ] {
+        cluster.wait(&format!("{name} has {expected:?}"), || {
+            let said = asked(name);
+            [&in_a, &in_b]
+                .iter()
+                .all(|ip| said.contains(&format!(" A {ip}")) == expected.contains(ip))
+                .then_some(())
+        });
+    }
+    assert!(asked("c.pin._zone").contains("has no record of this type"), "{}", asked("c.pin._zone"));
+    let query = cluster.bed.run(&["dns", "query", "c.pin._zone.db", "--from", "default/client"]);
+    let query = String::from_utf8_lossy(&query.stdout).into_owned();
+    assert!(query.contains("is in zone c; there are some in a, b"), "{query}");
+}

@@ -44,7 +44,7 @@ impl Size {
     /// As ours has it.
     pub(crate) fn plan(self) -> DnsPlan {
         let service = |service: Service| {
-            let kind = service.address.map_or(DnsServiceKind::Headless, |address| {
+            let kind = service.address.map_or_else(DnsServiceKind::headless, |address| {
                 DnsServiceKind::ClusterIp { addresses: BTreeSet::from([address.into()]), ports: Vec::new() }
             });
             let endpoint = |address: Ipv4Addr| DnsEndpoint {

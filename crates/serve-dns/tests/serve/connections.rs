@@ -92,7 +92,7 @@ async fn clients_that_do_not_read_are_cut_off() {
         ports: Vec::new(),
     };
     let endpoints = (0..3000).map(endpoint).collect();
-    let service = DnsService { kind: DnsServiceKind::Headless, endpoints };
+    let service = DnsService { kind: DnsServiceKind::headless(), endpoints };
     plan.services.insert(ServiceName::new("shop", "crowd"), service);
     server.publish(&plan, 1);
     let mut greedy = TcpStream::connect(address).await.unwrap();

@@ -15,13 +15,19 @@ pub(super) fn show(dns: &DnsPlan) -> String {
             DnsServiceKind::ClusterIp { addresses, ports } => {
                 format!("{} with {}", joined(addresses, " "), port_list(ports))
             }
-            DnsServiceKind::Headless => "headless".to_owned(),
+            DnsServiceKind::Headless { .. } => "headless".to_owned(),
             DnsServiceKind::ExternalName { target } => format!("CNAME {target}"),
         };
         text += &format!("{}.{}.svc.{}: {what}\n", name.name, name.namespace, dns.cluster_domain);
         for endpoint in &service.endpoints {
             let ports = port_list(&endpoint.ports);
             text += &format!("  {}: {} with {ports}\n", endpoint.hostname, endpoint.address);
+        }
+        if let DnsServiceKind::Headless { zones } = &service.kind {
+            let lines = zones
+                .iter()
+                .map(|(zone, addresses)| format!("  in zone {zone}: {}\n", joined(addresses, " ")));
+            text.extend(lines);
         }
     }
     text

@@ -135,7 +135,7 @@ proptest! {
             let mut plan = DnsPlan { services: Default::default(), ..plan(corefile) };
             for ((namespace, name), shape) in &services {
                 let kind = match shape {
-                    0 => DnsServiceKind::Headless,
+                    0 => DnsServiceKind::headless(),
                     1 => DnsServiceKind::ExternalName { target: "a.example".to_owned() },
                     _ => DnsServiceKind::ClusterIp {
                         addresses: BTreeSet::from([address(if *shape == 2 { "10.96.5.5" } else { "fd00:10:96::5" })]),

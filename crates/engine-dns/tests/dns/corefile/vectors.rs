@@ -88,6 +88,190 @@ fn names_are_only_those_of_blocks_with_kubernetes() {
     );
 }
 
+/// CoreDNS, `plugin/kubernetes/zonal_test.go`, in our words, and what its README says beyond that.
+#[test]
+fn kubernetes_with_names_of_topology_zones() {
+    let nowhere = "error 0 no ready endpoint of Service shop/shard is in zone us-west-2c; there are some in corp.example.com, us-west-2a, us-west-2b";
+    let nodata = format!("NOERROR; authority cluster.local. 5 (SOA); {nowhere}");
+    let all = |name: &str| {
+        let ips = ["10.244.1.10", "10.244.2.10", "10.244.2.11", "10.244.3.10"];
+        ips.iter().fold("NOERROR".to_owned(), |text, ip| format!("{text}; {name}. 5 A {ip}"))
+    };
+    let prefer = "us-west-2c.prefer._zone.shard.shop.svc.cluster.local";
+    let pin = |kind: &str| format!("us-west-2c.pin._zone.shard.shop.svc.cluster.local {kind}");
+    check(
+        ". {\n kubernetes cluster.local {\n zonal\n }\n}",
+        &[
+            // The endpoints in the zone and no others, whichever the directive.
+            (
+                "us-west-2a.pin._zone.shard.shop.svc.cluster.local A",
+                "NOERROR; us-west-2a.pin._zone.shard.shop.svc.cluster.local. 5 A 10.244.1.10",
+            ),
+            (
+                "us-west-2b.pin._zone.shard.shop.svc.cluster.local A",
+                "NOERROR; us-west-2b.pin._zone.shard.shop.svc.cluster.local. 5 A 10.244.2.10; \
+                 us-west-2b.pin._zone.shard.shop.svc.cluster.local. 5 A 10.244.2.11",
+            ),
+            (
+                "us-west-2a.prefer._zone.shard.shop.svc.cluster.local A",
+                "NOERROR; us-west-2a.prefer._zone.shard.shop.svc.cluster.local. 5 A 10.244.1.10",
+            ),
+            (
+                "US-west-2A.Pin._ZONE.shard.shop.svc.cluster.local A",
+                "NOERROR; US-west-2A.Pin._ZONE.shard.shop.svc.cluster.local. 5 A 10.244.1.10",
+            ),
+            // The names of zones may have dots; an address of the other family is none.
+            (
+                "corp.example.com.pin._zone.shard.shop.svc.cluster.local AAAA",
+                "NOERROR; corp.example.com.pin._zone.shard.shop.svc.cluster.local. 5 AAAA fd00:10:244::a",
+            ),
+            (
+                "corp.example.com.prefer._zone.shard.shop.svc.cluster.local A",
+                "NOERROR; authority cluster.local. 5 (SOA)",
+            ),
+            // A zone without endpoints: none of any type, or all.
+            (&pin("A"), &nodata),
+            (&pin("AAAA"), &nodata),
+            (&pin("SRV"), &nodata),
+            (&pin("TXT"), &nodata),
+            (&format!("{prefer} A"), &all(prefer)),
+            (&format!("{prefer} TXT"), "NOERROR; authority cluster.local. 5 (SOA)"),
+            (
+                "example.com.prefer._zone.shard.shop.svc.cluster.local A",
+                &all("example.com.prefer._zone.shard.shop.svc.cluster.local"),
+            ),
+            (
+                "corp.example.com.pin._zone.db.shop.svc.cluster.local A",
+                "NOERROR; authority cluster.local. 5 (SOA); \
+                 error 0 no ready endpoint of Service shop/db is in zone corp.example.com, nor in any other",
+            ),
+            // SRV records of the zone; an endpoint's name has an address in another zone, too, that is not added.
+            (
+                "us-west-2a.pin._zone.shard.shop.svc.cluster.local SRV",
+                "NOERROR; us-west-2a.pin._zone.shard.shop.svc.cluster.local. 5 SRV 0 100 9042 s.shard.shop.svc.cluster.local.; \
+                 additional s.shard.shop.svc.cluster.local. 5 A 10.244.1.10",
+            ),
+            (
+                "us-west-2b.prefer._zone.shard.shop.svc.cluster.local SRV",
+                "NOERROR; us-west-2b.prefer._zone.shard.shop.svc.cluster.local. 5 SRV 0 50 9042 s.shard.shop.svc.cluster.local.; \
+                 us-west-2b.prefer._zone.shard.shop.svc.cluster.local. 5 SRV 0 50 9042 t.shard.shop.svc.cluster.local.; \
+                 additional s.shard.shop.svc.cluster.local. 5 A 10.244.2.10; \
+                 additional t.shard.shop.svc.cluster.local. 5 A 10.244.2.11",
+            ),
+            (
+                &format!("{prefer} SRV"),
+                &format!(
+                    "NOERROR; {prefer}. 5 SRV 0 50 9042 s.shard.shop.svc.cluster.local.; \
+                     {prefer}. 5 SRV 0 50 9042 t.shard.shop.svc.cluster.local.; \
+                     additional s.shard.shop.svc.cluster.local. 5 A 10.244.1.10; \
+                     additional s.shard.shop.svc.cluster.local. 5 A 10.244.2.10; \
+                     additional t.shard.shop.svc.cluster.local. 5 A 10.244.2.11"
+                ),
+            ),
+            // The Service's own names are as ever.
+            ("shard.shop.svc.cluster.local A", &all("shard.shop.svc.cluster.local")),
+            ("t.shard.shop.svc.cluster.local A", "NOERROR; t.shard.shop.svc.cluster.local. 5 A 10.244.2.11"),
+        ],
+    );
+}
+
+#[test]
+fn names_of_topology_zones_are_those_of_headless_services() {
+    check(
+        ". {\n kubernetes cluster.local {\n zonal\n }\n}",
+        &[
+            // A headless Service without any endpoint has no name of its own, and nothing in any zone.
+            (
+                "waiting.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); \
+                 error 0 Service shop/waiting is headless and has no ready endpoint, so its name does not exist",
+            ),
+            (
+                "us-west-2a.pin._zone.waiting.shop.svc.cluster.local A",
+                "NOERROR; authority cluster.local. 5 (SOA); \
+                 error 0 no ready endpoint of Service shop/waiting is in zone us-west-2a, nor in any other",
+            ),
+            (
+                "us-west-2a.prefer._zone.waiting.shop.svc.cluster.local A",
+                "NOERROR; authority cluster.local. 5 (SOA); \
+                 error 0 no ready endpoint of Service shop/waiting is in zone us-west-2a, nor in any other",
+            ),
+            // What there is no name for.
+            (
+                "us-west-2a.pin._zone.ghost.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 Service ghost does not exist in Namespace shop",
+            ),
+            (
+                "us-west-2a.pin._zone.shard.nowhere.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 Namespace nowhere does not exist",
+            ),
+            (
+                "us-west-2a.pin._zone.web.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); \
+                 error 0 Service shop/web is not headless, and only headless Services have names of a zone",
+            ),
+            (
+                "us-west-2a.prefer._zone.alias.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); \
+                 error 0 Service shop/alias is not headless, and only headless Services have names of a zone",
+            ),
+            (
+                "us-west-2a.florp._zone.shard.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 not the form of any name of the cluster domain",
+            ),
+            (
+                "us-west-2a.pin.zone.shard.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 not the form of any name of the cluster domain",
+            ),
+            (
+                "us-west-2a.pin._zone.shard.shop.pod.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 not the form of any name of the cluster domain",
+            ),
+            // There are names below these (RFC 8020).
+            ("_zone.shard.shop.svc.cluster.local A", "NOERROR; authority cluster.local. 5 (SOA)"),
+            ("pin._zone.shard.shop.svc.cluster.local A", "NOERROR; authority cluster.local. 5 (SOA)"),
+        ],
+    );
+}
+
+#[test]
+fn names_of_topology_zones_are_those_of_blocks_that_say_so() {
+    check(
+        "cluster.local {\n kubernetes\n}\n. {\n kubernetes cluster.local {\n zonal\n }\n}",
+        &[
+            (
+                "us-west-2a.pin._zone.shard.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); \
+                 error 0 names of a zone are not answered: the section kubernetes of the Corefile does not say `zonal`",
+            ),
+            (
+                "_zone.shard.shop.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 Service shop/shard has no ready endpoint named _zone",
+            ),
+        ],
+    );
+    check(
+        "cluster.local {\n kubernetes {\n zonal\n fallthrough\n }\n forward . 192.0.2.53\n}",
+        &[
+            // A Service that is not there may be elsewhere; an empty zone is not.
+            ("us-west-2a.pin._zone.ghost.shop.svc.cluster.local A", "NXDOMAIN"),
+            (
+                "us-west-2c.pin._zone.db.shop.svc.cluster.local A",
+                "NOERROR; authority cluster.local. 5 (SOA); \
+                 error 0 no ready endpoint of Service shop/db is in zone us-west-2c, nor in any other",
+            ),
+        ],
+    );
+    check(
+        ". {\n kubernetes cluster.local clusterset.example {\n zonal\n }\n}",
+        &[(
+            "us-west-2a.pin._zone.shard.shop.svc.clusterset.example SRV",
+            "NOERROR; us-west-2a.pin._zone.shard.shop.svc.clusterset.example. 5 SRV 0 100 9042 s.shard.shop.svc.clusterset.example.; \
+             additional s.shard.shop.svc.clusterset.example. 5 A 10.244.1.10",
+        )],
+    );
+}
+
 #[test]
 fn the_cluster_has_several_zones() {
     check(

@@ -23,6 +23,8 @@ pub struct DnsKubernetes {
     /// Whether an endpoint without hostname is called by its Pod's name instead of its address
     /// (`endpoint_pod_names`).
     pub endpoint_pod_names: bool,
+    /// Whether headless Services have names that mean their endpoints in one topology zone (`zonal`).
+    pub zonal: bool,
     /// Which names that do not exist here are looked for further on.
     pub fallthrough: Fallthrough,
 }
@@ -284,6 +286,7 @@ impl Default for DnsKubernetes {
             pods: PodNames::default(),
             ttl_seconds: 5,
             endpoint_pod_names: false,
+            zonal: false,
             fallthrough: Fallthrough::Never,
         }
     }

@@ -90,7 +90,7 @@ impl NodeStatus {
             name: node.name.to_string(),
             ready: node.ready,
             address: node.addresses.first().map(ToString::to_string).unwrap_or_default(),
-            zone: node.zone.clone().unwrap_or_default(),
+            zone: node.zone.as_deref().unwrap_or_default().to_owned(),
             pods: podnet.map_or(0, |podnet| podnet.local_pods.len()),
             told: facts.is_some(),
             links: facts.map(|facts| facts.links),
