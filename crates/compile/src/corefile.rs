@@ -2,7 +2,7 @@
 
 use engine_corefile::{Corefile, Line, Sources, Verdict, read};
 use model::{COREFILE_CONFIG_MAPS, COREFILE_NAMESPACE, Snapshot};
-use plan::{DnsSettings, Finding, Severity};
+use plan::{DnsKubernetes, DnsSettings, ExposedNamespaces, Finding, Severity};
 use types::{NamespacedName, ObjectRef};
 
 use crate::findings::{Findings, error};
@@ -14,7 +14,24 @@ const MOST_TOLD: usize = 50;
 
 /// What DNS is to do: as the Corefile says, or as ever where there is none or it makes no sense.
 pub(crate) fn settings(snapshot: &Snapshot) -> DnsSettings {
-    corefile(snapshot).and_then(|corefile| corefile.settings).unwrap_or_default()
+    let mut settings = corefile(snapshot).and_then(|corefile| corefile.settings).unwrap_or_default();
+    for block in &mut settings.blocks {
+        if let Some(DnsKubernetes {
+            namespaces: ExposedNamespaces::Labelled { selector, matching }, ..
+        }) = &mut block.kubernetes
+        {
+            let namespaces = snapshot.namespaces.values();
+            let chosen = namespaces.filter(|namespace| selector.matches(&namespace.labels));
+            *matching = chosen.map(|namespace| namespace.name.clone()).collect();
+        }
+    }
+    settings
+}
+
+/// Whether settings say of Namespaces' labels which have names.
+pub(crate) fn asks_for_labels_of_namespaces(settings: &DnsSettings) -> bool {
+    let mut sections = settings.blocks.iter().filter_map(|block| block.kubernetes.as_ref());
+    sections.any(|kubernetes| matches!(kubernetes.namespaces, ExposedNamespaces::Labelled { .. }))
 }
 
 /// Lines that are not taken as CoreDNS takes them.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{Endpoint, EndpointSlice, Service, ServiceType, Snapshot};
+use model::{Endpoint, EndpointSlice, Pod, Service, ServiceType, Snapshot};
 use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind, DnsSettings};
-use types::{Shared, SharedMap};
+use types::{LabelSelector, Labels, PackedLabels, Shared, SharedMap};
 
 use crate::NamesContext;
 use crate::corefile;
@@ -24,7 +24,7 @@ pub(crate) fn compile(snapshot: &Snapshot, context: &NamesContext) -> DnsPlan {
     let plan = DnsPlan {
         namespaces: namespaces(snapshot),
         services: services.collect(),
-        pods: pods(snapshot),
+        pods: pods(snapshot, &naming),
         own_search: own_search(snapshot),
         ..empty(context)
     };
@@ -34,8 +34,10 @@ pub(crate) fn compile(snapshot: &Snapshot, context: &NamesContext) -> DnsPlan {
 /// What settings say of the names of all Services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Naming {
-    /// How endpoints without a hostname are called.
+    /// Whether endpoints have names, and how those without a hostname are called.
     endpoints: EndpointNames,
+    /// Labels without which an object is not there.
+    labels: Option<LabelSelector>,
     /// Whether any server block answers names of topology zones.
     zonal: bool,
 }
@@ -43,6 +45,8 @@ pub(crate) struct Naming {
 /// How endpoints without a hostname are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EndpointNames {
+    /// They have none.
+    None,
     /// By their address.
     Addresses,
     /// By their Pod.
@@ -51,12 +55,28 @@ enum EndpointNames {
 
 impl Naming {
     pub(crate) fn of(settings: &DnsSettings) -> Self {
-        let has_pod_names = settings.kubernetes().is_some_and(|kubernetes| kubernetes.endpoint_pod_names);
+        let first = settings.kubernetes();
+        let has_names = first.is_none_or(|first| first.endpoint_names);
+        let has_pod_names = first.is_some_and(|first| first.endpoint_pod_names);
         let mut sections = settings.blocks.iter().filter_map(|block| block.kubernetes.as_ref());
         Self {
-            endpoints: if has_pod_names { EndpointNames::Pods } else { EndpointNames::Addresses },
+            endpoints: match (has_names, has_pod_names) {
+                (false, _) => EndpointNames::None,
+                (true, true) => EndpointNames::Pods,
+                (true, false) => EndpointNames::Addresses,
+            },
+            labels: first.and_then(|first| first.labels.clone()),
             zonal: sections.any(|kubernetes| kubernetes.zonal),
         }
+    }
+
+    /// Whether an object with these labels is there.
+    pub(crate) fn means(&self, labels: &Labels) -> bool {
+        self.labels.as_ref().is_none_or(|selector| selector.matches(labels))
+    }
+
+    fn means_packed(&self, labels: &PackedLabels) -> bool {
+        self.labels.as_ref().is_none_or(|selector| selector.matches(&labels.to_labels()))
     }
 }
 
@@ -95,15 +115,19 @@ fn without_final_dot(name: &str) -> String {
 
 /// What DNS knows of a Service; nothing where it has no name yet.
 pub(crate) fn service(service: &Service, slices: &[&EndpointSlice], naming: &Naming) -> Option<DnsService> {
-    let mut kind = kind_of(service)?;
+    let mut kind = kind_of(service).filter(|_| naming.means_packed(&service.labels))?;
+    let slices: Vec<&EndpointSlice> = match naming.endpoints {
+        EndpointNames::None => Vec::new(),
+        _ => slices.iter().copied().filter(|slice| naming.means_packed(&slice.labels)).collect(),
+    };
     let endpoints = match &mut kind {
         DnsServiceKind::ExternalName { .. } => Vec::new(),
-        DnsServiceKind::ClusterIp { .. } => endpoints(slices, naming.endpoints),
+        DnsServiceKind::ClusterIp { .. } => endpoints(&slices, naming.endpoints),
         DnsServiceKind::Headless { zones } => {
             if naming.zonal {
-                *zones = topology_zones(slices);
+                *zones = topology_zones(&slices);
             }
-            endpoints(slices, naming.endpoints)
+            endpoints(&slices, naming.endpoints)
         }
     };
     Some(DnsService { kind, endpoints })
@@ -190,7 +214,13 @@ fn own_search(snapshot: &Snapshot) -> SharedMap<IpAddr, ()> {
 }
 
 /// Of two Pods with one address, the later by name has it.
-fn pods(snapshot: &Snapshot) -> SharedMap<IpAddr, String> {
+pub(crate) fn pods(snapshot: &Snapshot, naming: &Naming) -> SharedMap<IpAddr, String> {
     let pods = snapshot.pods.values().filter(|pod| has_own_network(pod));
-    pods.flat_map(|pod| pod.addresses.iter().map(|address| (*address, pod.name.namespace.clone()))).collect()
+    let with_address = pods.flat_map(|pod| pod.addresses.iter().map(move |address| (*address, pod)));
+    let named = |(address, pod): (IpAddr, &Pod)| (address, pod.name.namespace.clone());
+    if naming.labels.is_none() {
+        return with_address.map(named).collect();
+    }
+    let last = with_address.collect::<BTreeMap<IpAddr, &Pod>>();
+    last.into_iter().filter(|(_, pod)| naming.means(&pod.labels)).map(named).collect()
 }

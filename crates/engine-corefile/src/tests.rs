@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use plan::{
-    AccessAction, AnswerPart, BlockedAnswer, Fallthrough, ForwardPolicy, ForwardTransport, NameMatcher,
-    OptionChange, OptionData, PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen, SearchPath,
-    TemplatePart, Upstream,
+    AccessAction, AnswerPart, BlockedAnswer, ExposedNamespaces, Fallthrough, ForwardPolicy, ForwardTransport,
+    NameMatcher, OptionChange, OptionData, PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen,
+    SearchPath, TemplatePart, Upstream,
 };
 use proptest::prelude::*;
 
@@ -82,6 +82,46 @@ fn what_kubeadm_writes_is_taken_whole() {
 }
 
 #[test]
+fn which_names_of_the_cluster_there_are() {
+    let kubernetes =
+        |lines: &str| clean(&format!("kubernetes cluster.local {{\n{lines}\n}}")).kubernetes.unwrap();
+    let plain = kubernetes("");
+    assert_eq!((plain.namespaces, plain.labels), (ExposedNamespaces::All, None));
+    assert!(plain.endpoint_names && !plain.ignore_empty);
+    let named = kubernetes("namespaces shop ops\nnamespaces web");
+    assert_eq!(named.namespaces, ExposedNamespaces::Named(set(&["ops", "shop", "web"])));
+    let selected = kubernetes(
+        "labels environment in (staging, qa),application=nginx\nnamespace_labels istio-injection=enabled",
+    );
+    let labels = selected.labels.unwrap().to_string();
+    assert_eq!(labels, "application=nginx,environment in (staging,qa)");
+    let ExposedNamespaces::Labelled { selector, .. } = selected.namespaces else { panic!("by labels") };
+    assert_eq!(selector.to_string(), "istio-injection=enabled");
+    assert!(!kubernetes("noendpoints").endpoint_names);
+    assert!(kubernetes("ignore empty_service").ignore_empty);
+    let text = ". {\n kubernetes cluster.local {\n namespaces\n labels\n labels a!=b\n noendpoints now\n ignore all\n \
+                namespaces shop\n namespace_labels a\n }\n}";
+    assert_eq!(
+        notes(text),
+        [
+            "3: cannot be read: `namespaces` has at least one argument",
+            "4: cannot be read: `labels` has at least one argument",
+            "5: cannot be read: unable to parse label selector value: 'a!=b': \"!=\" is not a valid label selector operator",
+            "6: cannot be read: `noendpoints` has no argument",
+            "7: cannot be read: unable to parse ignore value: 'all'",
+            "9: cannot be read: namespaces and namespace_labels cannot both be set",
+        ]
+    );
+    let text = ". {\n kubernetes cluster.local {\n labels a\n }\n}\nb {\n kubernetes cluster.local\n}";
+    assert_eq!(
+        notes(text),
+        [
+            "7: taken with another meaning: `ttl`, `endpoint_pod_names`, `noendpoints` and `labels` of Corefile:2 hold for all"
+        ]
+    );
+}
+
+#[test]
 fn names_of_topology_zones_are_asked_for() {
     assert!(clean("kubernetes cluster.local {\n zonal\n}").kubernetes.unwrap().zonal);
     assert!(!clean("kubernetes cluster.local").kubernetes.unwrap().zonal);
@@ -90,10 +130,7 @@ fn names_of_topology_zones_are_asked_for() {
         ["3: cannot be read: `zonal` has no argument"]
     );
     let both = ". {\n kubernetes cluster.local {\n zonal\n noendpoints\n }\n}";
-    assert!(
-        notes(both)
-            .contains(&"3: cannot be read: zonal requires the endpoint cache; remove noendpoints".to_owned())
-    );
+    assert_eq!(notes(both), ["3: cannot be read: zonal requires the endpoint cache; remove noendpoints"]);
     assert!(!mk(both).settings.unwrap().blocks[0].kubernetes.as_ref().unwrap().zonal);
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Walk<'z> {
     pub(crate) aliases: Vec<(&'z Node, &'z Name)>,
     /// Where it ended.
     pub(crate) end: End<'z>,
+    /// The server block that the last name belongs to.
+    pub(crate) block: Option<usize>,
 }
 
 /// Where a [`Walk`] ended.
@@ -142,6 +144,7 @@ fn refusal(query: &Query<'_>) -> Option<Rcode> {
 /// Follows a name through the zone: first as this block has it, then as the blocks of the names that it leads to have them.
 pub(crate) fn walk<'z>(zone: &'z Zone, block: usize, name: &[u8], kind: RecordType) -> Walk<'z> {
     let mut aliases = Vec::new();
+    let mut block = Some(block);
     let mut place = zone.place_in(block, name);
     let end = loop {
         let node = match place {
@@ -159,9 +162,10 @@ pub(crate) fn walk<'z>(zone: &'z Zone, block: usize, name: &[u8], kind: RecordTy
             break End::Circle;
         }
         aliases.push((node, target));
-        place = zone.place(target.as_wire());
+        block = zone.block_of(target.as_wire());
+        place = zone.place_in(block, target.as_wire());
     };
-    Walk { aliases, end }
+    Walk { aliases, end, block }
 }
 
 fn alias(node: &Node, kind: RecordType) -> Option<&Name> {
@@ -198,7 +202,11 @@ fn respond(asked: Asked<'_>, walk: &Walk<'_>, out: &mut Vec<u8>) -> Answer {
         }
         End::Missing { zone_labels } => {
             rcode = Rcode::NxDomain;
-            let why = || ExtendedError::other(why_missing(zone, &Name::from_checked_wire(owner)).to_string());
+            let why = || {
+                ExtendedError::other(
+                    why_missing(zone, walk.block, &Name::from_checked_wire(owner)).to_string(),
+                )
+            };
             error = query.edns.map(|_| why());
             // An alias may lead from the cluster domain to a reverse name; the SOA is the question's zone.
             let labels = if walk.aliases.is_empty() { *zone_labels } else { zone.zone_labels(query.name()) };

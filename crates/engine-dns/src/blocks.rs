@@ -1,11 +1,13 @@
 //! Server blocks by the zones they answer, and which forward of a block a name is asked of.
 
-use plan::{DnsBlock, DnsForward, DnsKubernetes, DnsSettings, PodNames, ReverseZones};
+use std::collections::BTreeSet;
+
+use plan::{DnsBlock, DnsForward, DnsKubernetes, DnsSettings, ExposedNamespaces, PodNames, ReverseZones};
 
 use crate::asking::is_truncated;
 use crate::keep::KeptZones;
 use crate::message::u16_at;
-use crate::name::suffix_start;
+use crate::name::{labels, suffix_start};
 use crate::query_log::Logs;
 use crate::steps::Steps;
 use crate::zones::{Through, Zones};
@@ -42,6 +44,12 @@ pub(crate) struct ClusterNames {
     pub(crate) pods: PodNames,
     /// Whether there are names of topology zones.
     pub(crate) zonal: bool,
+    /// Whether a Service with a cluster address and without endpoint has no name.
+    pub(crate) ignore_empty: bool,
+    /// The Namespaces with names; `None`: all.
+    exposed: Option<BTreeSet<String>>,
+    /// Whether reverse names lead to these alone.
+    hides_reverse: bool,
     pub(crate) through: Through,
 }
 
@@ -183,7 +191,40 @@ impl ClusterNames {
             },
             pods: kubernetes.pods,
             zonal: kubernetes.zonal,
+            ignore_empty: kubernetes.ignore_empty,
+            exposed: match &kubernetes.namespaces {
+                ExposedNamespaces::All => None,
+                ExposedNamespaces::Named(names) => Some(names.clone()),
+                ExposedNamespaces::Labelled { matching, .. } => Some(matching.clone()),
+            },
+            hides_reverse: matches!(kubernetes.namespaces, ExposedNamespaces::Named(_)),
             through: Through::of(&kubernetes.fallthrough),
+        }
+    }
+}
+
+impl ClusterNames {
+    /// Whether the Namespace has names.
+    pub(crate) fn exposes(&self, namespace: &str) -> bool {
+        self.exposed.as_ref().is_none_or(|exposed| exposed.contains(namespace))
+    }
+
+    /// Whether reverse names lead to names of the Namespace.
+    pub(crate) fn points_to(&self, namespace: &str) -> bool {
+        !self.hides_reverse || self.exposes(namespace)
+    }
+
+    /// Whether a name with these labels before the cluster domain is in a Namespace without names.
+    pub(crate) fn hides(&self, before: &[u8]) -> bool {
+        if self.exposed.is_none() {
+            return false;
+        }
+        let labels = labels(before).collect::<Vec<_>>();
+        match labels.as_slice() {
+            [.., namespace, b"svc" | b"pod"] => {
+                !std::str::from_utf8(namespace).is_ok_and(|namespace| self.exposes(namespace))
+            }
+            _ => false,
         }
     }
 }

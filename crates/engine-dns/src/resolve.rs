@@ -11,6 +11,9 @@ use crate::reply::soa_owner;
 use crate::reverse::parse_reverse;
 use crate::{Name, NameError, Record, RecordData, RecordType, Source, Zone};
 
+/// What of a Corefile has a say.
+const SECTION: &str = "the section kubernetes of the Corefile";
+
 /// What a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
@@ -49,15 +52,26 @@ pub enum Reason {
         /// Its name.
         namespace: String,
     },
+    /// The Namespace's names are not answered.
+    HiddenNamespace {
+        /// Its name.
+        namespace: String,
+    },
     /// No such Service in the Namespace.
     NoService {
         /// What was asked for.
         service: ServiceName,
+        /// The labels without which it would not be known.
+        labels: Option<String>,
         /// Namespaces that have a Service of this name.
         elsewhere: Vec<String>,
     },
     /// A headless Service without ready endpoint has no name.
     NoReadyEndpoint(ServiceName),
+    /// A Service with a cluster address and without ready endpoint is ignored.
+    EmptyService(ServiceName),
+    /// Endpoints have no names, and so headless Services have none.
+    EndpointsNotNamed,
     /// Names of topology zones are those of headless Services.
     NotHeadless(ServiceName),
     /// Names of topology zones are not asked for.
@@ -138,7 +152,7 @@ pub(crate) fn resolve_in(zone: &Zone, block: usize, name: Name, kind: RecordType
             if records.len() > before { Outcome::Found } else { Outcome::NoData }
         }
         End::Missing { .. } => {
-            reasons.push(why_missing(zone, &owner));
+            reasons.push(why_missing(zone, walk.block, &owner));
             Outcome::NxDomain
         }
         End::Elsewhere => {
@@ -156,12 +170,13 @@ pub(crate) fn resolve_in(zone: &Zone, block: usize, name: Name, kind: RecordType
     Resolution { name, kind, outcome, records, reasons }
 }
 
-/// Why a name of ours does not exist, by the grammar of the specification.
-pub(crate) fn why_missing(zone: &Zone, name: &Name) -> Reason {
+/// Why a name of ours does not exist in this block, by the grammar of the specification.
+pub(crate) fn why_missing(zone: &Zone, block: Option<usize>, name: &Name) -> Reason {
     let Some(end) = suffix_start(name.as_wire(), zone.origin().as_wire()) else {
         let address = parse_reverse(name.as_wire());
         return address.map_or(Reason::NotOfThisForm, Reason::UnusedAddress);
     };
+    let names = zone.cluster_names(block);
     let mut relative = name.as_wire()[..end].to_vec();
     relative.push(0);
     let parts =
@@ -170,6 +185,9 @@ pub(crate) fn why_missing(zone: &Zone, name: &Name) -> Reason {
         [.., namespace, "svc" | "pod"] if !zone.plan.namespaces.contains(*namespace) => {
             Reason::NoNamespace { namespace: (*namespace).to_owned() }
         }
+        [.., namespace, "svc" | "pod"] if !names.is_none_or(|names| names.exposes(namespace)) => {
+            Reason::HiddenNamespace { namespace: (*namespace).to_owned() }
+        }
         [address, namespace, "pod"] => {
             Reason::NoPod { namespace: (*namespace).to_owned(), address: (*address).to_owned() }
         }
@@ -177,7 +195,11 @@ pub(crate) fn why_missing(zone: &Zone, name: &Name) -> Reason {
             why_no_zone(zone, ServiceName::new(*namespace, *service))
         }
         [rest @ .., service, namespace, "svc"] if rest.len() <= 2 => {
-            why_no_service_name(zone, ServiceName::new(*namespace, *service), rest)
+            let service = ServiceName::new(*namespace, *service);
+            match names.is_some_and(|names| names.ignore_empty) && zone.is_empty(&service) {
+                true => Reason::EmptyService(service),
+                false => why_no_service_name(zone, service, rest),
+            }
         }
         _ => Reason::NotOfThisForm,
     }
@@ -195,12 +217,19 @@ fn why_no_zone(zone: &Zone, service: ServiceName) -> Reason {
 fn no_service(zone: &Zone, service: ServiceName) -> Reason {
     let same_name = zone.plan.services.keys().filter(|other| other.name == service.name);
     let elsewhere = same_name.map(|other| other.namespace.clone()).collect();
-    Reason::NoService { service, elsewhere }
+    let labels = zone.plan.settings.kubernetes().and_then(|section| section.labels.as_ref());
+    Reason::NoService { service, labels: labels.map(ToString::to_string), elsewhere }
 }
 
 fn why_no_service_name(zone: &Zone, service: ServiceName, rest: &[&str]) -> Reason {
     let Some(entry) = zone.plan.services.get(&service) else { return no_service(zone, service) };
+    let has_endpoint_names = zone.plan.settings.kubernetes().is_none_or(|section| section.endpoint_names);
     match (&entry.kind, rest) {
+        (DnsServiceKind::Headless { .. }, _) | (DnsServiceKind::ClusterIp { .. }, [_])
+            if !has_endpoint_names =>
+        {
+            Reason::EndpointsNotNamed
+        }
         (DnsServiceKind::Headless { .. }, _) if entry.endpoints.is_empty() => {
             Reason::NoReadyEndpoint(service)
         }
@@ -235,17 +264,19 @@ impl Reason {
         let service = |name: &ServiceName| Some(ObjectRef::namespaced("Service", name));
         match self {
             Self::Exists(source) => source.object(),
-            Self::NoNamespace { namespace } | Self::NoPod { namespace, .. } => {
-                Some(ObjectRef::cluster("Namespace", namespace))
-            }
+            Self::NoNamespace { namespace }
+            | Self::HiddenNamespace { namespace }
+            | Self::NoPod { namespace, .. } => Some(ObjectRef::cluster("Namespace", namespace)),
             Self::NoService { service: name, .. }
             | Self::NoReadyEndpoint(name)
             | Self::NotHeadless(name)
+            | Self::EmptyService(name)
             | Self::UnusableExternalName { service: name, .. }
             | Self::NoPort { service: name, .. }
             | Self::NoEndpoint { service: name, .. } => service(name),
             Self::UnusedAddress(_)
             | Self::ZonesNotAnswered
+            | Self::EndpointsNotNamed
             | Self::NotOfThisForm
             | Self::OutsideZone { .. }
             | Self::Circle => None,
@@ -293,9 +324,24 @@ impl fmt::Display for Reason {
         match self {
             Self::Exists(source) => write!(f, "{source}"),
             Self::NoNamespace { namespace } => write!(f, "Namespace {namespace} does not exist"),
-            Self::NoService { service, elsewhere } => {
+            Self::HiddenNamespace { namespace } => {
+                write!(f, "names of Namespace {namespace} are not answered: {SECTION} says of which they are")
+            }
+            Self::EmptyService(service) => {
+                write!(
+                    f,
+                    "Service {service} has no ready endpoint, and {SECTION} says `ignore empty_service`"
+                )
+            }
+            Self::EndpointsNotNamed => {
+                write!(f, "endpoints and headless Services have no names: {SECTION} says `noendpoints`")
+            }
+            Self::NoService { service, labels, elsewhere } => {
                 let (name, namespace) = (&service.name, &service.namespace);
                 write!(f, "Service {name} does not exist in Namespace {namespace}")?;
+                if let Some(labels) = labels {
+                    write!(f, " with labels {labels}, as {SECTION} wants them")?;
+                }
                 match elsewhere.as_slice() {
                     [] => Ok(()),
                     [first, ..] => {
@@ -311,11 +357,14 @@ impl fmt::Display for Reason {
                 )
             }
             Self::NotHeadless(service) => {
-                write!(f, "Service {service} is not headless, and only headless Services have names of a zone")
+                write!(
+                    f,
+                    "Service {service} is not headless, and only headless Services have names of a zone"
+                )
             }
-            Self::ZonesNotAnswered => f.write_str(
-                "names of a zone are not answered: the section kubernetes of the Corefile does not say `zonal`",
-            ),
+            Self::ZonesNotAnswered => {
+                write!(f, "names of a zone are not answered: {SECTION} does not say `zonal`")
+            }
             Self::UnusableExternalName { service, target } => {
                 write!(f, "Service {service} spec.externalName `{target}` is an address, not a name")
             }

@@ -333,12 +333,12 @@ impl Zone {
 
     /// Finds a name in lower-case wire form, as its own block has it.
     pub(crate) fn place(&self, wire: &[u8]) -> Place<'_> {
-        self.block_of(wire).map_or(Place::Elsewhere, |block| self.place_in(block, wire))
+        self.place_in(self.block_of(wire), wire)
     }
 
-    /// Finds a name in lower-case wire form, as this block has it.
-    pub(crate) fn place_in(&self, block: usize, wire: &[u8]) -> Place<'_> {
-        let Some(names) = self.blocks.kubernetes(block) else { return Place::Elsewhere };
+    /// Finds a name in lower-case wire form, as this block has it; nobody here knows names of no block.
+    pub(crate) fn place_in(&self, block: Option<usize>, wire: &[u8]) -> Place<'_> {
+        let Some(names) = self.cluster_names(block) else { return Place::Elsewhere };
         let missing = |zone_labels: usize| match names.through.lets(wire) {
             true => Place::Elsewhere,
             false => Place::Missing { zone_labels },
@@ -351,8 +351,9 @@ impl Zone {
         }
         let zone = names.reverse.as_ref().map(|zones| zones.of_name(wire));
         let address = parse_reverse(wire).filter(|_| zone != Some(None));
-        if let Some(node) = address.and_then(|address| self.pointers.node(address, &self.plan, &self.origin))
-        {
+        let pointer =
+            |address| self.pointers.node(address, (&self.plan, &self.origin), |name| names.points_to(name));
+        if let Some(node) = address.and_then(pointer) {
             return Place::Here(Cow::Owned(node));
         }
         match (zone, address) {
@@ -371,6 +372,9 @@ impl Zone {
 
     /// Finds a name of the cluster domain, of which `end` bytes stand before that.
     fn find_in(&self, names: &ClusterNames, wire: &[u8], end: usize) -> Option<Cow<'_, Node>> {
+        if names.hides(&wire[..end]) {
+            return None;
+        }
         let pods = names.pods;
         if pods != PodNames::Verified && labels(&wire[..end]).last() == Some(b"pod") {
             return match (pods, labels(&wire[..end]).collect::<Vec<_>>().as_slice()) {
@@ -399,13 +403,18 @@ impl Zone {
         let label = |start: usize| &wire[start + 1..start + 1 + usize::from(wire[start])];
         let [before, first, namespace, kind] = starts;
         match (label(kind), count) {
-            (b"svc", 2) => self.has_services(label(namespace)).then(|| Cow::Borrowed(&*self.structure)),
+            (b"svc", 2) => {
+                self.has_services(names, label(namespace)).then(|| Cow::Borrowed(&*self.structure))
+            }
             (b"svc", 4..) if label(before) == zonal::ANCHOR.as_bytes() => {
                 names.zonal.then(|| self.find_zonal(wire, first)).flatten()
             }
             (b"svc", 3..) => {
-                let names = self.services.get(&wire[first..])?;
-                names.find(wire, &self.plan, &self.origin)
+                let own = self.services.get(&wire[first..])?;
+                if names.ignore_empty && self.is_empty(&own.service) {
+                    return None;
+                }
+                own.find(wire, &self.plan, &self.origin)
             }
             (b"pod", 2) => {
                 let namespace = std::str::from_utf8(label(namespace)).ok()?;
@@ -416,12 +425,22 @@ impl Zone {
         }
     }
 
-    fn has_services(&self, namespace: &[u8]) -> bool {
+    /// Whether a Service has a cluster address and no endpoint.
+    pub(crate) fn is_empty(&self, service: &ServiceName) -> bool {
+        self.plan.services.get(service).is_some_and(is_empty)
+    }
+
+    /// How a block answers the cluster's names.
+    pub(crate) fn cluster_names(&self, block: Option<usize>) -> Option<&ClusterNames> {
+        self.blocks.kubernetes(block?)
+    }
+
+    fn has_services(&self, names: &ClusterNames, namespace: &[u8]) -> bool {
         let Ok(namespace) = std::str::from_utf8(namespace) else { return false };
         let first = ServiceName::new(namespace, "");
         let services = self.plan.services.iter_from(&first);
         let mut services = services.take_while(|(name, _)| name.namespace == namespace);
-        services.any(|(_, service)| gives_names(service))
+        services.any(|(_, service)| gives_names(service) && !(names.ignore_empty && is_empty(service)))
     }
 
     fn pod(&self, hostname: &[u8], namespace: &[u8]) -> Option<Node> {
@@ -495,6 +514,10 @@ fn insecure_pod(plan: &DnsPlan, hostname: &[u8], namespace: &[u8]) -> Option<Nod
 /// what is asked for often is answered elsewhere. An alias is kept, as walks refer to it.
 fn are_few(service: &DnsService) -> bool {
     !matches!(service.kind, DnsServiceKind::ExternalName { .. }) && service.endpoints.len() <= FEW
+}
+
+fn is_empty(service: &DnsService) -> bool {
+    matches!(service.kind, DnsServiceKind::ClusterIp { .. }) && service.endpoints.is_empty()
 }
 
 /// Whether any name exists because of a Service.

@@ -1,6 +1,7 @@
 //! Label and field selectors as texts of a query, and whether an object matches them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use types::LabelTerm;
 
 use crate::stored::Stored;
 use engine_kinds::{FieldValue, Kind, Status};
@@ -10,23 +11,6 @@ use engine_kinds::{FieldValue, Kind, Status};
 pub(crate) struct Selectors {
     labels: Vec<LabelTerm>,
     fields: Vec<FieldTerm>,
-}
-
-/// One condition on labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct LabelTerm {
-    key: String,
-    test: LabelTest,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum LabelTest {
-    In(Vec<String>),
-    NotIn(Vec<String>),
-    Exists,
-    Absent,
-    Greater(i64),
-    Less(i64),
 }
 
 /// One condition on a field.
@@ -41,7 +25,7 @@ impl Selectors {
     /// Reads both texts.
     pub(crate) fn parse(kind: &Kind, labels: Option<&str>, fields: Option<&str>) -> Result<Self, Status> {
         Ok(Self {
-            labels: parse_labels(labels.unwrap_or_default())
+            labels: LabelTerm::parse_all(labels.unwrap_or_default())
                 .map_err(|why| Status::bad_request(format!("unable to parse requirement: {why}")))?,
             fields: parse_fields(kind, fields.unwrap_or_default())?,
         })
@@ -62,7 +46,8 @@ impl Selectors {
             return true;
         }
         let labels = object.labels();
-        self.labels.iter().all(|term| term.matches(labels.as_ref()))
+        let value = |key: &str| labels.as_ref().and_then(|labels| labels.get(key)).and_then(Value::as_str);
+        self.labels.iter().all(|term| term.matches(value(&term.key)))
     }
 
     fn fields_match(&self, object: &Stored) -> bool {
@@ -87,99 +72,6 @@ fn is_telling(value: &str) -> bool {
     value.contains(|letter: char| letter.is_ascii_alphabetic())
         && value.chars().all(plain)
         && !["true", "false"].contains(&value)
-}
-
-impl LabelTerm {
-    fn matches(&self, labels: Option<&Map<String, Value>>) -> bool {
-        let value = labels.and_then(|labels| labels.get(&self.key)).and_then(Value::as_str);
-        match (&self.test, value) {
-            (LabelTest::In(values), Some(value)) => values.iter().any(|listed| listed == value),
-            (LabelTest::NotIn(values), Some(value)) => values.iter().all(|listed| listed != value),
-            (LabelTest::Exists, value) => value.is_some(),
-            (LabelTest::Absent, value) => value.is_none(),
-            (LabelTest::Greater(bound), Some(value)) => {
-                value.parse::<i64>().is_ok_and(|value| value > *bound)
-            }
-            (LabelTest::Less(bound), Some(value)) => value.parse::<i64>().is_ok_and(|value| value < *bound),
-            (LabelTest::NotIn(_), None) => true,
-            (LabelTest::In(_) | LabelTest::Greater(_) | LabelTest::Less(_), None) => false,
-        }
-    }
-}
-
-/// Splits at commas outside parentheses.
-fn split_terms(text: &str) -> Vec<&str> {
-    let mut depth = 0_usize;
-    let mut terms = Vec::new();
-    let mut start = 0;
-    for (index, character) in text.char_indices() {
-        match character {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                terms.push(&text[start..index]);
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    terms.push(&text[start..]);
-    terms
-}
-
-fn parse_labels(text: &str) -> Result<Vec<LabelTerm>, String> {
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    split_terms(text).into_iter().map(|term| parse_label_term(term.trim())).collect()
-}
-
-fn parse_label_term(term: &str) -> Result<LabelTerm, String> {
-    let mk = |key: &str, test| {
-        let key = key.trim();
-        if key.is_empty() || key.contains(|c: char| c.is_whitespace() || "()!=<>".contains(c)) {
-            return Err(format!("\"{term}\": found '{key}', expected: a label key"));
-        }
-        Ok(LabelTerm { key: key.to_owned(), test })
-    };
-    if let Some(key) = term.strip_prefix('!') {
-        return mk(key, LabelTest::Absent);
-    }
-    if let Some((key, value)) = term.split_once("!=") {
-        return mk(key, LabelTest::NotIn(vec![plain_value(value)?]));
-    }
-    if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        return mk(key, LabelTest::In(vec![plain_value(value)?]));
-    }
-    if let Some((key, bound)) = term.split_once('>') {
-        return mk(key, LabelTest::Greater(parse_bound(bound)?));
-    }
-    if let Some((key, bound)) = term.split_once('<') {
-        return mk(key, LabelTest::Less(parse_bound(bound)?));
-    }
-    let Some((head, values)) = term.split_once('(') else { return mk(term, LabelTest::Exists) };
-    let values = values.strip_suffix(')').ok_or_else(|| format!("\"{term}\": expected: ')'"))?;
-    let values = values.split(',').map(plain_value).collect::<Result<Vec<_>, _>>()?;
-    let mut words = head.split_whitespace();
-    match (words.next(), words.next(), words.next()) {
-        (Some(key), Some("in"), None) => mk(key, LabelTest::In(values)),
-        (Some(key), Some("notin"), None) => mk(key, LabelTest::NotIn(values)),
-        _ => Err(format!("\"{term}\": expected: in, notin, =, ==, !=, >, <")),
-    }
-}
-
-fn plain_value(text: &str) -> Result<String, String> {
-    let value = text.trim();
-    if value.contains(|c: char| c.is_whitespace() || "()!=<>,".contains(c)) {
-        return Err(format!("found '{value}', expected: a label value"));
-    }
-    Ok(value.to_owned())
-}
-
-fn parse_bound(text: &str) -> Result<i64, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| format!("\"{}\": for 'Gt', 'Lt' operators, the value must be an integer", text.trim()))
 }
 
 fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<FieldTerm>, Status> {

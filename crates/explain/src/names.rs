@@ -68,7 +68,14 @@ fn service_address(cluster: &Cluster, service: &ServiceName) -> Result<Found, Lo
             let text = format!("Service {service} has no address of its own; ask for its name instead");
             Err(lost(Hop::stop(Stage::Name, text).because(object, "spec.clusterIP")))
         }
-        None => Err(lost(Hop::stop(Stage::Name, format!("Service {service} does not exist")))),
+        None => {
+            let mut rules = cluster.plans.values().flat_map(|plan| plan.services.frontends.values());
+            let text = match rules.any(|rule| Some(rule.owner_ref()) == object) {
+                true => format!("Service {service} is hidden from DNS by the Corefile; ask with its address"),
+                false => format!("Service {service} does not exist"),
+            };
+            Err(lost(Hop::stop(Stage::Name, text)))
+        }
     }
 }
 

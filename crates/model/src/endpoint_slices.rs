@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1;
 use types::{
-    IpFamily, NamespacedName, NodeName, ObjectRef, PodName, Port, Protocol, ServiceName, TopologyZone,
+    IpFamily, NamespacedName, NodeName, ObjectRef, PackedLabels, PodName, Port, Protocol, ServiceName,
+    TopologyZone,
 };
 
 use crate::field::{FieldError, Read, namespaced_name_of, read_address, read_port, read_protocol};
@@ -20,6 +21,8 @@ pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 pub struct EndpointSlice {
     /// Namespace and name.
     pub name: NamespacedName,
+    /// Labels.
+    pub labels: PackedLabels,
     /// The Service it belongs to; `None` without the label, and then nobody uses the slice.
     pub service: Option<ServiceName>,
     /// `addressType`; `None` for FQDN, which no Service routes to.
@@ -97,6 +100,7 @@ fn read_slice(slice: &v1::EndpointSlice) -> Read<EndpointSlice> {
     let labels = slice.metadata.labels.as_ref();
     let service = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)).filter(|name| !name.is_empty());
     Ok(EndpointSlice {
+        labels: labels.map(PackedLabels::from).unwrap_or_default(),
         service: service.map(|service| ServiceName::new(name.namespace.as_str(), service.as_str())),
         family,
         ports: slice.ports.iter().flatten().enumerate().map(read_endpoint_port).collect::<Read<_>>()?,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use types::{Labels, ObjectRef, Port, Prefix, Protocol, ServiceName};
+use types::{Labels, ObjectRef, PackedLabels, Port, Prefix, Protocol, ServiceName};
 
 use crate::conditions::lower_conditions;
 use crate::field::{
@@ -25,6 +25,8 @@ const DEFAULT_AFFINITY_SECONDS: i32 = 10_800;
 pub struct Service {
     /// Namespace and name.
     pub name: ServiceName,
+    /// Labels.
+    pub labels: PackedLabels,
     /// `spec.type`.
     pub kind: ServiceType,
     /// `spec.clusterIPs`; empty when headless, ExternalName, or not yet assigned.
@@ -163,6 +165,7 @@ fn read_service(service: &v1::Service) -> Read<Service> {
         if headless || kind == ServiceType::ExternalName { Vec::new() } else { read_cluster_ips(spec)? };
     Ok(Service {
         name: namespaced_name_of(&service.metadata),
+        labels: labels.map(PackedLabels::from).unwrap_or_default(),
         kind,
         cluster_ips,
         headless,

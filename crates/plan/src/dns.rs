@@ -9,9 +9,9 @@ use serde::Serialize;
 pub use settings::{
     AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, ClientFiles, DnsAccess,
     DnsBlock, DnsBlocklist, DnsCache, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsRewrite, DnsSettings,
-    DnsTemplate, Fallthrough, ForwardPolicy, ForwardTransport, LogClass, NameMatcher, OptionChange,
-    OptionData, PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen, SearchPath, TemplatePart,
-    TemplateText, Upstream,
+    DnsTemplate, ExposedNamespaces, Fallthrough, ForwardPolicy, ForwardTransport, LogClass, NameMatcher,
+    OptionChange, OptionData, PodNames, Prefetch, ReverseZones, RewriteRule, RewriteThen, SearchPath,
+    TemplatePart, TemplateText, Upstream,
 };
 use types::{Port, Prefix, Protocol, ServiceName, Shared, SharedMap};
 

@@ -18,9 +18,9 @@ pub use cluster::{ClusterPlan, ConditionChange, ConditionText, StatusWrite};
 pub use dns::{
     AccessAction, AccessRule, AnswerPart, AnswerRewrite, BlockedAnswer, CacheLimits, ClientFiles, DnsAccess,
     DnsBlock, DnsBlocklist, DnsCache, DnsEndpoint, DnsForward, DnsHosts, DnsKubernetes, DnsLog, DnsPlan,
-    DnsPort, DnsRewrite, DnsService, DnsServiceKind, DnsSettings, DnsTemplate, Fallthrough, ForwardPolicy,
-    ForwardTransport, LogClass, NameMatcher, OptionChange, OptionData, PodNames, Prefetch, ReverseZones,
-    RewriteRule, RewriteThen, SearchPath, TemplatePart, TemplateText, Upstream,
+    DnsPort, DnsRewrite, DnsService, DnsServiceKind, DnsSettings, DnsTemplate, ExposedNamespaces,
+    Fallthrough, ForwardPolicy, ForwardTransport, LogClass, NameMatcher, OptionChange, OptionData, PodNames,
+    Prefetch, ReverseZones, RewriteRule, RewriteThen, SearchPath, TemplatePart, TemplateText, Upstream,
 };
 pub use finding::{Finding, FindingSet, Severity};
 pub use gateway::{Certificate, GatewayPlan, HostMatch, HttpAction, HttpRoute, PathMatch, VirtualHost};

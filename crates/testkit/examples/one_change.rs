@@ -15,7 +15,7 @@ use model::{
 use plan::NodePlan;
 use ruleset::Rendered;
 use sealane_testkit::{LAB_MANIFESTS, Manifests, node_context};
-use types::{IpFamily, Labels, NamespacedName, NodeName, Port, Protocol, ServiceName};
+use types::{IpFamily, Labels, NamespacedName, NodeName, PackedLabels, Port, Protocol, ServiceName};
 
 const NODES: [&str; 3] = ["node-a", "node-b", "node-c"];
 
@@ -170,6 +170,7 @@ fn port(number: u16) -> Port {
 fn service(number: u32) -> Service {
     Service {
         name: name(number),
+        labels: PackedLabels::default(),
         kind: ServiceType::ClusterIp,
         cluster_ips: vec![Ipv4Addr::from(0x0a60_0100 + number).into()],
         headless: false,
@@ -215,6 +216,7 @@ fn slice(number: u32, each: u32, readiness: Readiness) -> EndpointSlice {
     let service = name(number);
     EndpointSlice {
         name: NamespacedName::new(&*service.namespace, format!("{}-x7k2p", service.name)),
+        labels: PackedLabels::default(),
         service: Some(service),
         family: Some(IpFamily::V4),
         ports: vec![EndpointPort {

@@ -139,7 +139,19 @@ fn change(kind: Kind, index: usize, seed: u32) -> Change {
             put::<IngressClass>(&name, json!({"spec": {"controller": controller}}))
         }
         Kind::Corefile => {
-            let lines = ["ttl 30", "endpoint_pod_names", "pods insecure", "zonal", "unheard_of", "}"];
+            let lines = [
+                "ttl 30",
+                "endpoint_pod_names",
+                "pods insecure",
+                "zonal",
+                "namespaces shop",
+                "namespace_labels team in (web, api)",
+                "labels app in (web, api)",
+                "noendpoints",
+                "ignore empty_service",
+                "unheard_of",
+                "}",
+            ];
             let domain = draw.of(&["cluster.local", "cluster.example"]);
             let corefile =
                 format!(". {{\n kubernetes {domain} {{\n {}\n }}\n import *.override\n}}", draw.of(&lines));
@@ -255,6 +267,9 @@ fn service(name: &str, draw: &mut Draw) -> Change {
         3 => service["metadata"]["labels"] = json!({"service.kubernetes.io/service-proxy-name": "other"}),
         _ => {}
     }
+    if draw.one_in(3) {
+        service["metadata"]["labels"]["app"] = json!(draw.of(&APPS));
+    }
     if draw.one_in(2) {
         let address = draw.of(&["172.31.0.201", "172.31.0.202", "198.51.100.1"]);
         service["status"] = json!({"loadBalancer": {"ingress": [{"ip": address}]}});
@@ -270,6 +285,9 @@ fn slice(name: &str, draw: &mut Draw) -> Change {
     let all: Vec<(&str, &str)> = (0..draw.below(4)).map(|_| (draw.of(&addresses), draw.of(&NODES))).collect();
     let mut slice = serde_json::to_value(mk_endpoint_slice(&format!("{namespace}/{short}"), &all)).unwrap();
     slice["ports"][0]["protocol"] = json!(draw.of(&["TCP", "TCP", "UDP"]));
+    if draw.one_in(2) {
+        slice["metadata"]["labels"]["app"] = json!(draw.of(&APPS));
+    }
     for endpoint in slice["endpoints"].as_array_mut().into_iter().flatten() {
         let ready = !draw.one_in(3);
         let terminating = draw.one_in(4);

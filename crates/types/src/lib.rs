@@ -6,6 +6,7 @@ mod address;
 mod attachment;
 mod causes;
 mod hash;
+mod labels;
 mod name;
 mod node_facts;
 mod port;
@@ -23,6 +24,7 @@ pub use attachment::{
 };
 pub use causes::with_causes;
 pub use hash::{fnv_hash, mixed_hash};
+pub use labels::PackedLabels;
 pub use name::{
     Labels, LinkName, NameParts, NamespacedName, NodeName, ObjectRef, PodName, ServiceName, TopologyZone,
 };
@@ -33,7 +35,7 @@ pub use node_facts::{
 pub use port::{Port, PortError, PortProto, Protocol, ProtocolError};
 pub use resolv_conf::ResolvConf;
 pub use runtime_config::{BIGGEST_PACKET, Bandwidth, PortMapping, Rate};
-pub use selector::{LabelSelector, Operator, Requirement};
+pub use selector::{LabelSelector, LabelTerm, LabelTest, Operator, Requirement};
 pub use shared::Shared;
 pub use shared_map::{Difference, Iter, SharedMap};
 pub use verdict::Verdict;

@@ -1,10 +1,13 @@
 //! Label selectors as in the Kubernetes API (`metav1.LabelSelector`).
 
+mod text;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Labels;
+pub use text::{LabelTerm, LabelTest};
 
 /// Which labelled objects are meant; empty selects all.
 ///

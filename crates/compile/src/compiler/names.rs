@@ -17,7 +17,10 @@ impl State {
 
     pub(super) fn follow_names(&mut self, snapshot: &Snapshot, changes: &Changes<'_>) {
         let mut names = changes.services_concerned();
-        if changes.config_maps && self.follow_corefile(snapshot) {
+        let are_labels_new =
+            changes.namespaces && corefile::asks_for_labels_of_namespaces(&self.plan.dns.settings);
+        let is_naming_new = (changes.config_maps || are_labels_new) && self.follow_corefile(snapshot);
+        if is_naming_new {
             names.extend(snapshot.services.keys().cloned());
         }
         let slices = SlicesByService::new(snapshot, &self.slices);
@@ -36,7 +39,10 @@ impl State {
             self.plan.dns.namespaces = dns::namespaces(snapshot);
         }
         for pod in &changes.pods {
-            self.follow_pod(snapshot, pod);
+            self.follow_pod(snapshot, pod, &naming);
+        }
+        if is_naming_new {
+            self.plan.dns.pods = dns::pods(snapshot, &naming);
         }
     }
 
@@ -50,16 +56,21 @@ impl State {
         naming != before
     }
 
-    fn follow_pod(&mut self, snapshot: &Snapshot, pod: &Difference<'_, types::PodName, Pod>) {
+    fn follow_pod(
+        &mut self,
+        snapshot: &Snapshot,
+        pod: &Difference<'_, types::PodName, Pod>,
+        naming: &Naming,
+    ) {
         for address in [pod.old, pod.new].into_iter().flatten().flat_map(|pod| &pod.addresses) {
+            let owner = self.pods.last_at(*address).and_then(|owner| snapshot.pods.get(owner));
             let pods = &mut self.plan.dns.pods;
-            match self.pods.last_at(*address) {
+            match owner.filter(|owner| naming.means(&owner.labels)).map(|owner| &owner.name.namespace) {
                 None => drop(pods.remove(address)),
-                Some(owner) if pods.get(address) == Some(&owner.namespace) => {}
-                Some(owner) => drop(pods.insert(*address, owner.namespace.clone())),
+                Some(namespace) if pods.get(address) == Some(namespace) => {}
+                Some(namespace) => drop(pods.insert(*address, namespace.clone())),
             }
             let own_search = &mut self.plan.dns.own_search;
-            let owner = self.pods.last_at(*address).and_then(|owner| snapshot.pods.get(owner));
             match owner.is_some_and(|pod| !pod.cluster_search) {
                 true => drop(own_search.insert(*address, ())),
                 false => drop(own_search.remove(address)),

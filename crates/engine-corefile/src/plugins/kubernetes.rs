@@ -1,6 +1,9 @@
 //! `kubernetes`: the cluster's names (CoreDNS, `plugin/kubernetes/setup.go`).
 
-use plan::{DnsBlock, DnsKubernetes, PodNames, ReverseZones};
+use std::collections::BTreeSet;
+
+use plan::{DnsBlock, DnsKubernetes, ExposedNamespaces, PodNames, ReverseZones};
+use types::LabelSelector;
 
 use super::{Context, fallthrough, no_argument, number, only_argument, read_body, unknown};
 use crate::parse::{Directive, Statement};
@@ -82,30 +85,69 @@ fn read_line(line: &Statement, kubernetes: &mut DnsKubernetes) -> Result<(), Ver
             no_argument(line)?;
             kubernetes.zonal = true;
         }
+        "noendpoints" => {
+            no_argument(line)?;
+            kubernetes.endpoint_names = false;
+        }
+        "namespaces" => add_namespaces(line, &mut kubernetes.namespaces)?,
+        "namespace_labels" => {
+            let selector = selector(line)?;
+            if matches!(kubernetes.namespaces, ExposedNamespaces::Named(_)) {
+                return Err(both_of_namespaces());
+            }
+            kubernetes.namespaces = ExposedNamespaces::Labelled { selector, matching: BTreeSet::new() };
+        }
+        "labels" => kubernetes.labels = Some(selector(line)?),
+        "ignore" => match line.arguments() {
+            [] => return Err(Verdict::Needless { why: "CoreDNS itself ignores it".to_owned() }),
+            [what, ..] if what == "empty_service" => kubernetes.ignore_empty = true,
+            [what, ..] => return Err(Verdict::broken(format!("unable to parse ignore value: '{what}'"))),
+        },
         _ => return Err(of_other_line(line)),
     }
     Ok(())
 }
 
+/// `namespaces`, which may be said several times.
+fn add_namespaces(line: &Statement, namespaces: &mut ExposedNamespaces) -> Result<(), Verdict> {
+    if line.arguments().is_empty() {
+        return Err(Verdict::broken("`namespaces` has at least one argument"));
+    }
+    match namespaces {
+        ExposedNamespaces::Named(names) => names.extend(line.arguments().iter().cloned()),
+        ExposedNamespaces::All => {
+            *namespaces = ExposedNamespaces::Named(line.arguments().iter().cloned().collect());
+        }
+        ExposedNamespaces::Labelled { .. } => return Err(both_of_namespaces()),
+    }
+    Ok(())
+}
+
+fn both_of_namespaces() -> Verdict {
+    Verdict::broken("namespaces and namespace_labels cannot both be set")
+}
+
+/// A label selector, with or without spaces.
+fn selector(line: &Statement) -> Result<LabelSelector, Verdict> {
+    if line.arguments().is_empty() {
+        return Err(Verdict::broken(format!("`{}` has at least one argument", line.name())));
+    }
+    let text = line.arguments().join(" ");
+    let what = if line.name() == "labels" { "label selector" } else { "namespace_label selector" };
+    LabelSelector::parse(&text)
+        .map_err(|why| Verdict::broken(format!("unable to parse {what} value: '{text}': {why}")))
+}
+
 /// Lines that are not settings of names.
 fn of_other_line(line: &Statement) -> Verdict {
     let needless = |why: &str| Verdict::Needless { why: why.to_owned() };
-    match (line.name(), line.arguments()) {
-        ("ignore", [what]) if what == "empty_service" => Verdict::not_taken(
-            "a Service with a cluster address has its name, whether it has ready endpoints or not",
-            "make the Service headless, whose name is only there with ready endpoints",
-        ),
-        ("namespaces" | "labels" | "namespace_labels", _) => Verdict::not_taken(
-            "names of all Services are answered",
-            "a NetworkPolicy keeps clients from what they should not reach",
-        ),
-        ("multicluster", _) => Verdict::not_taken("ServiceImports are not read", ""),
-        ("noendpoints", _) => Verdict::not_taken("endpoints have their names always", ""),
-        ("endpoint" | "tls" | "kubeconfig", _) => needless("the agent has its own way to the Kubernetes API"),
-        ("apiserver_qps" | "apiserver_burst" | "apiserver_max_inflight" | "startup_timeout", _) => {
+    match line.name() {
+        "multicluster" => Verdict::not_taken("ServiceImports are not read", ""),
+        "endpoint" | "tls" | "kubeconfig" => needless("the agent has its own way to the Kubernetes API"),
+        "apiserver_qps" | "apiserver_burst" | "apiserver_max_inflight" | "startup_timeout" => {
             needless("the agent watches the Kubernetes API once for everything")
         }
-        ("resyncperiod" | "upstream", _) => needless("CoreDNS itself ignores it"),
+        "resyncperiod" | "upstream" => needless("CoreDNS itself ignores it"),
         _ => unknown(line),
     }
 }
@@ -114,11 +156,15 @@ fn of_other_line(line: &Statement) -> Verdict {
 pub(crate) fn tell_of_differences(blocks: &[DnsBlock], report: &mut Report) {
     let mut sections = blocks.iter().filter_map(|block| block.kubernetes.as_ref());
     let Some(first) = sections.next() else { return };
-    let naming = |section: &DnsKubernetes| (section.ttl_seconds, section.endpoint_pod_names);
+    let naming = |section: &DnsKubernetes| {
+        let labels = section.labels.clone();
+        (section.ttl_seconds, section.endpoint_pod_names, section.endpoint_names, labels)
+    };
     for other in sections.filter(|other| naming(other) != naming(first)) {
         let (file, line) = other.at.rsplit_once(':').unwrap_or_default();
         let at = Place { file: file.to_owned(), line: line.parse().unwrap_or_default() };
-        let how = format!("`ttl` and `endpoint_pod_names` of {} hold for all", first.at);
+        let how =
+            format!("`ttl`, `endpoint_pod_names`, `noendpoints` and `labels` of {} hold for all", first.at);
         report.add(at, "kubernetes".to_owned(), Verdict::changed(how));
     }
 }

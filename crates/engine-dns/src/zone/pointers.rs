@@ -35,10 +35,19 @@ impl Pointers {
         }
     }
 
-    /// PTR records: exactly one for a cluster address, else one per Service that has the address as endpoint.
-    pub(super) fn node(&self, address: IpAddr, plan: &DnsPlan, origin: &Name) -> Option<Node> {
+    /// PTR records: exactly one for a cluster address, else one per Service that has the address as endpoint. Only Services of
+    /// exposed Namespaces count.
+    pub(super) fn node(
+        &self,
+        address: IpAddr,
+        (plan, origin): (&DnsPlan, &Name),
+        is_exposed: impl Fn(&str) -> bool,
+    ) -> Option<Node> {
         let first = (address, Arc::new(ServiceName::new("", "")));
-        let of_address = || self.0.iter_from(&first).take_while(|((other, _), _)| *other == address);
+        let of_address = || {
+            let all = self.0.iter_from(&first).take_while(|((other, _), _)| *other == address);
+            all.filter(|((_, service), _)| is_exposed(&service.namespace))
+        };
         let cluster_ips = of_address().filter(|(_, role)| role.cluster_ip);
         let mut own = cluster_ips.filter_map(|((_, service), _)| {
             let target = below(origin, &[&service.name, &service.namespace, "svc"])?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use plan::{DnsEndpoint, DnsKubernetes, DnsPort};
+use plan::{DnsEndpoint, DnsKubernetes, DnsPort, ExposedNamespaces};
 use proptest::prelude::*;
 use types::Protocol;
 
@@ -56,8 +56,54 @@ fn service() -> impl Strategy<Value = DnsService> {
     })
 }
 
-fn block(zonal: bool) -> DnsBlock {
-    DnsBlock { kubernetes: Some(DnsKubernetes { zonal, ..DnsKubernetes::default() }), ..DnsBlock::default() }
+fn settings() -> impl Strategy<Value = DnsSettings> {
+    let names = || {
+        let names = prop::collection::btree_set(prop::sample::select(NAMESPACES.to_vec()), 0..3);
+        names.prop_map(|names| names.into_iter().map(str::to_owned).collect::<BTreeSet<_>>())
+    };
+    let labelled =
+        |matching| ExposedNamespaces::Labelled { selector: types::LabelSelector::default(), matching };
+    let namespaces = prop_oneof![
+        3 => Just(ExposedNamespaces::All),
+        1 => names().prop_map(ExposedNamespaces::Named),
+        1 => names().prop_map(labelled),
+    ];
+    (any::<bool>(), namespaces, any::<bool>()).prop_map(|(zonal, namespaces, ignore_empty)| {
+        let kubernetes = DnsKubernetes { zonal, namespaces, ignore_empty, ..DnsKubernetes::default() };
+        DnsSettings { blocks: vec![DnsBlock { kubernetes: Some(kubernetes), ..DnsBlock::default() }] }
+    })
+}
+
+/// The index of all names, without those that settings hide.
+fn whole_index(origin: &Name, plan: &DnsPlan) -> BTreeMap<Name, Node> {
+    let kubernetes = plan.settings.kubernetes().unwrap();
+    let (exposed, hides_reverse) = match &kubernetes.namespaces {
+        ExposedNamespaces::All => (None, false),
+        ExposedNamespaces::Named(names) => (Some(names), true),
+        ExposedNamespaces::Labelled { matching, .. } => (Some(matching), false),
+    };
+    let is_exposed = |namespace: &String| exposed.is_none_or(|exposed| exposed.contains(namespace));
+    let mut shown = plan.clone();
+    shown.services =
+        plan.services.iter().filter(|(name, _)| is_exposed(&name.namespace)).map(cloned).collect();
+    let reverse = whole::names(origin, if hides_reverse { &shown } else { plan });
+    shown.namespaces =
+        plan.namespaces.iter().filter(|name| is_exposed(name)).cloned().collect::<BTreeSet<_>>().into();
+    shown.pods = plan.pods.iter().filter(|(_, namespace)| is_exposed(namespace)).map(cloned).collect();
+    if kubernetes.ignore_empty {
+        let is_kept = |service: &DnsService| {
+            !matches!(service.kind, DnsServiceKind::ClusterIp { .. }) || !service.endpoints.is_empty()
+        };
+        shown.services = shown.services.iter().filter(|(_, service)| is_kept(service)).map(cloned).collect();
+    }
+    let mut names = whole::names(origin, &shown);
+    names.retain(|name, _| name.is_within(origin));
+    names.extend(reverse.into_iter().filter(|(name, _)| !name.is_within(origin)));
+    names
+}
+
+fn cloned<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
+    (key.clone(), value.clone())
 }
 
 fn plan() -> impl Strategy<Value = DnsPlan> {
@@ -69,9 +115,9 @@ fn plan() -> impl Strategy<Value = DnsPlan> {
         prop::collection::btree_map(name(), service(), 0..5),
         prop::collection::btree_map(address(), prop::sample::select(NAMESPACES.to_vec()), 0..4),
         prop::collection::btree_set(address(), 0..2),
-        any::<bool>(),
+        settings(),
     )
-        .prop_map(|(namespaces, services, pods, addresses, zonal)| DnsPlan {
+        .prop_map(|(namespaces, services, pods, addresses, settings)| DnsPlan {
             cluster_domain: "cluster.local".to_owned(),
             addresses,
             namespaces: namespaces.into_iter().map(str::to_owned).collect::<BTreeSet<_>>().into(),
@@ -79,7 +125,7 @@ fn plan() -> impl Strategy<Value = DnsPlan> {
             pods: pods.into_iter().map(|(address, namespace)| (address, namespace.to_owned())).collect(),
             reverse_ranges: ["10.244.0.0/16".parse().unwrap()].into(),
             ttl_seconds: 5,
-            settings: DnsSettings { blocks: vec![block(zonal)] }.into(),
+            settings: settings.into(),
             ..DnsPlan::default()
         })
 }
@@ -124,7 +170,7 @@ proptest! {
                 plan.services.extend(first);
             }
             let next = zone.map_or_else(|| Zone::build(&plan), |zone| zone.follow(&plan));
-            let whole = whole::names(&next.origin, &plan);
+            let whole = whole_index(&next.origin, &plan);
             seen.push(whole.clone());
             for name in candidates(&seen) {
                 if let Some(expected) = whole::of_zones(&plan, &name) {

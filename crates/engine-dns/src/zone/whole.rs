@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind};
+use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind, ExposedNamespaces};
 use types::ServiceName;
 
 use super::builder::{Builder, address_data, below, dashed};
@@ -69,7 +69,14 @@ pub(super) fn of_zones(plan: &DnsPlan, name: &Name) -> Option<Option<BTreeSet<Re
     let [before @ .., "_zone", service, namespace, "svc", "cluster", "local"] = labels.as_slice() else {
         return None;
     };
-    let is_on = plan.settings.blocks.iter().any(|block| block.kubernetes.as_ref().unwrap().zonal);
+    let section = plan.settings.kubernetes().unwrap();
+    let is_on = section.zonal
+        && match &section.namespaces {
+            ExposedNamespaces::All => true,
+            ExposedNamespaces::Named(names) | ExposedNamespaces::Labelled { matching: names, .. } => {
+                names.contains(*namespace)
+            }
+        };
     let service_name = service;
     let service = plan.services.get(&ServiceName::new(*namespace, *service)).filter(|_| is_on);
     let Some(DnsService { kind: DnsServiceKind::Headless { zones }, endpoints }) = service else {

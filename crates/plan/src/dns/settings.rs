@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 
 pub use guards::{AccessAction, AccessRule, BlockedAnswer, DnsAccess, DnsBlocklist, DnsLog, LogClass};
 pub use local::{
-    AnswerPart, AnswerRewrite, DnsHosts, DnsKubernetes, DnsRewrite, DnsTemplate, Fallthrough, NameMatcher,
-    OptionChange, OptionData, PodNames, ReverseZones, RewriteRule, RewriteThen, TemplatePart, TemplateText,
+    AnswerPart, AnswerRewrite, DnsHosts, DnsKubernetes, DnsRewrite, DnsTemplate, ExposedNamespaces,
+    Fallthrough, NameMatcher, OptionChange, OptionData, PodNames, ReverseZones, RewriteRule, RewriteThen,
+    TemplatePart, TemplateText,
 };
 use serde::Serialize;
 

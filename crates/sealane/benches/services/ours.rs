@@ -11,7 +11,7 @@ use compile::{Compiler, NodeContext, PodLinkMtu, Underlay, UnderlayAddress};
 use model::{Change as ModelChange, Object, Snapshot};
 use plan::NodePlan;
 use ruleset::{Ruleset, TableFamily};
-use types::{IpFamily, Masquerading, NamespacedName, NetworkMode, NodeName, TunnelMode};
+use types::{IpFamily, Masquerading, NamespacedName, NetworkMode, NodeName, PackedLabels, TunnelMode};
 
 use crate::cluster::{
     Change, NAMESPACE, NODE_ADDRESS, NODE_POD_RANGE, POD_RANGE, SERVICE_RANGE, Service, Size,
@@ -165,6 +165,7 @@ fn lower(service: &Service) -> model::Service {
         node_port: None,
     };
     model::Service {
+        labels: PackedLabels::default(),
         name: NamespacedName::new(NAMESPACE, service.name.as_str()),
         kind: model::ServiceType::ClusterIp,
         cluster_ips: vec![service.cluster_ip.into()],
@@ -204,6 +205,7 @@ fn slice(service: &Service) -> model::EndpointSlice {
         port: Some(number(port.number)),
     };
     model::EndpointSlice {
+        labels: PackedLabels::default(),
         name: NamespacedName::new(NAMESPACE, format!("{}-x4k2p", service.name)),
         service: Some(NamespacedName::new(NAMESPACE, service.name.as_str())),
         family: Some(IpFamily::V4),

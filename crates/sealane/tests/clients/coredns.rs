@@ -14,6 +14,17 @@ use crate::tools;
 use crate::wire::{Response, decode, query};
 
 const QUESTIONS: usize = 2_000;
+/// With each line of [`SETTINGS`].
+const QUESTIONS_EACH: usize = 400;
+/// Lines of plugin kubernetes that change which names there are.
+const SETTINGS: [&str; 6] = [
+    "namespaces shop svc\n  namespaces nowhere",
+    "namespace_labels kubernetes.io/metadata.name in (shop, empty)",
+    "labels tier in (front, middle)",
+    "labels !tier",
+    "noendpoints",
+    "ignore empty_service",
+];
 const ORIGIN: &str = "cluster.local";
 const TYPES: [(&str, u16); 9] = [
     ("A", 1),
@@ -36,12 +47,13 @@ struct CoreDns {
 }
 
 impl CoreDns {
-    fn start(program: &Path, lab: &Lab) -> Self {
+    /// With these lines of plugin kubernetes.
+    fn start(program: &Path, lab: &Lab, lines: &str) -> Self {
         let free = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let text = format!(
-            ".:{} {{\n bind 127.0.0.1\n errors\n kubernetes {ORIGIN} in-addr.arpa ip6.arpa {{\n  kubeconfig {}\n  pods verified\n }}\n}}\n",
+            ".:{} {{\n bind 127.0.0.1\n errors\n kubernetes {ORIGIN} in-addr.arpa ip6.arpa {{\n  kubeconfig {}\n  pods verified\n  {lines}\n }}\n}}\n",
             address.port(),
             lab.kubeconfig().display()
         );
@@ -285,6 +297,13 @@ impl Pair<'_> {
         if is_port && ours.is_nodata() && !theirs.answers.is_empty() {
             return Some("CoreDNS gives the Service's addresses under the names of its ports");
         }
+        let is_denied = |record: &String| {
+            let target = record.rsplit(' ').next().unwrap_or_default().trim_end_matches('.');
+            ask(coredns, target, 1).is_some_and(|response| response.rcode == nxdomain)
+        };
+        if *kind == "PTR" && ours.rcode == nxdomain && theirs.answers.iter().all(is_denied) {
+            return Some("CoreDNS names addresses of EndpointSlices after Services that it hides");
+        }
         let points_to_itself = |record: &String| record.ends_with(&format!(" {}.", name.to_lowercase()));
         if *kind == "SRV" && ours.is_nodata() && theirs.answers.iter().all(points_to_itself) {
             return Some("CoreDNS gives the ports of an endpoint under its own name");
@@ -294,10 +313,73 @@ impl Pair<'_> {
 }
 
 fn wait_for(server: SocketAddr) {
+    wait_until(&format!("{server} answers {LAST}"), || {
+        ask(server, LAST, 5).is_some_and(|response| !response.answers.is_empty())
+    });
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while ask(server, LAST, 5).is_none_or(|response| response.answers.is_empty()) {
-        assert!(Instant::now() < deadline, "{server} does not answer {LAST}");
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
     }
+}
+
+/// What was asked of both, and how their answers differ.
+#[derive(Default)]
+struct Comparison {
+    asked: usize,
+    known: BTreeMap<&'static str, usize>,
+    unknown: Vec<String>,
+}
+
+impl Comparison {
+    /// Asks both so many questions more, each once.
+    fn ask(
+        &mut self,
+        count: usize,
+        numbers: &mut Numbers,
+        addresses: &[String],
+        [ours, theirs]: [SocketAddr; 2],
+    ) {
+        let mut asked = BTreeSet::new();
+        while asked.len() < count {
+            let name = numbers.name(addresses);
+            let (kind, number) = TYPES[numbers.next() % TYPES.len()];
+            if !asked.insert((name.clone(), kind)) {
+                continue;
+            }
+            let [own, other] = [ours, theirs].map(|server| {
+                let answer = ask(server, &name, number);
+                Seen::of(&answer.unwrap_or_else(|| panic!("no answer to {name} {kind}")))
+            });
+            let pair = Pair { name: &name, kind, ours: own, theirs: other };
+            if pair.ours == pair.theirs {
+                continue;
+            }
+            match pair.wanted_difference(theirs) {
+                Some(reason) => *self.known.entry(reason).or_insert(0) += 1,
+                None => self
+                    .unknown
+                    .push(format!("{name} {kind}\n  sealane {:?}\n  CoreDNS {:?}", pair.ours, pair.theirs)),
+            }
+        }
+        self.asked += count;
+    }
+
+    fn judge(&self) {
+        let different: usize = self.known.values().sum();
+        println!("of {} answers {different} differ as they are meant to: {:#?}", self.asked, self.known);
+        let unknown = &self.unknown;
+        assert!(unknown.is_empty(), "{} answers differ:\n{}", unknown.len(), unknown.join("\n"));
+        assert!(different < self.asked / 3, "most answers are the same");
+    }
+}
+
+fn numbers() -> Numbers {
+    let seed = std::env::var("SEALANE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!("SEALANE_SEED={seed}");
+    Numbers(seed)
 }
 
 #[test]
@@ -307,36 +389,49 @@ fn coredns_gives_the_same_answers() {
     let lab = Lab::up_with(test, &["--nodes", "1", "--ip-family", "dual"]);
     lab.prepare("dns", &[]);
     lab.all(&[("kubectl apply -f cluster.yaml", "chain created")]);
-    let coredns = CoreDns::start(&program, &lab);
-    let ours = lab.dns();
-    [ours, coredns.address].into_iter().for_each(wait_for);
+    let coredns = CoreDns::start(&program, &lab, "");
+    let servers = [lab.dns(), coredns.address];
+    servers.into_iter().for_each(wait_for);
+    let (mut numbers, mut comparison) = (numbers(), Comparison::default());
+    comparison.ask(QUESTIONS, &mut numbers, &reverse_names(&lab), servers);
+    comparison.judge();
+}
+
+/// Both are told by a Corefile which names there are.
+#[test]
+fn coredns_hides_the_same_names() {
+    let test = "coredns_hides_the_same_names";
+    let Some(program) = tools::find(test, "coredns").filter(|_| can_run(test)) else { return };
+    let lab = Lab::up_with(test, &["--nodes", "1", "--ip-family", "dual"]);
+    lab.prepare("dns", &[]);
+    lab.all(&[("kubectl apply -f cluster.yaml", "chain created")]);
+    wait_for(lab.dns());
+    let (mut numbers, mut comparison) = (numbers(), Comparison::default());
     let addresses = reverse_names(&lab);
-    let seed = std::env::var("SEALANE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    println!("SEALANE_SEED={seed}");
-    let mut numbers = Numbers(seed);
-    let (mut asked, mut known, mut unknown) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-    while asked.len() < QUESTIONS {
-        let name = numbers.name(&addresses);
-        let (kind, number) = TYPES[numbers.next() % TYPES.len()];
-        if !asked.insert((name.clone(), kind)) {
-            continue;
-        }
-        let [ours, theirs] = [ours, coredns.address].map(|server| {
-            Seen::of(&ask(server, &name, number).unwrap_or_else(|| panic!("no answer to {name} {kind}")))
+    for (ttl, setting) in (30..).zip(SETTINGS) {
+        let lines = format!("ttl {ttl}\n  {setting}");
+        let corefile = format!(
+            ". {{\n kubernetes {ORIGIN} in-addr.arpa ip6.arpa {{\n  pods verified\n  {lines}\n }}\n}}\n"
+        );
+        let map = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"Corefile": corefile},
+            "metadata": {"name": "coredns", "namespace": "kube-system"},
         });
-        let pair = Pair { name: &name, kind, ours, theirs };
-        if pair.ours == pair.theirs {
-            continue;
-        }
-        match pair.wanted_difference(coredns.address) {
-            Some(reason) => *known.entry(reason).or_insert(0) += 1,
-            None => {
-                unknown.push(format!("{name} {kind}\n  sealane {:?}\n  CoreDNS {:?}", pair.ours, pair.theirs))
-            }
-        }
+        std::fs::write(lab.folder().join("coredns.json"), map.to_string()).unwrap();
+        lab.all(&[("kubectl apply -f coredns.json", "configmap/coredns")]);
+        let coredns = CoreDns::start(&program, &lab, &lines);
+        let servers = [lab.dns(), coredns.address];
+        // The zone's record tells of the settings, and a denial that all objects are known.
+        wait_until(&format!("{setting} is in force"), || {
+            let soa = ask(servers[0], ORIGIN, 6).map(|response| response.answers.concat());
+            soa.is_some_and(|soa| soa.ends_with(&format!(" min={ttl}")))
+        });
+        wait_until("CoreDNS is ready", || {
+            ask(servers[1], "missing.shop.svc.cluster.local", 1).is_some_and(|response| response.rcode == 3)
+        });
+        let before = comparison.unknown.len();
+        comparison.ask(QUESTIONS_EACH, &mut numbers, &addresses, servers);
+        comparison.unknown[before..].iter_mut().for_each(|text| *text = format!("with {setting}: {text}"));
     }
-    let different: usize = known.values().sum();
-    println!("of {QUESTIONS} answers {different} differ as they are meant to: {known:#?}");
-    assert!(unknown.is_empty(), "{} answers differ:\n{}", unknown.len(), unknown.join("\n"));
-    assert!(different < QUESTIONS / 3, "most answers are the same");
+    comparison.judge();
 }

@@ -273,6 +273,79 @@ fn names_of_topology_zones_are_those_of_blocks_that_say_so() {
 }
 
 #[test]
+fn kubernetes_with_some_namespaces() {
+    let hidden = "names of Namespace shop are not answered: the section kubernetes of the Corefile says of which they are";
+    let nxdomain = format!("NXDOMAIN; authority cluster.local. 5 (SOA); error 0 {hidden}");
+    check(
+        ". {\n kubernetes cluster.local in-addr.arpa {\n pods insecure\n namespaces default nowhere\n }\n}",
+        &[
+            ("web.default.svc.cluster.local A", "NOERROR; web.default.svc.cluster.local. 5 A 10.96.9.9"),
+            ("web.shop.svc.cluster.local A", &nxdomain),
+            ("_http._tcp.web.shop.svc.cluster.local SRV", &nxdomain),
+            ("db-0.db.shop.svc.cluster.local A", &nxdomain),
+            ("alias.shop.svc.cluster.local CNAME", &nxdomain),
+            ("shop.svc.cluster.local A", &nxdomain),
+            ("10-1-2-3.shop.pod.cluster.local A", &nxdomain),
+            (
+                "10-1-2-3.default.pod.cluster.local A",
+                "NOERROR; 10-1-2-3.default.pod.cluster.local. 5 A 10.1.2.3",
+            ),
+            ("default.svc.cluster.local A", "NOERROR; authority cluster.local. 5 (SOA)"),
+            ("svc.cluster.local A", "NOERROR; authority cluster.local. 5 (SOA)"),
+            (
+                "web.nowhere.svc.cluster.local A",
+                "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 Namespace nowhere does not exist",
+            ),
+            (
+                "9.9.96.10.in-addr.arpa PTR",
+                "NOERROR; 9.9.96.10.in-addr.arpa. 5 PTR web.default.svc.cluster.local.",
+            ),
+            // Neither the address of a Service nor that of an endpoint leads to a name that there is not.
+            (
+                "1.1.96.10.in-addr.arpa PTR",
+                "NXDOMAIN; authority in-addr.arpa. 5 (SOA); \
+                 error 0 10.96.1.1 is in the cluster's ranges, and no Service or endpoint has it",
+            ),
+            (
+                "7.1.244.10.in-addr.arpa PTR",
+                "NXDOMAIN; authority in-addr.arpa. 5 (SOA); \
+                 error 0 10.244.1.7 is in the cluster's ranges, and no Service or endpoint has it",
+            ),
+        ],
+    );
+}
+
+/// CoreDNS, `plugin/kubernetes/handler_ignore_emptyservice_test.go`, in our words, and what its code says beyond that.
+#[test]
+fn kubernetes_without_empty_services() {
+    let empty = "NXDOMAIN; authority cluster.local. 5 (SOA); error 0 Service shop/idle has no ready endpoint, \
+                 and the section kubernetes of the Corefile says `ignore empty_service`";
+    check(
+        ". {\n kubernetes cluster.local in-addr.arpa {\n ignore empty_service\n }\n}",
+        &[
+            ("idle.shop.svc.cluster.local A", empty),
+            ("idle.shop.svc.cluster.local AAAA", empty),
+            ("_http._tcp.idle.shop.svc.cluster.local SRV", empty),
+            ("web.shop.svc.cluster.local A", "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.1.1"),
+            ("db.shop.svc.cluster.local AAAA", "NOERROR; db.shop.svc.cluster.local. 5 AAAA fd00:10:244::7"),
+            (
+                "out.shop.svc.cluster.local CNAME",
+                "NOERROR; out.shop.svc.cluster.local. 5 CNAME www.example.com.",
+            ),
+            // Its address has its name all the same.
+            (
+                "2.1.96.10.in-addr.arpa PTR",
+                "NOERROR; 2.1.96.10.in-addr.arpa. 5 PTR idle.shop.svc.cluster.local.",
+            ),
+        ],
+    );
+    check(
+        ". {\n kubernetes cluster.local {\n ignore empty_service\n fallthrough\n }\n forward . 192.0.2.53\n}",
+        &[("idle.shop.svc.cluster.local A", "NXDOMAIN")],
+    );
+}
+
+#[test]
 fn the_cluster_has_several_zones() {
     check(
         ". {\n kubernetes cluster.local clusterset.example\n forward . 192.0.2.53\n}",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
+use types::LabelSelector;
 
 /// The cluster's names in a server block (CoreDNS, plugin kubernetes).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,8 +26,34 @@ pub struct DnsKubernetes {
     pub endpoint_pod_names: bool,
     /// Whether headless Services have names that mean their endpoints in one topology zone (`zonal`).
     pub zonal: bool,
+    /// Which Namespaces' names there are.
+    pub namespaces: ExposedNamespaces,
+    /// Labels without which a Service, an EndpointSlice or a Pod is as if it were not there (`labels`).
+    pub labels: Option<LabelSelector>,
+    /// Whether there are names of endpoints, and so of headless Services; not with `noendpoints`.
+    pub endpoint_names: bool,
+    /// Whether a Service with a cluster address and without ready endpoint has no name (`ignore empty_service`).
+    pub ignore_empty: bool,
     /// Which names that do not exist here are looked for further on.
     pub fallthrough: Fallthrough,
+}
+
+/// The Namespaces whose names a server block answers (CoreDNS, plugin kubernetes, `namespaceExposed`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExposedNamespaces {
+    /// All.
+    #[default]
+    All,
+    /// These (`namespaces`); reverse names lead to no others.
+    Named(BTreeSet<String>),
+    /// Those with matching labels (`namespace_labels`); reverse names lead to all.
+    Labelled {
+        /// The labels.
+        selector: LabelSelector,
+        /// The Namespaces that have them.
+        matching: BTreeSet<String>,
+    },
 }
 
 /// Which reverse names belong to the cluster alone.
@@ -287,6 +314,10 @@ impl Default for DnsKubernetes {
             ttl_seconds: 5,
             endpoint_pod_names: false,
             zonal: false,
+            namespaces: ExposedNamespaces::All,
+            labels: None,
+            endpoint_names: true,
+            ignore_empty: false,
             fallthrough: Fallthrough::Never,
         }
     }
