@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use model::{Endpoint, EndpointSlice, Pod, Service, ServiceType, Snapshot};
 use plan::{DnsEndpoint, DnsPlan, DnsPort, DnsService, DnsServiceKind, DnsSettings};
-use types::{LabelSelector, Labels, PackedLabels, Shared, SharedMap};
+use types::{LabelSelector, Labels, PackedLabels, Shared, SharedMap, dashed};
 
 use crate::NamesContext;
 use crate::corefile;
@@ -14,6 +14,8 @@ use crate::pods::has_own_network;
 
 /// Time to live of answers (CoreDNS, plugin kubernetes, `ttl`).
 const TTL_SECONDS: u32 = 5;
+/// Longest label of a name (RFC 1035 section 2.3.4).
+const LONGEST_LABEL: usize = 63;
 
 pub(crate) fn compile(snapshot: &Snapshot, context: &NamesContext) -> DnsPlan {
     let settings = corefile::settings(snapshot);
@@ -186,13 +188,17 @@ fn endpoints(slices: &[&EndpointSlice], names: EndpointNames) -> Vec<DnsEndpoint
     endpoints.into_iter().map(endpoint).collect()
 }
 
-/// The endpoint's own hostname, else its Pod's name where that is asked for, else its address with dashes (CoreDNS, plugin
-/// kubernetes, `endpointHostname`).
+/// The endpoint's own hostname, else its Pod's name where that is asked for and is a label, else its address with dashes, which
+/// ends in none (CoreDNS, plugin kubernetes, `endpointHostname`).
 fn hostname(endpoint: &Endpoint, names: EndpointNames) -> String {
-    let pod = endpoint.pod.as_ref().filter(|_| names == EndpointNames::Pods);
-    match endpoint.hostname.as_ref().or(pod.map(|pod| &pod.name)) {
+    let is_asked_for = |name: &&String| names == EndpointNames::Pods && name.len() <= LONGEST_LABEL;
+    let pod = endpoint.pod.as_ref().map(|pod| &pod.name).filter(is_asked_for);
+    match endpoint.hostname.as_ref().or(pod) {
         Some(hostname) => hostname.to_ascii_lowercase(),
-        None => endpoint.address.to_string().replace(['.', ':'], "-"),
+        None => {
+            let label = dashed(endpoint.address);
+            if label.ends_with('-') { label + "0" } else { label }
+        }
     }
 }
 
@@ -223,4 +229,35 @@ pub(crate) fn pods(snapshot: &Snapshot, naming: &Naming) -> SharedMap<IpAddr, St
     }
     let last = with_address.collect::<BTreeMap<IpAddr, &Pod>>();
     last.into_iter().filter(|(_, pod)| naming.means(&pod.labels)).map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_called_by_hostname_pod_or_address() {
+        let endpoint = |hostname: Option<&str>, pod: &str, address: &str| Endpoint {
+            address: address.parse().expect("an address"),
+            ready: true,
+            serving: true,
+            terminating: false,
+            hostname: hostname.map(str::to_owned),
+            node: None,
+            zone: None,
+            pod: Some(types::PodName::new("shop", pod)),
+            hints: None,
+        };
+        let long = "p".repeat(64);
+        for (own, pod, address, by_pod, by_address) in [
+            (Some("Db-0"), "pod", "10.0.0.1", "db-0", "db-0"),
+            (None, "pod", "10.0.0.1", "pod", "10-0-0-1"),
+            (None, long.as_str(), "fd00::1", "fd00--1", "fd00--1"),
+            (None, long.as_str(), "fd00::", "fd00--0", "fd00--0"),
+        ] {
+            let endpoint = endpoint(own, pod, address);
+            assert_eq!(hostname(&endpoint, EndpointNames::Pods), by_pod);
+            assert_eq!(hostname(&endpoint, EndpointNames::Addresses), by_address);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use plan::{DnsBlock, DnsForward, DnsPlan, DnsService, DnsServiceKind, DnsSettings, PodNames, Upstream};
-use types::{Prefix, ServiceName, Shared, SharedMap};
+use types::{Prefix, ServiceName, Shared, SharedMap, dashed};
 
 use crate::blocks::{Blocks, ClusterNames, ForwardId, Next};
 use crate::name::{labels, suffix_start};
@@ -21,7 +21,6 @@ use crate::query_log::Logs;
 use crate::reverse::{parse_reverse, reverse_zone_labels};
 use crate::steps::Steps;
 use crate::{Keep, Name, RecordData};
-pub(crate) use builder::dashed;
 use builder::{Builder, address_data, below};
 use pointers::Pointers;
 

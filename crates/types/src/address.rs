@@ -43,6 +43,12 @@ impl fmt::Display for IpFamily {
     }
 }
 
+/// An address as one label of a name, such as that of a Pod: `10-244-1-5`.
+#[must_use]
+pub fn dashed(address: IpAddr) -> String {
+    address.to_string().replace(['.', ':'], "-")
+}
+
 /// An address range in CIDR form, with all host bits zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

@@ -17,7 +17,7 @@ mod shared;
 mod shared_map;
 mod verdict;
 
-pub use address::{IpFamily, Mac, Prefix, PrefixError};
+pub use address::{IpFamily, Mac, Prefix, PrefixError, dashed};
 pub use attachment::{
     AgentAnswer, AgentRequest, Attachment, LinkOrigin, NetworkMode, NodeNetwork, POD_BRIDGE, PodLink,
     pod_bridge_mac,

@@ -15,11 +15,6 @@ const SCHEMA_VERSION: &str = "1.1.0";
 const SRV_PRIORITY: u16 = 0;
 const SRV_WEIGHT: usize = 100;
 
-/// An address as the first label of a Pod's or endpoint's name.
-pub(crate) fn dashed(address: IpAddr) -> String {
-    address.to_string().replace(['.', ':'], "-")
-}
-
 pub(super) fn address_data(address: IpAddr) -> RecordData {
     match address {
         IpAddr::V4(address) => RecordData::A(address),

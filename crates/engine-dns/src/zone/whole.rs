@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind, ExposedNamespaces};
-use types::ServiceName;
+use types::{ServiceName, dashed};
 
-use super::builder::{Builder, address_data, below, dashed};
+use super::builder::{Builder, address_data, below};
 use super::{Node, Source};
 use crate::reverse::reverse_name;
 use crate::{Name, RecordData};

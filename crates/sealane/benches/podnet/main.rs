@@ -14,6 +14,7 @@ mod attach;
 mod distance;
 mod figures;
 mod load;
+mod machine;
 mod ours;
 mod peers;
 mod serve;

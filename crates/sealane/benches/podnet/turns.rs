@@ -1,8 +1,9 @@
 //! The rounds: every subject has its turn at every load.
 
 use crate::distance::Distance;
-use crate::figures::{Figures, Row, machine};
+use crate::figures::{Figures, Row};
 use crate::load::Load;
+use crate::machine::machine;
 use crate::ours::Ours;
 use crate::peers::{Peers, Subject};
 use crate::{Options, matrix};

@@ -13,6 +13,8 @@ mod cluster;
 #[path = "../podnet/figures.rs"]
 #[allow(dead_code, reason = "others make tables of it")]
 mod figures;
+#[path = "../podnet/machine.rs"]
+mod machine;
 mod probe;
 mod processes;
 mod stages;

@@ -12,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use kube::api::{WatchEvent, WatchParams};
 
 use crate::cluster::{Cluster, PROBED, node};
-use crate::figures::machine;
+use crate::machine::machine;
 use crate::probe::nanoseconds;
 use crate::{Options, own_path, processes, stages};
 

@@ -19,6 +19,8 @@ mod goals;
 mod iptables;
 #[path = "../podnet/load.rs"]
 mod load;
+#[path = "../podnet/machine.rs"]
+mod machine;
 mod nftables;
 mod ours;
 mod proxy;

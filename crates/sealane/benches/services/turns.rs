@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::cluster::{Change, Size};
-use crate::figures::{Figures, Row, machine};
+use crate::figures::{Figures, Row};
 use crate::form::{Form, Rules};
 use crate::load::Load;
+use crate::machine::machine;
 use crate::ours::Ours;
 use crate::proxy::{KubeProxy, Mode};
 use crate::space::Space;

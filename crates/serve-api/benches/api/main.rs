@@ -12,6 +12,8 @@
 mod client;
 mod figures;
 mod load;
+#[path = "../../../sealane/benches/podnet/machine.rs"]
+mod machine;
 mod objects;
 mod process;
 mod scenario;
@@ -63,7 +65,7 @@ fn main() {
 }
 
 async fn run(options: Options) {
-    println!("{}", figures::machine());
+    println!("{} at the start", machine::machine());
     let subjects: Vec<Subject> = Subject::all(options.peer.as_ref().ok())
         .into_iter()
         .filter(|subject| options.only.as_ref().is_none_or(|only| subject.name.contains(only.as_str())))

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use plan::{DnsEndpoint, DnsPlan, DnsService, DnsServiceKind};
 use serde_json::{Value, json};
-use types::ServiceName;
+use types::{ServiceName, dashed};
 
 const NAMESPACES: u32 = 100;
 /// One of so many Services is headless.
@@ -48,7 +48,7 @@ impl Size {
                 DnsServiceKind::ClusterIp { addresses: BTreeSet::from([address.into()]), ports: Vec::new() }
             });
             let endpoint = |address: Ipv4Addr| DnsEndpoint {
-                hostname: dashed(address),
+                hostname: dashed(address.into()),
                 address: address.into(),
                 ports: Vec::new(),
             };
@@ -80,7 +80,7 @@ impl Size {
                 if service.address.is_none() {
                     let _ = writeln!(text, "{name} A {endpoint}");
                 }
-                let _ = writeln!(text, "{}.{name} A {endpoint}", dashed(endpoint));
+                let _ = writeln!(text, "{}.{name} A {endpoint}", dashed(endpoint.into()));
             }
         }
         text
@@ -194,8 +194,4 @@ fn zone_head(origin: &str) -> String {
 
 fn numbered(first: [u8; 4], number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::from(first).to_bits() + number)
-}
-
-fn dashed(address: Ipv4Addr) -> String {
-    address.to_string().replace('.', "-")
 }

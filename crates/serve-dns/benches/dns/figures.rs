@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::machine::machine;
+
 /// What is measured: a load, and a figure of it.
 pub(crate) type Row = (String, Figure);
 
@@ -100,18 +102,4 @@ fn middle(mut values: Vec<f64>) -> Option<f64> {
 
 fn cell(value: Option<f64>, digits: usize) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
-}
-
-/// What the figures were taken on.
-pub(crate) fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let model = processors
-        .lines()
-        .find_map(|line| line.strip_prefix("model name").and_then(|rest| rest.split_once(": ")))
-        .map_or("unknown processor", |(_, model)| model);
-    let count = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let (kernel, load) = (read("/proc/sys/kernel/osrelease"), read("/proc/loadavg"));
-    let load = load.split_whitespace().next().unwrap_or("unknown");
-    format!("{count} x {model}, Linux {}, load {load}", kernel.trim())
 }

@@ -22,6 +22,8 @@ mod echo;
 mod figures;
 mod goals;
 mod load;
+#[path = "../../../sealane/benches/podnet/machine.rs"]
+mod machine;
 mod ours;
 mod peers;
 mod process;

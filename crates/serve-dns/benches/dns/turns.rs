@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cluster::Names;
-use crate::figures::{Figure, Figures, machine};
+use crate::figures::{Figure, Figures};
 use crate::load::{Way, flat_out, latency};
 use crate::peers::Common;
 use crate::process::{Server, pin};
@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Options) {
     let folder = std::env::temp_dir().join(format!("sealane-bench-dns-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     // Before this process keeps to one processor.
-    let machine = machine();
+    let machine = crate::machine::machine();
     let figures = measure(options, &folder);
     std::fs::remove_dir_all(&folder).unwrap();
     let (figures, names) = figures;
