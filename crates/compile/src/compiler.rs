@@ -71,6 +71,7 @@ impl Compiler {
     /// Everything that should be true on the context's node, and what of the cluster could not be honoured: the same as
     /// [`crate::node_plan`] says.
     pub fn compile(&mut self, snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, FindingSet) {
+        let context = &*context.with_ranges_of(snapshot);
         let last = self.last.take().filter(|last| last.is_on_ground_of(snapshot, context));
         self.work = Work { is_whole: last.is_none(), ..Work::default() };
         let mut state = last.unwrap_or_else(|| State::new(snapshot, context));

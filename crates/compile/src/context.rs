@@ -1,11 +1,13 @@
 //! What a compilation must know besides the cluster's objects.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use engine_ipam::IpRange;
+use model::Snapshot;
 use types::{
     Attachment, FailingPath, IpFamily, LinkName, Masquerading, NetworkMode, NodeName, Port, Prefix,
     SubnetAddress, TunnelMode, UnderlayFacts,
@@ -82,6 +84,14 @@ impl NodeContext {
         }
     }
 
+    /// With the ranges of the cluster's ServiceCIDRs.
+    pub(crate) fn with_ranges_of(&self, snapshot: &Snapshot) -> Cow<'_, Self> {
+        match ranges_with(&self.service_cidrs, snapshot) {
+            Some(service_cidrs) => Cow::Owned(Self { service_cidrs, ..self.clone() }),
+            None => Cow::Borrowed(self),
+        }
+    }
+
     /// Whether both are the same but for what changes while a node runs: its attachments, and which paths fail.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let Self {
@@ -113,6 +123,24 @@ impl NodeContext {
             && *ingress_controllers == other.ingress_controllers
             && (lb_pools, lb_class) == (&other.lb_pools, &other.lb_class)
     }
+}
+
+impl NamesContext {
+    /// With the ranges of the cluster's ServiceCIDRs.
+    pub(crate) fn with_ranges_of(&self, snapshot: &Snapshot) -> Cow<'_, Self> {
+        match ranges_with(&self.service_cidrs, snapshot) {
+            Some(service_cidrs) => Cow::Owned(Self { service_cidrs, ..self.clone() }),
+            None => Cow::Borrowed(self),
+        }
+    }
+}
+
+/// These ranges of ClusterIPs and those of ServiceCIDRs (KEP-1880), unless they are the same.
+fn ranges_with(told: &BTreeSet<Prefix>, snapshot: &Snapshot) -> Option<BTreeSet<Prefix>> {
+    let of_objects = snapshot.service_cidrs.values().flat_map(|cidr| &cidr.ranges);
+    let mut added = of_objects.copied().filter(|range| !told.contains(range)).peekable();
+    added.peek()?;
+    Some(told.iter().copied().chain(added).collect())
 }
 
 /// A node's place on the network that joins the nodes.
@@ -258,6 +286,14 @@ pub struct ClusterContext {
 }
 
 impl ClusterContext {
+    /// With the ranges of the cluster's ServiceCIDRs.
+    pub(crate) fn with_ranges_of(&self, snapshot: &Snapshot) -> Cow<'_, Self> {
+        match ranges_with(&self.service_cidrs, snapshot) {
+            Some(service_cidrs) => Cow::Owned(Self { service_cidrs, ..self.clone() }),
+            None => Cow::Borrowed(self),
+        }
+    }
+
     /// Addresses in the Service ranges that nodes answer themselves.
     pub(crate) fn local_vips(&self) -> BTreeSet<IpAddr> {
         self.dns_addresses.clone()

@@ -50,6 +50,7 @@ use crate::pods::PodDirectory;
 /// The findings are sorted and without repetition.
 #[must_use]
 pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<Finding>) {
+    let context = &*context.with_ranges_of(snapshot);
     let mut findings = BTreeSet::new();
     let index = SliceIndex::new(snapshot);
     let slices = SlicesByService::new(snapshot, &index);
@@ -72,7 +73,7 @@ pub fn node_plan(snapshot: &Snapshot, context: &NodeContext) -> (NodePlan, Vec<F
 #[must_use]
 pub fn names_plan(snapshot: &Snapshot, context: &NamesContext) -> (DnsPlan, Vec<Finding>) {
     let mut findings = BTreeSet::new();
-    let plan = dns::compile(snapshot, context);
+    let plan = dns::compile(snapshot, &context.with_ranges_of(snapshot));
     corefile::check(snapshot, &mut findings);
     (plan, findings.into_iter().collect())
 }
@@ -80,6 +81,7 @@ pub fn names_plan(snapshot: &Snapshot, context: &NamesContext) -> (DnsPlan, Vec<
 /// Everything that should be true once for the cluster.
 #[must_use]
 pub fn cluster_plan(snapshot: &Snapshot, context: &ClusterContext) -> ClusterPlan {
+    let context = &*context.with_ranges_of(snapshot);
     let mut findings = BTreeSet::new();
     let index = SliceIndex::new(snapshot);
     let slices = SlicesByService::new(snapshot, &index);

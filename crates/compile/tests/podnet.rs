@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use model::{Change, Snapshot};
 use plan::{Finding, PodNetwork, Via};
 use sealane_compile::{
-    ClusterContext, NodeContext, NodeMask, TunnelMode, UnderlayAddress, cluster_plan, node_plan,
+    ClusterContext, Compiler, NodeContext, NodeMask, TunnelMode, UnderlayAddress, cluster_plan, node_plan,
 };
 use serde_json::json;
 use testkit::{cluster_context, node_context};
-use types::{Masquerading, NodeName, Prefix};
+use types::{Masquerading, NodeName, ObjectRef, Prefix};
 
 fn snapshot(nodes: &[(&str, &[&str], &[&str])]) -> Snapshot {
     let mut snapshot = Snapshot::default();
@@ -216,6 +216,42 @@ fn ranges_that_something_else_has_are_told() {
         why(&findings, "NodeAddressInPodCIDR"),
         ["b 10.96.0.7 is in the Pod range 10.96.0.0/24 of Node a"]
     );
+}
+
+#[test]
+fn ranges_of_service_cidrs_count_as_they_come_and_go() {
+    let (mut snapshot, context) = (snapshot(&[A]), context(TunnelMode::Vxlan, A.1));
+    let mut compiler = Compiler::default();
+    let mut ranges = |snapshot: &Snapshot| {
+        let (plan, _) = compiler.compile(snapshot, &context);
+        assert_eq!(plan, node_plan(snapshot, &context).0);
+        plan.services.service_cidrs.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(ranges(&snapshot), ["10.96.0.0/16"]);
+    let put = |snapshot: &mut Snapshot, range: &str| {
+        let cidr: k8s_openapi::api::networking::v1::ServiceCIDR = serde_json::from_value(json!({
+            "metadata": {"name": "more"},
+            "spec": {"cidrs": [range]},
+        }))
+        .unwrap();
+        snapshot.apply(Change::put(&cidr));
+    };
+    put(&mut snapshot, "10.244.1.0/28");
+    assert_eq!(ranges(&snapshot), ["10.96.0.0/16", "10.244.1.0/28"]);
+    let (_, findings) = node_plan(&snapshot, &context);
+    assert_eq!(
+        why(&findings, "ServiceCIDROverlap"),
+        ["a 10.244.1.0/24 overlaps the range 10.244.1.0/28 of Service addresses"]
+    );
+    put(&mut snapshot, "10.96.0.0/16");
+    assert_eq!(ranges(&snapshot), ["10.96.0.0/16"]);
+    put(&mut snapshot, "10.98.0.0/99");
+    assert_eq!(ranges(&snapshot), ["10.96.0.0/16"]);
+    let (_, findings) = node_plan(&snapshot, &context);
+    assert!(findings.iter().any(|finding| finding.field == "spec.cidrs[0]"), "{findings:?}");
+    put(&mut snapshot, "10.98.0.0/24");
+    snapshot.apply(Change::Remove(ObjectRef::cluster("ServiceCIDR", "more")));
+    assert_eq!(ranges(&snapshot), ["10.96.0.0/16"]);
 }
 
 #[test]

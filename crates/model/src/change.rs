@@ -4,7 +4,7 @@ use types::ObjectRef;
 
 use crate::{
     ConfigMap, EndpointSlice, Ingress, IngressClass, Namespace, NetworkPolicy, Node, Pod, Rejected, Secret,
-    Service,
+    Service, ServiceCidr,
 };
 
 /// A kind that is watched.
@@ -26,6 +26,8 @@ pub enum Kind {
     Ingress,
     /// `networking.k8s.io/v1` IngressClass.
     IngressClass,
+    /// `networking.k8s.io/v1` ServiceCIDR.
+    ServiceCidr,
     /// `v1` Secret, of type `kubernetes.io/tls` only.
     Secret,
     /// `v1` ConfigMap, those of [`crate::COREFILE_CONFIG_MAPS`] only.
@@ -34,7 +36,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every watched kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Node,
         Self::Namespace,
         Self::Pod,
@@ -43,6 +45,7 @@ impl Kind {
         Self::NetworkPolicy,
         Self::Ingress,
         Self::IngressClass,
+        Self::ServiceCidr,
         Self::Secret,
         Self::ConfigMap,
     ];
@@ -59,6 +62,7 @@ impl Kind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::Ingress => "Ingress",
             Self::IngressClass => "IngressClass",
+            Self::ServiceCidr => "ServiceCIDR",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
         }
@@ -89,6 +93,7 @@ pub enum Object {
     NetworkPolicy(NetworkPolicy),
     Ingress(Ingress),
     IngressClass(IngressClass),
+    ServiceCidr(ServiceCidr),
     Secret(Secret),
     ConfigMap(ConfigMap),
 }
@@ -106,6 +111,7 @@ impl Object {
             Self::NetworkPolicy(_) => Kind::NetworkPolicy,
             Self::Ingress(_) => Kind::Ingress,
             Self::IngressClass(_) => Kind::IngressClass,
+            Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::Secret(_) => Kind::Secret,
             Self::ConfigMap(_) => Kind::ConfigMap,
         }
@@ -124,6 +130,7 @@ impl Object {
             Self::NetworkPolicy(policy) => ObjectRef::namespaced(kind, &policy.name),
             Self::Ingress(ingress) => ObjectRef::namespaced(kind, &ingress.name),
             Self::IngressClass(class) => ObjectRef::cluster(kind, &class.name),
+            Self::ServiceCidr(cidr) => ObjectRef::cluster(kind, &cidr.name),
             Self::Secret(secret) => ObjectRef::namespaced(kind, &secret.name),
             Self::ConfigMap(map) => ObjectRef::namespaced(kind, &map.name),
         }

@@ -18,6 +18,7 @@ mod rejected;
 mod scheduling;
 mod secrets;
 mod selectors;
+mod service_cidrs;
 mod services;
 mod snapshot;
 
@@ -37,6 +38,7 @@ pub use rejected::Rejected;
 pub use scheduling::{SCHEDULING_ANNOTATION, Scheduling, WEIGHTS_ANNOTATION, WeightGroup};
 pub use secrets::{Secret, TLS_SECRET_TYPE};
 pub use selectors::lower_selector;
+pub use service_cidrs::ServiceCidr;
 pub use services::{
     IpMode, LoadBalancer, LoadBalancerIngress, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy,
 };

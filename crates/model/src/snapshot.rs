@@ -6,7 +6,7 @@ use types::{NamespacedName, NodeName, ObjectRef, PodName, ServiceName, SharedMap
 
 use crate::{
     Change, ConfigMap, EndpointSlice, Ingress, IngressClass, Kind, Namespace, NetworkPolicy, Node, Object,
-    Pod, Rejected, Secret, Service,
+    Pod, Rejected, Secret, Service, ServiceCidr,
 };
 
 /// Every watched object, by name.
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub ingresses: SharedMap<NamespacedName, Ingress>,
     /// IngressClasses.
     pub ingress_classes: SharedMap<String, IngressClass>,
+    /// ServiceCIDRs.
+    pub service_cidrs: SharedMap<String, ServiceCidr>,
     /// Secrets of type `kubernetes.io/tls`.
     pub secrets: SharedMap<NamespacedName, Secret>,
     /// ConfigMaps that hold a Corefile.
@@ -75,6 +77,7 @@ impl Snapshot {
             Object::NetworkPolicy(policy) => put(&mut self.network_policies, policy.name.clone(), policy),
             Object::Ingress(ingress) => put(&mut self.ingresses, ingress.name.clone(), ingress),
             Object::IngressClass(class) => put(&mut self.ingress_classes, class.name.clone(), class),
+            Object::ServiceCidr(cidr) => put(&mut self.service_cidrs, cidr.name.clone(), cidr),
             Object::Secret(secret) => put(&mut self.secrets, secret.name.clone(), secret),
             Object::ConfigMap(map) => put(&mut self.config_maps, map.name.clone(), map),
         }
@@ -125,6 +128,7 @@ impl Snapshot {
             Kind::NetworkPolicy => self.network_policies.remove(&name).is_some(),
             Kind::Ingress => self.ingresses.remove(&name).is_some(),
             Kind::IngressClass => self.ingress_classes.remove(&name.name).is_some(),
+            Kind::ServiceCidr => self.service_cidrs.remove(&name.name).is_some(),
             Kind::Secret => self.secrets.remove(&name).is_some(),
             Kind::ConfigMap => self.config_maps.remove(&name).is_some(),
         }
@@ -179,6 +183,7 @@ impl Snapshot {
             Kind::NetworkPolicy => namespaced(kind, self.network_policies.keys()),
             Kind::Ingress => namespaced(kind, self.ingresses.keys()),
             Kind::IngressClass => cluster(kind, self.ingress_classes.keys().map(String::as_str)),
+            Kind::ServiceCidr => cluster(kind, self.service_cidrs.keys().map(String::as_str)),
             Kind::Secret => namespaced(kind, self.secrets.keys()),
             Kind::ConfigMap => namespaced(kind, self.config_maps.keys()),
         };

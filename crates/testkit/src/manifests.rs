@@ -86,6 +86,7 @@ impl Manifests {
             Kind::NetworkPolicy => read.change::<networking::NetworkPolicy>()?,
             Kind::Ingress => read.change::<networking::Ingress>()?,
             Kind::IngressClass => read.change::<networking::IngressClass>()?,
+            Kind::ServiceCidr => read.change::<networking::ServiceCIDR>()?,
             Kind::Secret => read.change::<core::Secret>()?,
             Kind::ConfigMap => read.change::<core::ConfigMap>()?,
         };

@@ -13,7 +13,7 @@ use model::{Change, Kind, Lower, Object, Rejected, Snapshot};
 use types::ObjectRef;
 
 use crate::kinds::KINDS;
-use crate::objects::{Decoded, decoded_or_not, guarded};
+use crate::objects::{Decoded, decoded_or_not, guarded, is_kind_missing};
 use crate::{Error, ObjectBatch, Selection, Watched};
 
 /// Most changes in one batch, so that the first answer to a storm does not wait for its end.
@@ -35,8 +35,9 @@ pub fn changes(client: &Client) -> impl Stream<Item = Batch> + Send + use<> {
 
 /// The kinds that names come from, so that a DNS server needs no right to read others.
 pub fn changes_of_names(client: &Client) -> impl Stream<Item = Batch> + Send + use<> {
-    let kinds = [Kind::Namespace, Kind::Pod, Kind::Service, Kind::EndpointSlice, Kind::ConfigMap];
-    changes_of_kinds(client, BTreeSet::from(kinds))
+    let objects = [Kind::Namespace, Kind::Pod, Kind::Service, Kind::EndpointSlice];
+    let settings = [Kind::ServiceCidr, Kind::ConfigMap];
+    changes_of_kinds(client, objects.into_iter().chain(settings).collect())
 }
 
 fn changes_of_kinds(client: &Client, kinds: BTreeSet<Kind>) -> impl Stream<Item = Batch> + Send + use<> {
@@ -80,8 +81,12 @@ pub(crate) fn list_of<K: Watched + Lower>(client: &Client) -> BoxFuture<'static,
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
     async move {
         let unlisted = |source| Error::List { kind: K::KIND.to_string(), source: Box::new(source) };
-        let list = api.list(&ListParams::default()).await.map_err(unlisted)?;
-        let objects = list.items.into_iter().map(decoded_or_not).map(lower::<K>).collect();
+        let items = match api.list(&ListParams::default()).await {
+            Ok(list) => list.items,
+            Err(error) if is_kind_missing::<K>(&error) => Vec::new(),
+            Err(error) => return Err(unlisted(error)),
+        };
+        let objects = items.into_iter().map(decoded_or_not).map(lower::<K>).collect();
         Ok(change(K::KIND, ObjectBatch::Replace(objects)))
     }
     .boxed()

@@ -11,7 +11,7 @@ use crate::changes::{changes_of, list_of};
 use crate::{Error, Watched, config_maps};
 
 /// Every watched kind.
-pub(crate) const KINDS: [WatchedKind; 10] = [
+pub(crate) const KINDS: [WatchedKind; 11] = [
     watched::<core::Node>(),
     watched::<core::Namespace>(),
     watched::<core::Pod>(),
@@ -20,6 +20,7 @@ pub(crate) const KINDS: [WatchedKind; 10] = [
     watched::<networking::NetworkPolicy>(),
     watched::<networking::Ingress>(),
     watched::<networking::IngressClass>(),
+    watched::<networking::ServiceCIDR>(),
     watched::<core::Secret>(),
     WatchedKind {
         kind: Kind::ConfigMap,

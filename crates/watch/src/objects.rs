@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Error};
 use serde::de::DeserializeOwned;
 
 use crate::interruption::Interruption;
@@ -16,6 +16,9 @@ use crate::interruption::Interruption;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause, so that a server that returns is found within seconds.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Kinds that not all API servers have: ServiceCIDRs are of Kubernetes 1.33 (KEP-1880).
+const NEWER_KINDS: [&str; 1] = ["ServiceCIDR"];
 
 /// What every object type here can do: be watched, decoded and logged.
 pub trait Watched:
@@ -132,31 +135,58 @@ pub(crate) fn guarded_from<K: Watched, T: Send>(
         ..watcher::Config::default()
     };
     let events = Box::pin(watcher(api, config));
-    let state = (events, Relist::default(), (Pauses::default(), Interruption::default()));
-    stream::unfold(state, move |(mut events, mut relist, (mut pauses, mut interruption))| async move {
+    let state = (events, Relist::default(), Troubles::default());
+    stream::unfold(state, move |(mut events, mut relist, mut troubles)| async move {
         loop {
-            let Some(next) = interruption.watch(events.next()).await else { continue };
+            let Some(next) = troubles.interruption.watch(events.next()).await else { continue };
             match next? {
                 Ok(event) => {
                     // It says so before it has asked.
                     if !matches!(event, Event::Init) {
-                        interruption.end();
+                        troubles.interruption.end();
                     }
                     if let Some(batch) =
                         relist.fold(converted(event, |object| convert(decoded_or_not(object))))
                     {
-                        pauses.start_over();
-                        return Some((batch, (events, relist, (pauses, interruption))));
+                        troubles.pauses.start_over();
+                        troubles.is_known = true;
+                        return Some((batch, (events, relist, troubles)));
                     }
                 }
+                Err(watcher::Error::InitialListFailed(error))
+                    if !troubles.is_known && is_kind_missing::<K>(&error) =>
+                {
+                    troubles.is_known = true;
+                    tracing::info!(kind = %K::kind(&()), "the API has no such kind, so there are no objects of it");
+                    return Some((ObjectBatch::Replace(Vec::new()), (events, relist, troubles)));
+                }
+                Err(watcher::Error::InitialListFailed(error)) if is_kind_missing::<K>(&error) => {
+                    // Until the API server is a newer one.
+                    tokio::time::sleep(troubles.pauses.draw()).await;
+                }
                 Err(error) => {
-                    interruption.begin();
+                    troubles.interruption.begin();
                     log_interruption::<K>(&error);
-                    tokio::time::sleep(pauses.draw()).await;
+                    tokio::time::sleep(troubles.pauses.draw()).await;
                 }
             }
         }
     })
+}
+
+/// What stands between one watch and the API.
+#[derive(Default)]
+struct Troubles {
+    pauses: Pauses,
+    interruption: Interruption,
+    /// Whether there was a list, or there is none to be had.
+    is_known: bool,
+}
+
+/// Whether this is how an API server says that it is too old for the kind. All have the other kinds: where they are missing,
+/// something else answered.
+pub(crate) fn is_kind_missing<K: Watched>(error: &Error) -> bool {
+    NEWER_KINDS.contains(&&*K::kind(&())) && matches!(error, Error::Api(status) if status.code == 404)
 }
 
 fn converted<K, T>(event: Event<K>, convert: impl FnOnce(K) -> T) -> Event<T> {
